@@ -1,0 +1,62 @@
+/*
+ * The entity stage: folded state of one item, host or room, in two blobs that change at different rates: counters
+ * (every event) and neighbours (only when ratings move).
+ *
+ * Incremental item-based collaborative filtering after TencentRec (SIGMOD 2015): item count = sum of ratings, pair
+ * count = sum of min(rating, rating); both per event-time bucket, windowed when read.
+ */
+#pragma once
+
+#include "common/bytes.h"
+#include "common/err.h"
+#include "server/engine/effects.h"
+
+#define SCENES_PER_ENTITY 8
+
+struct entity_settings {
+    uint32_t neighbours;        /* kept per entity; default 128 */
+    uint32_t pair_bucket_ms;    /* default 1 day; 0 = one bucket for ever (reference job) */
+    uint32_t pair_buckets;      /* window; default 30 */
+    uint32_t minutes, hours, days; /* retention of counter buckets; defaults 120, 48, 35 */
+    uint32_t top;               /* length of a similarity list; default 20 */
+};
+
+void entity_settings_default(struct entity_settings *s);
+
+struct counters;   /* opaque */
+struct neighbours; /* opaque */
+
+struct counters *counters_create(void);
+void counters_destroy(struct counters *c);
+/* `event_ms` is the entry's event time, already judged. */
+void counters_apply(struct counters *c, const struct entity_settings *s, const struct effect *e, int64_t event_ms);
+void counters_encode(const struct counters *c, struct writer *out);
+MUST_CHECK enum err counters_decode(struct slice bytes, struct counters **out_counters);
+size_t counters_bytes(const struct counters *c);
+struct slice counters_name(const struct counters *c); /* size 0 until a COUNT or RATING effect named it */
+int64_t counters_last_ms(const struct counters *c);   /* greatest event time seen */
+int64_t counters_rating(const struct counters *c);    /* item count over the pair window */
+/* How many scenes it has counters for, and the lifetime totals of one of them. */
+int counters_scenes(const struct counters *c);
+struct slice counters_scene(const struct counters *c, int scene, int64_t out_totals[COUNTERS]);
+/* Lifetime totals over all scenes, or those while the item was being explained. */
+void counters_total(const struct counters *c, bool explained, int64_t out_totals[COUNTERS]);
+/* Totals of event time [from_ms, to_ms) from the finest buckets that still hold it, by source or all (SOURCES). */
+void counters_window(const struct counters *c, int64_t from_ms, int64_t to_ms, enum event_source source,
+                     int64_t out_totals[COUNTERS]);
+
+struct neighbour {
+    entity_id id;
+    int64_t pair_count; /* windowed */
+};
+
+struct neighbours *neighbours_create(void);
+void neighbours_destroy(struct neighbours *n);
+void neighbours_apply(struct neighbours *n, const struct entity_settings *s, entity_id other, int32_t delta,
+                      int64_t event_ms);
+void neighbours_encode(const struct neighbours *n, struct writer *out);
+MUST_CHECK enum err neighbours_decode(struct slice bytes, struct neighbours **out_neighbours);
+size_t neighbours_bytes(const struct neighbours *n);
+/* The strongest by pair count, ties by id; answers how many. */
+uint32_t neighbours_top(const struct neighbours *n, const struct entity_settings *s, uint32_t max,
+                        struct neighbour *out);

@@ -1,0 +1,137 @@
+/*
+ * The profile stage: one user's folded state, changed by that user's events in log order. Pure and exact: integers
+ * only, nothing but the event, its record timestamp and this state decides.
+ *
+ * Everything is bounded by `struct profile_settings`; what is bounded out is forgotten oldest first and counted in
+ * the profile where it can make a counter inexact (visits).
+ */
+#pragma once
+
+#include "common/bytes.h"
+#include "common/err.h"
+#include "server/engine/effects.h"
+#include "server/engine/event.h"
+
+#define PROFILE_HISTORY_MAX 128
+#define PROFILE_DEDUPE_MAX 256
+#define PROFILE_OWNED_MAX 512
+#define PROFILE_RELATIONS_MAX 256 /* follows and blocks together */
+#define PROFILE_VISITS_MAX 512
+#define CURRENCIES_MAX 16
+
+struct currency_settings {
+    uint32_t currency;   /* packed as in struct event; 0 = unused */
+    int64_t amount_max;  /* a larger amount is refused, minor units */
+    int64_t rate_num;    /* settlement minor units = amount * rate_num / rate_den, toward zero */
+    int64_t rate_den;
+};
+
+/* Fold settings: changing one changes state, so their hash stands in every slot's header (settings_hash). */
+struct profile_settings {
+    uint8_t weights[EVENT_TYPES];     /* implicit rating per action; 0 touches without rating */
+    uint32_t history;                 /* entities per kind; default 20 items, 12 hosts, rooms not kept: see below */
+    uint32_t history_hosts;           /* hosts remembered; 0 = no host similarity */
+    uint32_t dedupe;                  /* event id tags; default 64 */
+    uint32_t owned;                   /* owned items kept; default 256 */
+    uint32_t relations;               /* default 128 */
+    uint32_t visits;                  /* default 128 */
+    int64_t late_ms_max;              /* default 24 h */
+    int64_t early_ms_max;             /* default 5 min */
+    uint32_t dwell_ms_max;            /* of one increment; default 10 min */
+    uint32_t room_dwell_ms_max;       /* of one visit; default 30 min */
+    uint32_t short_view_ms;           /* default 3,000 */
+    uint32_t watch_step_ms[4];        /* watch time that raises the rating to 1, 2, 3, 4; 0 = that grade is off */
+    int64_t attribution_ms;           /* default 30 min */
+    int32_t day_offset_ms;            /* days are cut at UTC midnight minus this; Asia/Shanghai: 8 h */
+    uint32_t pair_window_ms;          /* pairs link only entities touched within; 0 = whole history */
+    bool funnel;                      /* emit EFFECT_COUNT; off in the reference job */
+    bool room_counters_only;          /* reference job: EFFECT_COUNT for rooms only, without unique visitors */
+    struct currency_settings currencies[CURRENCIES_MAX];
+};
+
+void profile_settings_default(struct profile_settings *s);
+
+enum history_flag {
+    HISTORY_NEGATIVE = 1, /* disliked, or last seen for less than short_view_ms */
+    HISTORY_IMPRESSED = 2, /* touched_ms of the last impression is impressed_ms */
+};
+
+struct history_entry {
+    entity_id id;
+    uint8_t rating;       /* max of action weights; the part that pair counts hold */
+    uint8_t flags;
+    uint8_t stars;        /* explicit rating 1-5, 0 = none */
+    uint8_t percent;      /* progress */
+    uint32_t dwell_ms;    /* watched */
+    int64_t touched_ms;   /* event time of the last touch */
+    int64_t impressed_ms; /* last impression; 0 = none */
+};
+
+struct owned_item {
+    entity_id item;
+    uint32_t order_tag; /* low bits of hash64 of the order id */
+    int64_t paid;       /* settlement minor units */
+    int64_t refunded;
+    int64_t paid_ms;
+    entity_id host;     /* where it was bought, for refunds; 0 = none */
+    entity_id room;
+};
+
+struct relation {
+    entity_id id;
+    bool blocked; /* else followed */
+};
+
+struct visit {
+    uint32_t tag;      /* of (room) or (host, day) */
+    uint32_t dwell_s;  /* rooms: watched so far, saturating */
+};
+
+struct profile {
+    uint64_t events;
+    uint64_t dwell_ms;
+    int64_t first_ms;
+    int64_t last_ms; /* greatest event time */
+    uint32_t counts[EVENT_TYPES];
+    int64_t spent;    /* settlement minor units */
+    int64_t refunded;
+    int64_t gifted;
+    int64_t last_paid_ms;
+    uint32_t orders;
+    uint32_t visits_lost; /* visits pushed out of the list: unique visitors may count one of them twice */
+    uint32_t history_count, owned_count, relation_count, visit_count, dedupe_count;
+    struct history_entry *history; /* owned; oldest touch first, all kinds */
+    struct owned_item *owned;      /* owned; oldest first */
+    struct relation *relations;    /* owned; oldest first */
+    struct visit *visits;          /* owned; oldest first */
+    uint16_t *dedupe;              /* owned; oldest first */
+};
+
+/* Why an event is refused in the profile stage; each is a dead-letter reason. */
+enum profile_refusal {
+    PROFILE_APPLIED,
+    PROFILE_DUPLICATE, /* not a dead letter: dropped and counted */
+    PROFILE_LATE,
+    PROFILE_EARLY,
+    PROFILE_UNKNOWN_CURRENCY,
+    PROFILE_AMOUNT_TOO_LARGE,
+    PROFILE_UNKNOWN_ORDER,
+    PROFILE_REFUND_EXCEEDS,
+    PROFILE_REFUSALS
+};
+
+extern const char *const profile_refusal_names[PROFILE_REFUSALS];
+
+struct profile *profile_create(void);
+void profile_destroy(struct profile *p);
+/*
+ * Folds one event. `record_ms` is the record timestamp. Effects are appended to `out`; their slices borrow from the
+ * event. A refused event changes nothing and emits nothing.
+ */
+enum profile_refusal profile_apply(struct profile *p, const struct profile_settings *s, const struct event *event,
+                                   int64_t record_ms, struct effect_list *out);
+/* Canonical bytes: equal state, equal bytes. Opaque, versioned, little-endian. */
+void profile_encode(const struct profile *p, struct writer *out);
+MUST_CHECK enum err profile_decode(struct slice bytes, struct profile **out_profile);
+size_t profile_bytes(const struct profile *p); /* memory held, for the cache budget */
+const struct history_entry *profile_find(const struct profile *p, entity_id id);

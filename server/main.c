@@ -1,0 +1,35 @@
+/* Finds the verb and runs it. */
+#include "server/verbs/verb.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void print_verbs(FILE *to)
+{
+    fputs("usage: sluice VERB [OPTION...]\n\n", to);
+    for (const struct verb *v = verbs; v->name; v++)
+        fprintf(to, "  %-10s %s\n", v->name, v->summary);
+    fputs("\n`sluice VERB --help` shows what a verb takes, with an example.\n", to);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        print_verbs(argc < 2 ? stderr : stdout);
+        return argc < 2 ? EXIT_USAGE : 0;
+    }
+    const struct verb *v = verbs;
+    while (v->name && strcmp(v->name, argv[1]) != 0)
+        v++;
+    if (!v->name) {
+        fprintf(stderr, "sluice: there is no verb \"%s\"\n\n", argv[1]);
+        print_verbs(stderr);
+        return EXIT_USAGE;
+    }
+    for (int i = 2; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0) {
+            fputs(v->usage, stdout);
+            return 0;
+        }
+    return v->run(argc - 1, argv + 1);
+}

@@ -1,0 +1,17 @@
+/* The verbs of the `sluice` program: one row each in verbs.c. */
+#pragma once
+
+struct verb {
+    const char *name;
+    const char *summary; /* one line */
+    const char *usage;   /* what --help prints, with an example */
+    int (*run)(int argc, char **argv); /* argv[0] is the verb; answers the exit code */
+};
+
+extern const struct verb verbs[]; /* ends with name = NULL */
+
+/* Exit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration. */
+#define EXIT_USAGE 64
+#define EXIT_CONFIG 78
+
+int verb_version(int argc, char **argv);

@@ -1,0 +1,8 @@
+#include "server/verbs/verb.h"
+
+#include <stddef.h>
+
+const struct verb verbs[] = {
+    {"version", "print the version", "sluice version\n\nPrints the version of this binary.\n\nExample:\n  sluice version\n", verb_version},
+    {NULL, NULL, NULL, NULL},
+};

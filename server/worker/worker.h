@@ -1,0 +1,44 @@
+/*
+ * One worker: the tasks it owns, the tables every worker reads, and the turn that folds, emits and commits.
+ * Deterministic: it sees time only as the argument `now_ms`, randomness only as the seed it was created with, and
+ * acts only through its ports. The daemon, backtest, digest and the simulator all drive this one.
+ *
+ * Order of a turn: the shell reports everything that happened since the last one (assignment, records,
+ * acknowledgements, store answers), then calls worker_turn() once.
+ */
+#pragma once
+
+#include "server/worker/ports.h"
+#include "server/worker/worker_settings.h"
+
+struct worker;
+
+/* Ports are borrowed and outlive the worker. `seed` must differ between processes (owner tokens come from it). */
+struct worker *worker_create(const struct worker_settings *settings, const struct log_port *log,
+                             const struct store_port *store, uint64_t seed);
+void worker_destroy(struct worker *w);
+
+struct topic_partition {
+    enum topic topic;
+    int32_t partition;
+};
+
+/* The whole assignment of this group member, replacing the one before. Tasks that are gone stop at once. */
+void worker_assigned(struct worker *w, const struct topic_partition *list, size_t count, int64_t now_ms);
+/* Records of task inputs; taken over, released through the log port. Order within a partition is the log's. */
+void worker_records(struct worker *w, struct record *records, size_t count, int64_t now_ms);
+/* A record of a table topic (catalog, models, control); taken over likewise. */
+void worker_table_record(struct worker *w, struct record *record, int64_t now_ms);
+/* Every table has been read to the end offset seen at start. */
+void worker_tables_ready(struct worker *w);
+/* The log cannot deliver from where it was started: the offset is outside the log. */
+void worker_out_of_range(struct worker *w, enum topic topic, int32_t partition, int64_t now_ms);
+/* An outgoing record is durable (ERR_NONE) or lost. `offset` is where it stands, or -1. */
+void worker_acknowledged(struct worker *w, void *opaque, enum err err, int64_t offset);
+void worker_stored(struct worker *w, struct store_request *request, int64_t now_ms);
+void worker_views_read(struct worker *w, struct view_read *read, int64_t now_ms);
+/* Folds what is ready, closes runs, takes cuts, ticks. Answers the time at which it wants to be called again. */
+int64_t worker_turn(struct worker *w, int64_t now_ms);
+/* Stops consuming and commits what is done; worker_is_drained() says when nothing is owed any more. */
+void worker_drain(struct worker *w, int64_t now_ms);
+bool worker_is_drained(const struct worker *w);
