@@ -7,4 +7,33 @@
 struct worker_settings {
     struct profile_settings profile; /* fold settings */
     struct entity_settings entity;   /* fold settings */
+    uint64_t fold_hash;              /* over all fold settings, as it stands in slot headers */
+
+    /* Cadences. */
+    uint32_t profile_commit_ms;      /* 300 */
+    uint32_t entity_commit_ms;       /* 10,000 */
+    uint32_t allocation_commit_ms;   /* 1,000 */
+    uint32_t learner_commit_ms;      /* 5,000 */
+    uint32_t run_close_ms;           /* an effects run is sent at this age; 20 */
+    uint32_t run_bytes_max;          /* or at this size; 65,536 */
+    uint32_t rollup_ms;              /* rollups of changed entities; 1,000 */
+    uint32_t tick_ms;                /* of allocation; 1,000 */
+    uint32_t mark_ms;                /* a mark to effects partitions without entries; 5,000 */
+    uint32_t audit_ms;               /* re-reading the position of an idle task; 5,000 */
+    uint32_t retry_ms;               /* before a slot is read again after a failure; 100 */
+    uint32_t reclaim_ms;             /* before a task lost to another owner is claimed again; 3,000 */
+
+    /* Limits. */
+    uint32_t cut_keys_max;           /* dirty blobs that make a cut due; 500 (entity tasks: 8 times that) */
+    uint32_t cuts_in_flight_max;     /* 4 */
+    uint32_t load_keys_max;          /* blobs read in one command; 1,000 */
+    uint32_t queue_records_max;      /* records waiting in a task before its partition pauses; 20,000 */
+    uint32_t turn_records_max;       /* records folded by a task in one turn; 4,096 */
+    uint64_t cache_bytes;            /* cells of all tasks together; 512 MiB */
+    uint64_t store_bytes_max;        /* sent to the store and not answered; 16 MiB */
+    uint32_t claims_max;             /* claims with an unmoved position before folding one at a time; 3 */
+    uint32_t tries_max;              /* of one such record before the task halts; 3 */
+    uint32_t steps;                  /* records folded one at a time before folding freely again; 100 */
 };
+
+void worker_settings_default(struct worker_settings *s);
