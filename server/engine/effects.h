@@ -25,6 +25,7 @@ struct counter_delta {
 };
 
 struct effect {
+    int32_t partition;        /* scratch of whoever sends it */
     entity_id target;
     enum effect_op op;
     int32_t delta;            /* RATING, PAIR; never 0 */

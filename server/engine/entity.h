@@ -15,9 +15,9 @@
 
 struct entity_settings {
     uint32_t neighbours;        /* kept per entity; default 128 */
-    uint32_t pair_bucket_ms;    /* default 1 day; 0 = one bucket for ever (reference job) */
-    uint32_t pair_buckets;      /* window; default 30 */
-    uint32_t minutes, hours, days; /* retention of counter buckets; defaults 120, 48, 35 */
+    uint32_t pair_bucket_ms;    /* default 7 days; 0 = one bucket for ever (reference job) */
+    uint32_t pair_buckets;      /* window; default 5, at most 8 */
+    uint32_t minutes, hours, days; /* retention of counter buckets; defaults 60, 48, 35 */
     uint32_t top;               /* length of a similarity list; default 20 */
 };
 
@@ -41,10 +41,6 @@ int counters_scenes(const struct counters *c);
 struct slice counters_scene(const struct counters *c, int scene, int64_t out_totals[COUNTERS]);
 /* Lifetime totals over all scenes, or those while the item was being explained. */
 void counters_total(const struct counters *c, bool explained, int64_t out_totals[COUNTERS]);
-/* Totals of event time [from_ms, to_ms) from the finest buckets that still hold it, by source or all (SOURCES). */
-void counters_window(const struct counters *c, int64_t from_ms, int64_t to_ms, enum event_source source,
-                     int64_t out_totals[COUNTERS]);
-
 struct neighbour {
     entity_id id;
     int64_t pair_count; /* windowed */

@@ -29,8 +29,9 @@ struct currency_settings {
 /* Fold settings: changing one changes state, so their hash stands in every slot's header (settings_hash). */
 struct profile_settings {
     uint8_t weights[EVENT_TYPES];     /* implicit rating per action; 0 touches without rating */
-    uint32_t history;                 /* entities per kind; default 20 items, 12 hosts, rooms not kept: see below */
-    uint32_t history_hosts;           /* hosts remembered; 0 = no host similarity */
+    uint32_t history;                 /* items remembered; default 20 */
+    uint32_t history_hosts;           /* hosts remembered; 0 = no host similarity; default 12 */
+    uint32_t history_rooms;           /* rooms remembered, without similarity; default 8 */
     uint32_t dedupe;                  /* event id tags; default 64 */
     uint32_t owned;                   /* owned items kept; default 256 */
     uint32_t relations;               /* default 128 */
@@ -84,7 +85,7 @@ struct relation {
 
 struct visit {
     uint32_t tag;      /* of (room) or (host, day) */
-    uint32_t dwell_s;  /* rooms: watched so far, saturating */
+    uint32_t dwell_ms; /* rooms: watched so far, saturating */
 };
 
 struct profile {

@@ -9,9 +9,47 @@
 #pragma once
 
 #include "server/worker/ports.h"
+#include "server/worker/position.h"
 #include "server/worker/worker_settings.h"
 
 struct worker;
+
+#define DEAD_REASONS_MAX 64
+
+struct dead_count {
+    const char *reason; /* NULL: unused */
+    uint64_t count;
+};
+
+/* Counted since the start; never reset. */
+struct worker_counts {
+    uint64_t records[TOPICS];  /* consumed */
+    uint64_t rewinds, lost, loads, commits, commit_bytes, commit_keys, conflicts, memory_refusals, evictions;
+    uint64_t unexpected;       /* records below the expected offset, dropped */
+    uint64_t halts[16];        /* by enum halt */
+    uint64_t applied, duplicates, dead_letters;
+    uint64_t effect_entries, effect_runs;             /* sent */
+    uint64_t entries_applied, entries_replayed, entries_refused; /* received */
+    uint64_t name_conflicts, rollups;
+    uint64_t produced[TOPICS];
+    uint64_t events[EVENT_TYPES]; /* applied */
+    struct dead_count dead[DEAD_REASONS_MAX];
+    uint64_t recommendations, throttled, views;
+};
+
+/* What an operator asks about one task. */
+struct task_report {
+    enum stage stage;
+    int32_t partition;
+    const char *state;      /* "read", "claim", "verify", "run", "halted", "lost" */
+    const char *halt;       /* reason, or NULL */
+    const char *halt_text;
+    int64_t next, committed;
+    int64_t commit_age_ms;  /* 0 when nothing is pending */
+    int64_t lag_records;    /* -1: unknown */
+    int64_t record_ms;      /* timestamp of the last folded record; 0 = none */
+    uint64_t folded, replayed, cells, cell_bytes;
+};
 
 /* Ports are borrowed and outlive the worker. `seed` must differ between processes (owner tokens come from it). */
 struct worker *worker_create(const struct worker_settings *settings, const struct log_port *log,
@@ -39,6 +77,11 @@ void worker_stored(struct worker *w, struct store_request *request, int64_t now_
 void worker_views_read(struct worker *w, struct view_read *read, int64_t now_ms);
 /* Folds what is ready, closes runs, takes cuts, ticks. Answers the time at which it wants to be called again. */
 int64_t worker_turn(struct worker *w, int64_t now_ms);
+const struct worker_counts *worker_get_counts(const struct worker *w);
+/* Fills at most `max`; answers how many tasks there are. */
+size_t worker_report(const struct worker *w, int64_t now_ms, struct task_report *out, size_t max);
+/* The blobs a new slot begins with: what `sluice init` writes. `out` receives header and position bytes. */
+struct slot_header worker_header_of(const struct worker_settings *s, const struct log_port *log);
 /* Stops consuming and commits what is done; worker_is_drained() says when nothing is owed any more. */
 void worker_drain(struct worker *w, int64_t now_ms);
 bool worker_is_drained(const struct worker *w);

@@ -1,13 +1,18 @@
 /* Everything a worker needs to know; the table in server/codec/settings.c fills it from the configuration. */
 #pragma once
 
+#include "server/codec/event_decode.h"
 #include "server/engine/entity.h"
 #include "server/engine/profile.h"
 
 struct worker_settings {
+    struct event_rules event_rules;  /* fold settings */
     struct profile_settings profile; /* fold settings */
     struct entity_settings entity;   /* fold settings */
     uint64_t fold_hash;              /* over all fold settings, as it stands in slot headers */
+
+    uint8_t user_key[64];            /* of the keyed hash of user ids (common/hmac.h) */
+    uint32_t user_key_size;
 
     /* Cadences. */
     uint32_t profile_commit_ms;      /* 300 */

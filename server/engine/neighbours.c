@@ -1,0 +1,281 @@
+/*
+ * The neighbours of one entity: at most 128 others with their pair counts in a ring of event-time buckets, kept as
+ * arrays by column so that a search reads one word a neighbour.
+ *
+ * When the table is full a newcomer is admitted by pressure, after Misra and Gries (1982): the deltas of everybody
+ * refused add up, and once they exceed the weakest neighbour, whoever comes next takes its place and the pressure
+ * starts again. A pair that keeps coming back therefore gets in, and what got in by chance leaves first.
+ */
+#include "server/engine/entity.h"
+
+#include "common/check.h"
+
+#include <stdlib.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#define NEIGHBOURS_MAX 128
+#define PAIR_BUCKETS_MAX 8
+
+struct neighbours {
+    uint32_t low[NEIGHBOURS_MAX]; /* low halves of ids */
+    int32_t total[NEIGHBOURS_MAX];
+    entity_id id[NEIGHBOURS_MAX];
+    int32_t *buckets[PAIR_BUCKETS_MAX]; /* owned; counts by neighbour; NULL: one bucket for ever, or empty */
+    int64_t bucket_at[PAIR_BUCKETS_MAX];
+    int64_t newest;                     /* bucket */
+    uint32_t count;
+    int32_t floor;                      /* at most the weakest total when full; a cache, not state */
+    int64_t pressure;
+    bool used;
+};
+
+struct neighbours *neighbours_create(void)
+{
+    struct neighbours *n = calloc(1, sizeof *n);
+    ASSERT(n);
+    return n;
+}
+
+void neighbours_destroy(struct neighbours *n)
+{
+    if (!n)
+        return;
+    for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
+        free(n->buckets[b]);
+    free(n);
+}
+
+size_t neighbours_bytes(const struct neighbours *n)
+{
+    size_t bytes = sizeof *n;
+    for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
+        bytes += n->buckets[b] ? NEIGHBOURS_MAX * sizeof(int32_t) : 0;
+    return bytes;
+}
+
+/* Answers the place, or n->count. */
+static uint32_t find(const struct neighbours *n, entity_id id)
+{
+    uint32_t low = (uint32_t)id, i = 0;
+#ifdef __SSE2__
+    const __m128i want = _mm_set1_epi32((int)low);
+    for (; i < n->count; i += 8) {
+        __m128i a = _mm_cmpeq_epi32(_mm_loadu_si128((const __m128i *)&n->low[i]), want);
+        __m128i b = _mm_cmpeq_epi32(_mm_loadu_si128((const __m128i *)&n->low[i + 4]), want);
+        uint32_t hits = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(a, b), _mm_setzero_si128()));
+        for (; hits; hits &= hits - 1) {
+            uint32_t at = i + (uint32_t)__builtin_ctz(hits);
+            if (at < n->count && n->id[at] == id)
+                return at;
+        }
+    }
+    return n->count;
+#else
+    while (i < n->count && (n->low[i] != low || n->id[i] != id))
+        i++;
+    return i;
+#endif
+}
+
+static int64_t bucket_of(const struct entity_settings *s, int64_t event_ms)
+{
+    return event_ms / s->pair_bucket_ms - (event_ms % s->pair_bucket_ms < 0);
+}
+
+static void clear_bucket(struct neighbours *n, int slot)
+{
+    if (!n->buckets[slot])
+        return;
+    for (uint32_t i = 0; i < n->count; i++)
+        n->total[i] -= n->buckets[slot][i];
+    free(n->buckets[slot]);
+    n->buckets[slot] = NULL;
+    n->floor = INT32_MIN;
+}
+
+static void drop(struct neighbours *n, uint32_t i)
+{
+    uint32_t last = --n->count;
+    n->low[i] = n->low[last];
+    n->id[i] = n->id[last];
+    n->total[i] = n->total[last];
+    for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
+        if (n->buckets[b])
+            n->buckets[b][i] = n->buckets[b][last];
+}
+
+/* Answers the row of the event's bucket, NULL with *out_old when it is older than the window. */
+static int32_t *row_of(struct neighbours *n, const struct entity_settings *s, int64_t event_ms, bool *out_old)
+{
+    *out_old = false;
+    if (s->pair_bucket_ms == 0)
+        return NULL;
+    int64_t at = bucket_of(s, event_ms), window = s->pair_buckets;
+    if (!n->used || at > n->newest) {
+        for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
+            if (n->buckets[b] && n->bucket_at[b] <= at - window)
+                clear_bucket(n, b);
+        n->newest = at;
+        n->used = true;
+        for (uint32_t i = n->count; i-- > 0;)
+            if (n->total[i] <= 0)
+                drop(n, i);
+    }
+    if (at <= n->newest - window) {
+        *out_old = true;
+        return NULL;
+    }
+    int slot = (int)((uint64_t)at % s->pair_buckets);
+    if (!n->buckets[slot]) {
+        n->buckets[slot] = calloc(NEIGHBOURS_MAX, sizeof(int32_t));
+        ASSERT(n->buckets[slot]);
+        n->bucket_at[slot] = at;
+    }
+    return n->buckets[slot];
+}
+
+static uint32_t weakest(const struct neighbours *n)
+{
+    int32_t least = n->total[0];
+    for (uint32_t i = 1; i < n->count; i++)
+        least = n->total[i] < least ? n->total[i] : least;
+    uint32_t at = 0;
+    while (n->total[at] != least)
+        at++;
+    return at;
+}
+
+/* Where the newcomer goes, or NEIGHBOURS_MAX when it is refused. */
+static uint32_t admit(struct neighbours *n, const struct entity_settings *s, int32_t delta)
+{
+    uint32_t limit = s->neighbours < NEIGHBOURS_MAX ? s->neighbours : NEIGHBOURS_MAX;
+    if (n->count < limit) {
+        n->floor = INT32_MIN;
+        return n->count++;
+    }
+    n->pressure += delta;
+    if (n->pressure <= n->floor)
+        return NEIGHBOURS_MAX;
+    uint32_t at = weakest(n);
+    n->floor = n->total[at];
+    if (n->pressure <= n->floor)
+        return NEIGHBOURS_MAX;
+    n->pressure = 0;
+    n->floor = n->floor < delta ? n->floor : delta;
+    return at;
+}
+
+void neighbours_apply(struct neighbours *n, const struct entity_settings *s, entity_id other, int32_t delta,
+                      int64_t event_ms)
+{
+    bool old;
+    int32_t *row = row_of(n, s, event_ms, &old);
+    if (old)
+        return;
+    uint32_t i = find(n, other);
+    if (i == n->count) {
+        if (delta <= 0)
+            return; /* it was not admitted, or left */
+        i = admit(n, s, delta);
+        if (i == NEIGHBOURS_MAX)
+            return;
+        n->low[i] = (uint32_t)other;
+        n->id[i] = other;
+        n->total[i] = 0;
+        for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
+            if (n->buckets[b])
+                n->buckets[b][i] = 0;
+    }
+    n->total[i] += delta;
+    if (delta < 0 && n->total[i] < n->floor)
+        n->floor = n->total[i];
+    if (row)
+        row[i] += delta;
+}
+
+#define NEIGHBOURS_VERSION 1
+
+void neighbours_encode(const struct neighbours *n, struct writer *out)
+{
+    uint8_t rows = 0;
+    put_u8(out, NEIGHBOURS_VERSION);
+    put_u8(out, n->used);
+    put_signed(out, n->newest);
+    put_varint(out, (uint64_t)n->pressure);
+    for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
+        rows |= (uint8_t)(n->buckets[b] ? 1 << b : 0);
+    put_u8(out, rows);
+    for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
+        if (n->buckets[b])
+            put_signed(out, n->newest - n->bucket_at[b]);
+    put_varint(out, n->count);
+    for (uint32_t i = 0; i < n->count; i++) {
+        put_u48(out, n->id[i]);
+        if (!rows)
+            put_signed(out, n->total[i]);
+        for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
+            if (n->buckets[b])
+                put_signed(out, n->buckets[b][i]);
+    }
+}
+
+enum err neighbours_decode(struct slice bytes, struct neighbours **out_neighbours)
+{
+    struct reader r = reader_of(bytes.at, bytes.size);
+    if (get_u8(&r) != NEIGHBOURS_VERSION)
+        return ERR_VERSION;
+    struct neighbours *n = neighbours_create();
+    n->floor = INT32_MIN;
+    n->used = get_u8(&r) != 0;
+    n->newest = get_signed(&r);
+    n->pressure = (int64_t)get_varint(&r);
+    uint8_t rows = get_u8(&r);
+    for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
+        if (rows >> b & 1) {
+            n->buckets[b] = calloc(NEIGHBOURS_MAX, sizeof(int32_t));
+            ASSERT(n->buckets[b]);
+            n->bucket_at[b] = (int64_t)((uint64_t)n->newest - (uint64_t)get_signed(&r));
+        }
+    n->count = get_count(&r, NEIGHBOURS_MAX, 7);
+    for (uint32_t i = 0; i < n->count; i++) {
+        n->id[i] = get_u48(&r);
+        n->low[i] = (uint32_t)n->id[i];
+        if (!rows)
+            n->total[i] = (int32_t)get_signed(&r);
+        for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
+            if (n->buckets[b]) {
+                n->buckets[b][i] = (int32_t)get_signed(&r);
+                n->total[i] = (int32_t)((uint32_t)n->total[i] + (uint32_t)n->buckets[b][i]);
+            }
+    }
+    if (r.failed || reader_left(&r)) {
+        neighbours_destroy(n);
+        return ERR_INVALID;
+    }
+    *out_neighbours = n;
+    return ERR_NONE;
+}
+
+uint32_t neighbours_top(const struct neighbours *n, const struct entity_settings *s, uint32_t max,
+                        struct neighbour *out)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n->count; i++) {
+        struct neighbour one = {n->id[i], n->total[i]};
+        if (one.pair_count <= 0)
+            continue;
+        uint32_t at = count;
+        while (at > 0 && (out[at - 1].pair_count < one.pair_count ||
+                          (out[at - 1].pair_count == one.pair_count && out[at - 1].id > one.id)))
+            at--;
+        if (at >= max)
+            continue;
+        uint32_t moved = (count < max ? count : max - 1) - at;
+        memmove(&out[at + 1], &out[at], moved * sizeof *out);
+        out[at] = one;
+        count += count < max;
+    }
+    return count;
+}

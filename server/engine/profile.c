@@ -1,0 +1,324 @@
+/*
+ * Profile: the fold of one event. Each type changes three things: the bounded lists of the user, the funnel counters
+ * of the entities it names, and the implicit rating of those entities, from which co-rating deltas follow.
+ *
+ * Implicit rating r(u,p) = max over the user's actions on p of the action's weight (TencentRec, SIGMOD 2015). It also
+ * falls, which TencentRec leaves open: to 0 by a dislike or block, to the weight of `cart` by a full refund. A change
+ * from r to r' adds r' - r to the item count of p and min(r', r(q)) - min(r, r(q)) to the pair count of p and every
+ * other q in the history; the pair delta leaves for both sides. What falls out of the history stays counted.
+ */
+#include "server/engine/profile_internal.h"
+
+#include "common/check.h"
+
+#include <stdlib.h>
+
+const char *const profile_refusal_names[PROFILE_REFUSALS] = {
+    "applied", "duplicate", "late", "early", "unknown_currency", "amount_too_large", "unknown_order", "refund_exceeds",
+};
+
+struct profile *profile_create(void)
+{
+    struct profile *p = calloc(1, sizeof *p);
+    ASSERT(p);
+    return p;
+}
+
+void profile_destroy(struct profile *p)
+{
+    if (!p)
+        return;
+    free(p->history);
+    free(p->owned);
+    free(p->relations);
+    free(p->visits);
+    free(p->dedupe);
+    free(p);
+}
+
+size_t profile_bytes(const struct profile *p)
+{
+    return sizeof *p + p->history_count * sizeof *p->history + p->owned_count * sizeof *p->owned +
+           p->relation_count * sizeof *p->relations + p->visit_count * sizeof *p->visits +
+           p->dedupe_count * sizeof *p->dedupe;
+}
+
+const struct history_entry *profile_find(const struct profile *p, entity_id id)
+{
+    for (uint32_t i = 0; i < p->history_count; i++)
+        if (p->history[i].id == id)
+            return &p->history[i];
+    return NULL;
+}
+
+/* Makes room for one more at the end: grows up to `max`, then drops the oldest. Answers its place. */
+static uint32_t list_push(void **list, uint32_t *count, uint32_t max, size_t size)
+{
+    if (*count >= max) {
+        memmove(*list, (char *)*list + size, (*count - 1) * size);
+        return *count - 1;
+    }
+    if ((*count & (*count - 1)) == 0) { /* capacity is the next power of two */
+        *list = realloc(*list, (*count ? *count * 2 : 1) * size);
+        ASSERT(*list);
+    }
+    return (*count)++;
+}
+
+static uint32_t kind_limit(const struct profile_settings *s, enum entity_kind kind)
+{
+    return kind == ENTITY_ITEM ? s->history : kind == ENTITY_HOST ? s->history_hosts : s->history_rooms;
+}
+
+static void history_drop(struct profile *p, uint32_t i)
+{
+    memmove(&p->history[i], &p->history[i + 1], (p->history_count - i - 1) * sizeof *p->history);
+    p->history_count--;
+}
+
+/* Moves the entity to the young end, adding it if need be; the oldest of its kind leaves when there are too many. */
+static struct history_entry *touch(struct fold *f, entity_id id)
+{
+    struct profile *p = f->p;
+    struct history_entry entry = {.id = id};
+    enum entity_kind kind = entity_kind_of(id);
+    uint32_t limit = kind_limit(f->s, kind), same = 0, oldest = 0;
+    if (limit == 0)
+        return NULL;
+    for (uint32_t i = p->history_count; i-- > 0;) {
+        if (p->history[i].id == id) {
+            entry = p->history[i];
+            history_drop(p, i);
+            same = 0;
+            break;
+        }
+        if (entity_kind_of(p->history[i].id) == kind) {
+            same++;
+            oldest = i;
+        }
+    }
+    if (same >= limit)
+        history_drop(p, oldest);
+    entry.touched_ms = f->e->event_ms;
+    uint32_t at = list_push((void **)&p->history, &p->history_count, PROFILE_HISTORY_MAX, sizeof entry);
+    p->history[at] = entry;
+    return &p->history[at];
+}
+
+void fold_set_rating(struct fold *f, struct history_entry *h, uint8_t rating, struct slice name)
+{
+    uint8_t old = h->rating;
+    if (rating == old || entity_kind_of(h->id) == ENTITY_ROOM)
+        return;
+    h->rating = rating;
+    struct effect *e = effect_list_add(f->out, h->id, EFFECT_RATING);
+    e->delta = (int32_t)rating - old;
+    e->name = name;
+    enum entity_kind kind = entity_kind_of(h->id);
+    for (uint32_t i = 0; i < f->p->history_count; i++) {
+        const struct history_entry *q = &f->p->history[i];
+        if (q->id == h->id || q->rating == 0 || entity_kind_of(q->id) != kind)
+            continue;
+        if (f->s->pair_window_ms && h->touched_ms - q->touched_ms > f->s->pair_window_ms)
+            continue;
+        int32_t delta = (rating < q->rating ? rating : q->rating) - (old < q->rating ? old : q->rating);
+        if (delta == 0)
+            continue;
+        e = effect_list_add(f->out, h->id, EFFECT_PAIR);
+        e->other = q->id;
+        e->delta = delta;
+        e = effect_list_add(f->out, q->id, EFFECT_PAIR);
+        e->other = h->id;
+        e->delta = delta;
+    }
+}
+
+static uint8_t watch_grade(const struct profile_settings *s, uint32_t dwell_ms)
+{
+    uint8_t grade = 0;
+    for (uint8_t i = 0; i < 4; i++)
+        if (s->watch_step_ms[i] && dwell_ms >= s->watch_step_ms[i])
+            grade = (uint8_t)(i + 1);
+    return grade;
+}
+
+/* One named entity: history, flags, rating. */
+static void apply_to(struct fold *f, enum entity_kind kind, struct slice name)
+{
+    if (name.size == 0)
+        return;
+    const struct event *e = f->e;
+    struct history_entry *h = touch(f, entity_id_of(kind, name));
+    if (!h)
+        return;
+    bool negative = e->type == EVENT_DISLIKE || e->type == EVENT_BLOCK || (f->short_view && kind == ENTITY_ROOM);
+    uint8_t rating = f->s->weights[e->type];
+    if (e->type == EVENT_IMPRESSION) {
+        h->impressed_ms = e->event_ms;
+        h->flags |= HISTORY_IMPRESSED;
+    }
+    if (e->type == EVENT_WATCH) {
+        h->dwell_ms = h->dwell_ms > UINT32_MAX - f->watched_ms ? UINT32_MAX : h->dwell_ms + f->watched_ms;
+        uint8_t grade = watch_grade(f->s, h->dwell_ms);
+        rating = grade > rating ? grade : rating;
+    }
+    if (e->type == EVENT_RATING && kind == ENTITY_ITEM)
+        fold_stars(f, h, name);
+    if (e->type == EVENT_PROGRESS && e->percent > h->percent)
+        h->percent = e->percent;
+    if (negative)
+        h->flags |= HISTORY_NEGATIVE;
+    else if (rating > 1)
+        h->flags &= (uint8_t)~HISTORY_NEGATIVE;
+    if (e->type == EVENT_DISLIKE || e->type == EVENT_BLOCK)
+        fold_set_rating(f, h, 0, name);
+    else if (rating > h->rating)
+        fold_set_rating(f, h, rating, name);
+}
+
+static bool is_duplicate(const struct profile *p, uint16_t tag)
+{
+    for (uint32_t i = 0; i < p->dedupe_count; i++)
+        if (p->dedupe[i] == tag)
+            return true;
+    return false;
+}
+
+static void remember_id(struct profile *p, const struct profile_settings *s, uint16_t tag)
+{
+    if (s->dedupe == 0)
+        return;
+    uint32_t at = list_push((void **)&p->dedupe, &p->dedupe_count, s->dedupe, sizeof *p->dedupe);
+    p->dedupe[at] = tag;
+}
+
+static enum profile_refusal judge_time(const struct profile_settings *s, const struct event *e, int64_t record_ms)
+{
+    int64_t late_ms = record_ms - e->event_ms;
+    if (late_ms > s->late_ms_max)
+        return PROFILE_LATE;
+    return -late_ms > s->early_ms_max ? PROFILE_EARLY : PROFILE_APPLIED;
+}
+
+static void relate(struct fold *f, enum entity_kind kind, struct slice name, bool blocked)
+{
+    struct profile *p = f->p;
+    entity_id id = entity_id_of(kind, name);
+    fold_unrelate(f, id);
+    uint32_t at = list_push((void **)&p->relations, &p->relation_count, f->s->relations, sizeof *p->relations);
+    p->relations[at] = (struct relation){id, blocked};
+}
+
+bool fold_unrelate(struct fold *f, entity_id id)
+{
+    struct profile *p = f->p;
+    for (uint32_t i = 0; i < p->relation_count; i++) {
+        if (p->relations[i].id != id)
+            continue;
+        bool followed = !p->relations[i].blocked;
+        memmove(&p->relations[i], &p->relations[i + 1], (p->relation_count - i - 1) * sizeof *p->relations);
+        p->relation_count--;
+        return followed;
+    }
+    return false;
+}
+
+static void apply_relations(struct fold *f)
+{
+    const struct event *e = f->e;
+    if (e->type == EVENT_FOLLOW) {
+        f->follow = 1 - (int)fold_unrelate(f, entity_id_of(ENTITY_HOST, e->host));
+        relate(f, ENTITY_HOST, e->host, false);
+    } else if (e->type == EVENT_UNFOLLOW) {
+        f->follow = -(int)fold_unrelate(f, entity_id_of(ENTITY_HOST, e->host));
+    } else if (e->type == EVENT_BLOCK) {
+        enum entity_kind kind = e->room.size ? ENTITY_ROOM : e->host.size ? ENTITY_HOST : ENTITY_ITEM;
+        struct slice name = e->room.size ? e->room : e->host.size ? e->host : e->item;
+        f->follow = -(int)fold_unrelate(f, entity_id_of(kind, name));
+        relate(f, kind, name, true);
+    }
+}
+
+/* A visit is new when its tag is not in the list: then the visitor is counted. */
+static struct visit *visit_of(struct fold *f, uint64_t hash, bool *out_new)
+{
+    struct profile *p = f->p;
+    uint32_t tag = (uint32_t)(hash >> 16);
+    for (uint32_t i = p->visit_count; i-- > 0;)
+        if (p->visits[i].tag == tag)
+            return &p->visits[i];
+    if (p->visit_count == f->s->visits)
+        p->visits_lost++;
+    uint32_t at = list_push((void **)&p->visits, &p->visit_count, f->s->visits, sizeof *p->visits);
+    p->visits[at] = (struct visit){tag, 0};
+    *out_new = true;
+    return &p->visits[at];
+}
+
+static void apply_visit(struct fold *f)
+{
+    const struct event *e = f->e;
+    const struct profile_settings *s = f->s;
+    f->watched_ms = e->dwell_ms < s->dwell_ms_max ? e->dwell_ms : s->dwell_ms_max;
+    if (s->visits == 0 || e->room.size == 0 || (e->type != EVENT_ENTER && e->type != EVENT_WATCH && e->type != EVENT_LEAVE))
+        return;
+    uint64_t room = hash64(e->room.at, e->room.size, 11);
+    struct visit *v = visit_of(f, room, &f->new_visit);
+    if (e->type == EVENT_WATCH) {
+        uint32_t left = s->room_dwell_ms_max > v->dwell_ms ? s->room_dwell_ms_max - v->dwell_ms : 0;
+        f->watched_ms = f->watched_ms < left ? f->watched_ms : left;
+        v->dwell_ms += f->watched_ms;
+    }
+    f->short_view = e->type == EVENT_LEAVE && v->dwell_ms < s->short_view_ms;
+    if (e->host.size) {
+        int64_t day = (e->event_ms + s->day_offset_ms) / 86400000;
+        visit_of(f, hash64(e->host.at, e->host.size, 12 + (uint64_t)day), &f->new_host_day);
+    }
+}
+
+static void apply_totals(struct fold *f)
+{
+    struct profile *p = f->p;
+    const struct event *e = f->e;
+    if (p->events++ == 0)
+        p->first_ms = e->event_ms;
+    if (e->event_ms > p->last_ms)
+        p->last_ms = e->event_ms;
+    p->counts[e->type]++;
+    if (e->type == EVENT_WATCH || f->s->room_counters_only)
+        p->dwell_ms += f->watched_ms;
+    if (e->type == EVENT_GIFT)
+        p->gifted += f->amount;
+}
+
+enum profile_refusal profile_apply(struct profile *p, const struct profile_settings *s, const struct event *event,
+                                   int64_t record_ms, struct effect_list *out)
+{
+    struct fold f = {.p = p, .s = s, .e = event, .out = out};
+    enum profile_refusal refusal = judge_time(s, event, record_ms);
+    if (refusal != PROFILE_APPLIED)
+        return refusal;
+    uint16_t tag = (uint16_t)hash64(event->id.at, event->id.size, 13);
+    if (is_duplicate(p, tag))
+        return PROFILE_DUPLICATE;
+    refusal = fold_money(&f);
+    if (refusal != PROFILE_APPLIED)
+        return refusal;
+    if (event->type == EVENT_FORGET) {
+        fold_forget(&f);
+        remember_id(p, s, tag);
+        return PROFILE_APPLIED;
+    }
+    remember_id(p, s, tag);
+    apply_visit(&f);
+    apply_relations(&f);
+    apply_totals(&f);
+    if (event->type != EVENT_REFUND) {
+        apply_to(&f, ENTITY_ITEM, event->item);
+        apply_to(&f, ENTITY_HOST, event->host);
+        apply_to(&f, ENTITY_ROOM, event->room);
+    }
+    if (s->funnel)
+        fold_counters(&f);
+    return PROFILE_APPLIED;
+}

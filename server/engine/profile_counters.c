@@ -1,0 +1,124 @@
+/* Which funnel counters of which entities an event moves. */
+#include "server/engine/profile_internal.h"
+
+static void add(struct effect *e, enum counter counter, int64_t delta)
+{
+    if (delta)
+        e->counters[e->counter_count++] = (struct counter_delta){counter, delta};
+}
+
+static void add_plain(struct effect *e, enum event_type type)
+{
+    switch (type) {
+    case EVENT_IMPRESSION:
+        add(e, COUNTER_EXPOSURE, 1);
+        break;
+    case EVENT_CLICK:
+    case EVENT_BROWSE:
+        add(e, COUNTER_CLICK, 1);
+        break;
+    case EVENT_ENTER:
+        add(e, COUNTER_ENTER, 1);
+        break;
+    case EVENT_LEAVE:
+        add(e, COUNTER_LEAVE, 1);
+        break;
+    case EVENT_CHAT:
+        add(e, COUNTER_CHAT, 1);
+        add(e, COUNTER_INTERACTION, 1);
+        break;
+    case EVENT_QUESTION:
+    case EVENT_LIKE:
+    case EVENT_SHARE:
+    case EVENT_VOTE:
+    case EVENT_GIFT:
+    case EVENT_FOLLOW:
+        add(e, COUNTER_INTERACTION, 1);
+        break;
+    case EVENT_CART:
+        add(e, COUNTER_CART, 1);
+        break;
+    case EVENT_TRIAL:
+        add(e, COUNTER_TRIAL, 1);
+        break;
+    case EVENT_DISLIKE:
+    case EVENT_BLOCK:
+        add(e, COUNTER_NEGATIVE, 1);
+        break;
+    default:
+        break;
+    }
+}
+
+static void add_money(struct fold *f, struct effect *e, enum entity_kind kind)
+{
+    if (f->e->type == EVENT_GIFT)
+        add(e, COUNTER_GIFT_AMOUNT, f->amount);
+    if (f->e->type != EVENT_PURCHASE)
+        return;
+    add(e, COUNTER_PURCHASE, 1);
+    add(e, COUNTER_UNITS, f->e->qty);
+    add(e, COUNTER_GMV, f->amount);
+    if (kind == ENTITY_ITEM)
+        add(e, COUNTER_BUYER, f->first_order);
+}
+
+static void count(struct fold *f, enum entity_kind kind, struct slice name, bool explained)
+{
+    if (name.size == 0)
+        return;
+    struct effect *e = effect_list_add(f->out, entity_id_of(kind, name), EFFECT_COUNT);
+    e->name = name;
+    e->scene = f->e->scene;
+    e->source = f->e->source;
+    e->explained = explained;
+    add_plain(e, f->e->type);
+    add_money(f, e, kind);
+    if (f->e->type == EVENT_WATCH)
+        add(e, COUNTER_WATCH_MS, f->watched_ms);
+    if (f->short_view && kind != ENTITY_ITEM)
+        add(e, COUNTER_SHORT_VIEW, 1);
+    if ((kind == ENTITY_ROOM && f->new_visit) || (kind == ENTITY_HOST && f->new_host_day))
+        add(e, COUNTER_VISITOR, 1);
+    if (kind == ENTITY_HOST)
+        add(e, COUNTER_FOLLOW, f->follow);
+    if (kind == ENTITY_ITEM) {
+        add(e, COUNTER_RATING_COUNT, f->stars_count);
+        add(e, COUNTER_RATING_SUM, f->stars_sum);
+    }
+    if (e->counter_count == 0)
+        f->out->count--;
+}
+
+static void count_refund(struct fold *f, entity_id id, struct slice name)
+{
+    if (id == 0)
+        return;
+    struct effect *e = effect_list_add(f->out, id, EFFECT_COUNT);
+    e->name = name.size && entity_id_of(entity_kind_of(id), name) == id ? name : (struct slice){0};
+    e->scene = f->e->scene;
+    e->source = f->e->source;
+    add(e, COUNTER_REFUND, f->first_refund);
+    add(e, COUNTER_REFUND_AMOUNT, f->amount);
+    if (e->counter_count == 0)
+        f->out->count--;
+}
+
+void fold_counters(struct fold *f)
+{
+    const struct event *e = f->e;
+    if (e->type == EVENT_REFUND) {
+        count_refund(f, f->refunded->item, e->item);
+        count_refund(f, f->refunded->host, e->host);
+        count_refund(f, f->refunded->room, e->room);
+        return;
+    }
+    count(f, ENTITY_ROOM, e->room, e->explaining.size > 0);
+    if (f->s->room_counters_only)
+        return;
+    count(f, ENTITY_HOST, e->host, false);
+    bool on_show = e->explaining.size && slice_equal(e->explaining, e->item);
+    count(f, ENTITY_ITEM, e->item, on_show);
+    if (!on_show)
+        count(f, ENTITY_ITEM, e->explaining, true);
+}

@@ -1,0 +1,39 @@
+/*
+ * The part of a task's state that is in memory: one cell a blob. Least recently used cells leave when the budget is
+ * exceeded, but never one that is dirty or in a cut that is not committed yet: read back, it would be older.
+ */
+#pragma once
+
+#include "common/map.h"
+#include "server/worker/ports.h"
+
+struct cell {
+    uint64_t local;      /* key in memory */
+    struct blob_key key; /* key in the store */
+    void *object;        /* owned; the stage's; NULL = nothing stored */
+    void *soft;          /* owned; what is not state: lost with the cell */
+    uint32_t bytes;      /* as counted in the budget */
+    bool loading;        /* asked for; object not known yet */
+    bool dirty;
+    uint64_t cut;        /* number of the last cut it is in */
+    struct cell *older, *newer;
+};
+
+struct cells {
+    struct map by_local;
+    struct cell *oldest, *newest;
+    size_t bytes;
+    struct cell **dirty; /* owned; in the order they became dirty */
+    size_t dirty_count, dirty_capacity;
+};
+
+typedef void cell_destroy(struct cell *cell);
+
+void cells_fini(struct cells *c, cell_destroy *destroy);
+/* Moves it to the young end. */
+struct cell *cells_find(struct cells *c, uint64_t local);
+struct cell *cells_add(struct cells *c, uint64_t local, struct blob_key key);
+void cells_touch_dirty(struct cells *c, struct cell *cell);
+void cells_set_bytes(struct cells *c, struct cell *cell, size_t bytes);
+/* Removes the oldest clean cells whose cut is at most `committed` until the budget holds; answers how many. */
+size_t cells_evict(struct cells *c, size_t bytes_max, uint64_t committed, cell_destroy *destroy);

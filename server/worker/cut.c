@@ -1,0 +1,151 @@
+#include "server/worker/cut.h"
+
+#include "common/check.h"
+#include "server/worker/worker_internal.h"
+
+#include <stdlib.h>
+
+struct cut *cut_open(struct task *t, int64_t now_ms)
+{
+    if (t->last_cut && !t->last_cut->closed)
+        return t->last_cut;
+    struct cut *cut = calloc(1, sizeof *cut);
+    ASSERT(cut);
+    cut->owed = (struct owed){t, true};
+    cut->number = ++t->cuts;
+    cut->opened_ms = now_ms;
+    *(t->last_cut ? &t->last_cut->later : &t->first_cut) = cut;
+    t->last_cut = cut;
+    return cut;
+}
+
+static void blob_add(struct cut *cut, struct blob_key key, size_t from)
+{
+    struct blob *b = &cut->request.blobs[cut->request.blob_count++];
+    b->key = key;
+    b->value.size = (uint32_t)(cut->bytes.size - from);
+    b->present = b->value.size > 0; /* an empty encoding removes the blob */
+}
+
+/* Only now is the buffer final: blobs were added in order, so each begins where the one before ends. */
+static void resolve(struct cut *cut)
+{
+    const char *at = (const char *)cut->bytes.data;
+    for (size_t i = 0; i < cut->request.blob_count; i++) {
+        cut->request.blobs[i].value.at = at;
+        at += cut->request.blobs[i].value.size;
+    }
+    cut->request.position.at = at;
+}
+
+void cut_close(struct task *t, int64_t now_ms)
+{
+    struct cut *cut = cut_open(t, now_ms);
+    t->ops->flush(t, now_ms, true);
+    struct cells *c = &t->cells;
+    struct store_request *r = &cut->request;
+    r->blobs = calloc(c->dirty_count + 1, sizeof *r->blobs);
+    ASSERT(r->blobs);
+    for (size_t i = 0; i < c->dirty_count; i++) {
+        struct cell *cell = c->dirty[i];
+        size_t from = cut->bytes.size;
+        if (cell->object)
+            t->ops->encode(t, cell, &cut->bytes);
+        blob_add(cut, cell->key, from);
+        cell->dirty = false;
+        cell->cut = cut->number;
+    }
+    c->dirty_count = 0;
+    if (t->ops->chain) {
+        size_t from = cut->bytes.size;
+        t->ops->encode_chain(t, &cut->bytes);
+        blob_add(cut, CHAIN_KEY, from);
+    }
+    size_t from = cut->bytes.size;
+    struct position p = {
+        .next = t->next, .token = t->token, .epoch = t->position.epoch, .has_print = t->has_print, .print = t->print,
+        .claims = t->step_by_step && t->next == t->position.next ? t->position.claims : 0, .tries = t->tries,
+    };
+    position_encode(&p, &cut->bytes);
+    r->position.size = (uint32_t)(cut->bytes.size - from);
+    resolve(cut);
+    cut->next = t->next;
+    cut->closed = true;
+    t->cuts_in_flight++;
+}
+
+void cuts_submit(struct task *t)
+{
+    if (t->state != TASK_RUN)
+        return;
+    for (struct cut *cut = t->first_cut; cut && cut->closed; cut = cut->later) {
+        if (cut->submitted)
+            continue;
+        if (cut->outstanding || cut->failed)
+            return;
+        struct store_request *r = &cut->request;
+        r->stage = t->ops->stage;
+        r->partition = t->partition;
+        r->commit = true;
+        r->owner = cut;
+        /* The expected bytes stand in the cut itself: `t->expected` moves on with the next submission. */
+        r->expected.present = true;
+        r->reply.size = 0;
+        put_bytes(&r->reply, t->expected.data, t->expected.size);
+        r->expected.value = (struct slice){(const char *)r->reply.data, (uint32_t)r->reply.size};
+        t->expected.size = 0;
+        put_bytes(&t->expected, r->position.at, r->position.size);
+        enum err err = position_decode(r->position, &t->position);
+        ASSERT(err == ERR_NONE);
+        cut->submitted = true;
+        t->worker->store->submit(t->worker->store->self, r);
+    }
+}
+
+void cut_bury(struct cut *cut)
+{
+    if (cut->owed.task || cut->outstanding || cut->submitted)
+        return;
+    writer_fini(&cut->bytes);
+    writer_fini(&cut->request.reply);
+    free(cut->request.blobs);
+    free(cut);
+}
+
+void cuts_abandon(struct task *t)
+{
+    for (struct cut *cut = t->first_cut, *later; cut; cut = later) {
+        later = cut->later;
+        cut->owed.task = NULL;
+        cut->later = NULL;
+        cut_bury(cut);
+    }
+    t->first_cut = t->last_cut = NULL;
+    t->cuts_in_flight = 0;
+}
+
+void cut_committed(struct task *t, int64_t now_ms)
+{
+    struct cut *cut = t->first_cut;
+    t->first_cut = cut->later;
+    if (!t->first_cut)
+        t->last_cut = NULL;
+    t->cuts_in_flight--;
+    t->committed = cut->next;
+    t->committed_ms = now_ms;
+    t->committed_cut = cut->number;
+    t->worker->log->commit_offset(t->worker->log->self, (enum topic)t->ops->stage, t->partition, cut->next);
+    cut->owed.task = NULL;
+    cut->submitted = false;
+    cut_bury(cut);
+}
+
+/* Only facts: the task looks at them in its turn. */
+void cut_acknowledged(struct cut *cut, enum err err)
+{
+    ASSERT(cut->outstanding > 0);
+    cut->outstanding--;
+    cut->failed |= err != ERR_NONE;
+    cut->refused |= err == ERR_TOO_LARGE;
+    cut_bury(cut);
+}

@@ -1,0 +1,16 @@
+/* Cuts: what one commit writes, copied at its offset, and what it waits for. */
+#pragma once
+
+#include "server/worker/task.h"
+
+/* The open cut of a task, made when there is none. */
+struct cut *cut_open(struct task *t, int64_t now_ms);
+/* Flushes the stage, copies every dirty blob and closes the cut at t->next. */
+void cut_close(struct task *t, int64_t now_ms);
+/* Submits every closed cut in order whose outputs are acknowledged. */
+void cuts_submit(struct task *t);
+/* All cuts become orphans: no commit, freed when nothing is outstanding. */
+void cuts_abandon(struct task *t);
+/* The first cut is stored. */
+void cut_committed(struct task *t, int64_t now_ms);
+void cut_bury(struct cut *cut); /* an orphan: frees it if nothing is outstanding */

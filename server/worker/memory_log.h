@@ -1,0 +1,44 @@
+/*
+ * Kafka's shape in memory: partitioned logs with offsets, for one process. Several workers may share one cluster,
+ * each through its own port. Nothing is delivered until memory_log_deliver() is called, so a simulator decides when
+ * and whether.
+ */
+#pragma once
+
+#include "server/worker/worker.h"
+
+struct memory_cluster;
+struct memory_log;
+
+struct memory_cluster *memory_cluster_create(const int32_t partitions[TOPICS]);
+void memory_cluster_destroy(struct memory_cluster *c);
+/* Appends; answers the offset. `partition` -1: by key. */
+int64_t memory_append(struct memory_cluster *c, enum topic topic, int32_t partition, struct slice key,
+                      struct slice value, int64_t timestamp_ms);
+int64_t memory_end(const struct memory_cluster *c, enum topic topic, int32_t partition);
+/* The record at an offset; NULL below the start, at or beyond the end, or when it was dropped. Borrowed. */
+const struct record *memory_find(const struct memory_cluster *c, enum topic topic, int32_t partition, int64_t offset);
+/* Faults: forget the newest `count` records; forget everything below `offset`; make one unreadable. */
+void memory_truncate(struct memory_cluster *c, enum topic topic, int32_t partition, int64_t count);
+void memory_trim(struct memory_cluster *c, enum topic topic, int32_t partition, int64_t offset);
+
+struct memory_log *memory_log_create(struct memory_cluster *c);
+void memory_log_destroy(struct memory_log *l);
+const struct log_port *memory_log_port(struct memory_log *l);
+/* Time stamped on what is produced through this port. */
+void memory_log_set_now(struct memory_log *l, int64_t now_ms);
+
+/* From now on what is produced is acknowledged and not kept: for folding a log again beside its owner. */
+void memory_log_discard_outputs(struct memory_log *l);
+
+/* What the next deliveries do to acknowledgements and records. */
+struct memory_faults {
+    uint32_t ack_loss_ppm;    /* the record stands, its acknowledgement says lost */
+    uint32_t skip_ppm;        /* a record is skipped on delivery, once */
+    uint32_t repeat_ppm;      /* a record is delivered twice */
+};
+
+/* Delivers at most `max` records and all acknowledgements to the worker; answers how many records. */
+size_t memory_log_deliver(struct memory_log *l, struct worker *w, size_t max, const struct memory_faults *faults,
+                          uint64_t *random, int64_t now_ms);
+bool memory_log_is_idle(const struct memory_log *l); /* nothing to acknowledge, nothing to read where started */

@@ -1,0 +1,94 @@
+#include "server/worker/position.h"
+
+#include "common/hash.h"
+
+#define POSITION_VERSION 1
+
+const struct blob_key POSITION_KEY = {'p', 0}, HEADER_KEY = {'h', 0}, CHAIN_KEY = {'x', 0};
+
+void position_encode(const struct position *p, struct writer *out)
+{
+    put_u8(out, POSITION_VERSION);
+    put_varint(out, (uint64_t)p->next);
+    put_u64(out, p->token);
+    put_varint(out, p->epoch);
+    put_varint(out, p->claims);
+    put_varint(out, p->tries);
+    put_u8(out, p->has_print);
+    put_u64(out, p->print);
+}
+
+enum err position_decode(struct slice bytes, struct position *out)
+{
+    struct reader r = reader_of(bytes.at, bytes.size);
+    if (get_u8(&r) != POSITION_VERSION)
+        return ERR_VERSION;
+    struct position p = {0};
+    p.next = (int64_t)get_varint(&r);
+    p.token = get_u64(&r);
+    p.epoch = (uint32_t)get_varint(&r);
+    p.claims = (uint32_t)get_varint(&r);
+    p.tries = (uint32_t)get_varint(&r);
+    p.has_print = get_u8(&r) != 0;
+    p.print = get_u64(&r);
+    if (r.failed || reader_left(&r) || p.next < 0)
+        return ERR_INVALID;
+    *out = p;
+    return ERR_NONE;
+}
+
+uint64_t record_print(const struct record *r)
+{
+    uint64_t h = hash64(r->key.at, r->key.size, (uint64_t)r->offset);
+    h = hash64(r->value.at, r->value.size, h ^ (uint64_t)r->tombstone);
+    return hash_mix(h ^ (uint64_t)r->timestamp_ms);
+}
+
+void slot_header_encode(const struct slot_header *h, struct writer *out)
+{
+    put_varint(out, h->format);
+    put_u64(out, h->fold_hash);
+    put_u64(out, h->hmac_check);
+    for (int i = 0; i < TOPIC_INPUTS; i++)
+        put_varint(out, (uint64_t)h->partitions[i]);
+    put_varint(out, (uint64_t)h->origin);
+}
+
+enum err slot_header_decode(struct slice bytes, struct slot_header *out)
+{
+    struct reader r = reader_of(bytes.at, bytes.size);
+    struct slot_header h = {0};
+    h.format = (uint32_t)get_varint(&r);
+    if (!r.failed && h.format != FORMAT_VERSION)
+        return ERR_VERSION;
+    h.fold_hash = get_u64(&r);
+    h.hmac_check = get_u64(&r);
+    for (int i = 0; i < TOPIC_INPUTS; i++)
+        h.partitions[i] = (int32_t)get_varint(&r);
+    h.origin = (int64_t)get_varint(&r);
+    if (r.failed || reader_left(&r))
+        return ERR_INVALID;
+    *out = h;
+    return ERR_NONE;
+}
+
+const char *slot_header_difference(const struct slot_header *have, const struct slot_header *want)
+{
+    if (have->format != want->format)
+        return "the state has another format version";
+    if (have->fold_hash != want->fold_hash)
+        return "the state was folded with other settings";
+    if (have->hmac_check != want->hmac_check)
+        return "the state was keyed with another key file";
+    for (int i = 0; i < TOPIC_INPUTS; i++)
+        if (have->partitions[i] != want->partitions[i])
+            return "a topic has another number of partitions than the state was folded with";
+    return NULL;
+}
+
+uint64_t blob_digest(struct blob_key key, struct slice value)
+{
+    if (key.class == POSITION_KEY.class || key.class == HEADER_KEY.class)
+        return 0;
+    return hash64(value.at, value.size, hash_mix(key.id) + (uint8_t)key.class);
+}

@@ -1,0 +1,529 @@
+/*
+ * The protocol of a task: claim, verify, fold, commit, rewind. The rule numbers are those of the exactness protocol
+ * as listed in tests/README.md.
+ */
+#include "server/worker/task.h"
+
+#include "common/check.h"
+#include "common/log.h"
+#include "server/worker/cut.h"
+#include "server/worker/worker_internal.h"
+
+#include <stdlib.h>
+
+const char *const halt_names[HALTS] = {
+    "none", "not_initialised", "position_missing", "header", "state_invalid", "log_rewritten", "log_truncated",
+    "log_gap", "effects_lost", "record_version", "poison", "output_refused",
+};
+
+const char *const halt_steps[HALTS] = {
+    "",
+    "run `sluice init --start earliest|end` once for a new deployment",
+    "the store lost this slot: restore a snapshot, or `sluice task rebuild`",
+    "start with the settings, key and partition counts of the state, or migrate with `sluice task rebuild`",
+    "restore a snapshot of the store, or `sluice task rebuild`",
+    "the log was recreated: `sluice task rebuild`, or `sluice task accept-loss`",
+    "the log lost records: `sluice task accept-loss`, or restore the log",
+    "the log skips offsets: inspect the topic, then `sluice task accept-loss`",
+    "Kafka lost acknowledged effects: `sluice task rebuild`, or `sluice task accept-loss`",
+    "run the binary that wrote the record, or a newer one",
+    "inspect the record, fix the fold, or skip it with `sluice task accept-loss`",
+    "raise the broker's message size limit",
+};
+
+struct load {
+    struct owed owed; /* first: what request.owner points to */
+    struct store_request request;
+    struct writer expected; /* owned; what the position blob must be */
+    struct cell **cells;    /* owned; in step with request.blobs; NULL: the reads of a claim */
+    bool audit;
+};
+
+static void load_destroy(struct load *l)
+{
+    writer_fini(&l->request.reply);
+    writer_fini(&l->expected);
+    free(l->request.blobs);
+    free(l->cells);
+    free(l);
+}
+
+static struct load *load_create(struct task *t, size_t blobs)
+{
+    struct load *l = calloc(1, sizeof *l);
+    ASSERT(l);
+    l->owed.task = t;
+    l->request.stage = t->ops->stage;
+    l->request.partition = t->partition;
+    l->request.blobs = calloc(blobs + 1, sizeof *l->request.blobs);
+    ASSERT(l->request.blobs);
+    l->request.blob_count = blobs;
+    l->request.owner = l;
+    t->load = l;
+    return l;
+}
+
+static void submit(struct task *t, struct store_request *r)
+{
+    t->worker->store->submit(t->worker->store->self, r);
+}
+
+/* Reads everything a claim needs in one command. */
+static void read_slot(struct task *t, int64_t now_ms)
+{
+    t->state = TASK_READ;
+    t->asked_ms = now_ms;
+    struct load *l = load_create(t, 2);
+    l->request.blobs[0].key = HEADER_KEY;
+    l->request.blobs[1].key = CHAIN_KEY;
+    submit(t, &l->request);
+}
+
+struct task *task_create(struct worker *w, const struct stage_ops *ops, int32_t partition, int64_t now_ms)
+{
+    struct task *t = calloc(1, sizeof *t);
+    ASSERT(t);
+    t->worker = w;
+    t->ops = ops;
+    t->partition = partition;
+    t->committed_ms = now_ms;
+    t->stage_state = ops->create(t);
+    read_slot(t, now_ms);
+    return t;
+}
+
+static void release_queue(struct task *t)
+{
+    const struct log_port *log = t->worker->log;
+    for (; t->queue_count; t->queue_count--) {
+        log->release(log->self, &t->queue[t->queue_at]);
+        t->queue_at = (t->queue_at + 1) % t->queue_capacity;
+    }
+}
+
+/* Ends the attempt: nothing that is in flight counts any more. */
+static void abandon(struct task *t)
+{
+    const struct log_port *log = t->worker->log;
+    log->stop(log->self, (enum topic)t->ops->stage, t->partition);
+    release_queue(t);
+    cuts_abandon(t);
+    cells_fini(&t->cells, t->ops->destroy_cell);
+    t->wanted_count = 0;
+    if (t->load) {
+        t->load->owed.task = NULL;
+        t->load = NULL;
+    }
+    t->paused = false;
+}
+
+void task_release(struct task *t)
+{
+    abandon(t);
+    t->worker->store->reset(t->worker->store->self, t->ops->stage, t->partition);
+    t->ops->destroy(t);
+    writer_fini(&t->expected);
+    free(t->queue);
+    free(t->wanted);
+    free(t);
+}
+
+void task_rewind(struct task *t, int64_t now_ms)
+{
+    if (t->state == TASK_HALTED)
+        return;
+    abandon(t);
+    t->worker->counts.rewinds++;
+    t->replay_until = t->next > t->replay_until ? t->next : t->replay_until;
+    t->worker->store->reset(t->worker->store->self, t->ops->stage, t->partition);
+    read_slot(t, now_ms);
+}
+
+void task_halt(struct task *t, enum halt why, const char *text)
+{
+    if (t->state == TASK_HALTED)
+        return;
+    abandon(t);
+    t->state = TASK_HALTED;
+    t->halt = why;
+    t->halt_text = text;
+    t->worker->counts.halts[why]++;
+    log_error("task_halted", "%s.%d halted at offset %lld: %s: %s; next step: %s", stage_names[t->ops->stage],
+              (int)t->partition, (long long)t->next, halt_names[why], text, halt_steps[why]);
+}
+
+static void lose(struct task *t, int64_t now_ms)
+{
+    abandon(t);
+    t->state = TASK_LOST;
+    t->has_token = false;
+    t->lost_ms = now_ms;
+    t->worker->counts.lost++;
+    log_warning("task_lost", "%s.%d has another owner; it is claimed again in %d ms if it is still assigned here",
+                stage_names[t->ops->stage], (int)t->partition, (int)t->worker->settings.reclaim_ms);
+}
+
+/* The slot as read: header, chain and position. Answers false when the task went elsewhere. */
+static bool slot_accept(struct task *t, struct load *l, int64_t now_ms)
+{
+    struct slot_header header, want = worker_header(t->worker);
+    struct store_request *r = &l->request;
+    if (!r->blobs[0].present) {
+        task_halt(t, r->current.present ? HALT_STATE_INVALID : HALT_NOT_INITIALISED, "the slot has no header");
+        return false;
+    }
+    if (slot_header_decode(r->blobs[0].value, &header) != ERR_NONE) {
+        task_halt(t, HALT_STATE_INVALID, "the header does not decode");
+        return false;
+    }
+    const char *difference = slot_header_difference(&header, &want);
+    if (difference) {
+        task_halt(t, HALT_HEADER, difference);
+        return false;
+    }
+    struct position p = {.next = header.origin};
+    if (r->current.present && position_decode(r->current.value, &p) != ERR_NONE) {
+        task_halt(t, HALT_STATE_INVALID, "the position does not decode");
+        return false;
+    }
+    if (!r->current.present) {
+        task_halt(t, HALT_POSITION_MISSING, "the slot has a header and no position");
+        return false;
+    }
+    if (t->has_token && p.token != t->token && p.epoch >= t->position.epoch) {
+        lose(t, now_ms);
+        return false;
+    }
+    if (t->ops->open(t, r->blobs[1].present ? r->blobs[1].value : (struct slice){0}) != ERR_NONE) {
+        task_halt(t, HALT_STATE_INVALID, "the chain does not decode");
+        return false;
+    }
+    t->position = p;
+    t->expected.size = 0;
+    put_bytes(&t->expected, r->current.value.at, r->current.value.size);
+    return true;
+}
+
+/* Writes a fresh token over exactly what was read (rule 2). */
+static void claim(struct task *t, int64_t now_ms)
+{
+    t->state = TASK_CLAIM;
+    t->asked_ms = now_ms;
+    struct load *l = load_create(t, 0);
+    struct position p = t->position;
+    p.token = worker_random(t->worker);
+    p.epoch++;
+    p.claims += !t->has_token; /* a rewind is no crash */
+    if (t->has_token && t->marked == p.next && p.tries)
+        p.tries--;
+    t->token = p.token;
+    t->has_token = true;
+    put_bytes(&l->expected, t->expected.data, t->expected.size);
+    l->request.commit = true;
+    l->request.expected.present = true;
+    l->request.expected.value = (struct slice){(const char *)l->expected.data, (uint32_t)l->expected.size};
+    t->expected.size = 0;
+    position_encode(&p, &t->expected);
+    t->position = p;
+    put_bytes(&l->request.reply, t->expected.data, t->expected.size);
+    l->request.position = (struct slice){(const char *)l->request.reply.data, (uint32_t)l->request.reply.size};
+    submit(t, &l->request);
+}
+
+static void start_log(struct task *t, int64_t offset)
+{
+    t->worker->log->start(t->worker->log->self, (enum topic)t->ops->stage, t->partition, offset);
+}
+
+/* Claimed: from here on nobody else commits without our noticing. The record before the position is read again. */
+static void verify(struct task *t, int64_t now_ms)
+{
+    t->state = TASK_VERIFY;
+    t->heard_ms = now_ms;
+    t->next = t->committed = t->position.next;
+    t->committed_ms = now_ms;
+    t->has_print = t->position.has_print;
+    t->print = t->position.print;
+    t->gap_seen = false;
+    t->step_by_step = t->position.claims > t->worker->settings.claims_max;
+    t->steps_left = t->worker->settings.steps;
+    t->marked = -1;
+    t->tries = t->position.tries;
+    if (t->has_print) {
+        start_log(t, t->next - 1);
+        return;
+    }
+    t->state = TASK_RUN;
+    start_log(t, t->next);
+}
+
+void task_out_of_range(struct task *t, int64_t now_ms)
+{
+    if (t->state != TASK_VERIFY && t->state != TASK_RUN)
+        return;
+    int64_t low, high;
+    const struct log_port *log = t->worker->log;
+    bool known = log->watermarks(log->self, (enum topic)t->ops->stage, t->partition, &low, &high);
+    if (t->state == TASK_VERIFY && known && low == t->next && t->next <= high) {
+        t->state = TASK_RUN; /* the log begins at the position: nothing is left to compare, and that is legal */
+        start_log(t, t->next);
+        return;
+    }
+    task_halt(t, HALT_LOG_TRUNCATED, known && t->next > high ? "the position is beyond the end of the log"
+                                                            : "the position is before the start of the log");
+}
+
+void task_record(struct task *t, struct record *r, int64_t now_ms)
+{
+    const struct log_port *log = t->worker->log;
+    t->heard_ms = now_ms;
+    if (t->state == TASK_VERIFY && r->offset == t->next - 1) {
+        bool same = record_print(r) == t->print;
+        log->release(log->self, r);
+        if (same)
+            t->state = TASK_RUN;
+        else
+            task_halt(t, HALT_LOG_REWRITTEN, "the record before the position is not the one that was folded");
+        return;
+    }
+    if (t->state == TASK_VERIFY && r->offset > t->next - 1) {
+        log->release(log->self, r);
+        if (t->gap_seen) {
+            task_halt(t, HALT_LOG_GAP, "the record before the position is missing from the log");
+            return;
+        }
+        t->gap_seen = true;
+        start_log(t, t->next - 1);
+        return;
+    }
+    if (t->state != TASK_RUN) {
+        log->release(log->self, r);
+        return;
+    }
+    if (t->queue_count == t->queue_capacity) {
+        size_t capacity = t->queue_capacity ? t->queue_capacity * 2 : 64;
+        struct record *queue = calloc(capacity, sizeof *queue);
+        ASSERT(queue);
+        for (size_t i = 0; i < t->queue_count; i++)
+            queue[i] = t->queue[(t->queue_at + i) % t->queue_capacity];
+        free(t->queue);
+        t->queue = queue;
+        t->queue_at = 0;
+        t->queue_capacity = capacity;
+    }
+    t->queue[(t->queue_at + t->queue_count++) % t->queue_capacity] = *r;
+}
+
+struct cell *task_need(struct task *t, uint64_t local, struct blob_key key, bool *missing)
+{
+    struct cell *cell = cells_find(&t->cells, local);
+    if (cell && !cell->loading)
+        return cell;
+    *missing = true;
+    if (cell)
+        return cell;
+    cell = cells_add(&t->cells, local, key);
+    cell->loading = true;
+    if (t->wanted_count == t->wanted_capacity) {
+        t->wanted_capacity = t->wanted_capacity ? t->wanted_capacity * 2 : 64;
+        t->wanted = realloc(t->wanted, t->wanted_capacity * sizeof(struct cell *));
+        ASSERT(t->wanted);
+    }
+    t->wanted[t->wanted_count++] = cell;
+    return cell;
+}
+
+/* One command for everything that is wanted, fenced by the position blob as it stands after what is submitted. */
+static void load_wanted(struct task *t)
+{
+    if (t->load || t->wanted_count == 0)
+        return;
+    size_t n = t->wanted_count < t->worker->settings.load_keys_max ? t->wanted_count
+                                                                   : t->worker->settings.load_keys_max;
+    struct load *l = load_create(t, n);
+    l->cells = calloc(n, sizeof(struct cell *));
+    ASSERT(l->cells);
+    for (size_t i = 0; i < n; i++) {
+        l->cells[i] = t->wanted[i];
+        l->request.blobs[i].key = t->wanted[i]->key;
+    }
+    t->wanted_count -= n;
+    memmove(t->wanted, t->wanted + n, t->wanted_count * sizeof(struct cell *));
+    put_bytes(&l->expected, t->expected.data, t->expected.size);
+    t->worker->counts.loads++;
+    submit(t, &l->request);
+}
+
+static bool fence_holds(const struct load *l)
+{
+    const struct blob *p = &l->request.current;
+    return p->present && p->value.size == l->expected.size &&
+           memcmp(p->value.at, l->expected.data, l->expected.size) == 0;
+}
+
+static void cells_loaded(struct task *t, struct load *l)
+{
+    for (size_t i = 0; i < l->request.blob_count; i++) {
+        struct cell *cell = l->cells[i];
+        const struct blob *b = &l->request.blobs[i];
+        cell->loading = false;
+        if (b->present && t->ops->decode(t, cell, b->value) != ERR_NONE) {
+            task_halt(t, HALT_STATE_INVALID, "a state blob does not decode");
+            return;
+        }
+    }
+}
+
+static void load_stored(struct task *t, struct load *l, int64_t now_ms)
+{
+    t->load = NULL;
+    enum store_status status = l->request.status;
+    if (status != STORE_OK) {
+        if (t->state == TASK_CLAIM && status == STORE_CONFLICT)
+            t->has_token = false; /* somebody moved between read and claim: read again */
+        t->worker->counts.rewinds++;
+        abandon(t);
+        t->worker->store->reset(t->worker->store->self, t->ops->stage, t->partition);
+        t->state = TASK_READ;
+        t->asked_ms = now_ms; /* task_turn reads again after a pause */
+    } else if (t->state == TASK_READ) {
+        if (slot_accept(t, l, now_ms))
+            claim(t, now_ms);
+    } else if (t->state == TASK_CLAIM) {
+        verify(t, now_ms);
+    } else if (!fence_holds(l)) {
+        task_rewind(t, now_ms);
+    } else if (l->cells) {
+        cells_loaded(t, l);
+    }
+}
+
+static void cut_stored(struct task *t, struct cut *cut, int64_t now_ms)
+{
+    ASSERT(cut == t->first_cut);
+    enum store_status status = cut->request.status;
+    cut->submitted = false;
+    if (status == STORE_OK) {
+        t->worker->counts.commits++;
+        t->worker->counts.commit_bytes += cut->bytes.size;
+        t->worker->counts.commit_keys += cut->request.blob_count;
+        cut_committed(t, now_ms);
+        return;
+    }
+    t->worker->counts.conflicts += status == STORE_CONFLICT;
+    t->worker->counts.memory_refusals += status == STORE_MEMORY;
+    task_rewind(t, now_ms);
+}
+
+void task_stored(struct store_request *request, int64_t now_ms)
+{
+    struct owed *owed = request->owner;
+    if (owed->is_cut) {
+        struct cut *cut = (struct cut *)owed;
+        if (owed->task) {
+            cut_stored(owed->task, cut, now_ms);
+        } else {
+            cut->submitted = false;
+            cut_bury(cut);
+        }
+        return;
+    }
+    struct load *l = (struct load *)owed;
+    if (owed->task)
+        load_stored(owed->task, l, now_ms);
+    load_destroy(l);
+}
+
+void task_produce(struct task *t, struct outgoing *out, int64_t now_ms)
+{
+    struct cut *cut = cut_open(t, now_ms);
+    cut->outstanding++;
+    out->opaque = cut;
+    worker_produce(t->worker, out, cut);
+}
+
+void task_drain(struct task *t)
+{
+    t->draining = true;
+    release_queue(t);
+}
+
+/* A client can skip the newest records; nothing later would ever show the gap. So a silent lag is read again. */
+static void listen_again(struct task *t, int64_t now_ms)
+{
+    int64_t low, high, from = t->state == TASK_VERIFY ? t->next - 1 : t->next;
+    const struct log_port *log = t->worker->log;
+    if ((t->state != TASK_RUN && t->state != TASK_VERIFY) || t->queue_count || t->paused ||
+        now_ms - t->heard_ms < t->worker->settings.audit_ms)
+        return;
+    t->heard_ms = now_ms;
+    if (log->watermarks(log->self, (enum topic)t->ops->stage, t->partition, &low, &high) && high > from)
+        start_log(t, from);
+}
+
+/* Reads the slot again when that failed, was lost long enough ago, or is due as an audit of an idle task (rule 2). */
+static void look_again(struct task *t, int64_t now_ms)
+{
+    const struct worker_settings *s = &t->worker->settings;
+    if (t->load || t->draining)
+        return;
+    if (t->state == TASK_READ && now_ms - t->asked_ms >= s->retry_ms)
+        read_slot(t, now_ms);
+    if (t->state == TASK_LOST && now_ms - t->lost_ms >= s->reclaim_ms)
+        read_slot(t, now_ms);
+    listen_again(t, now_ms);
+    if (t->state == TASK_RUN && now_ms - t->asked_ms >= s->audit_ms) {
+        t->asked_ms = now_ms;
+        struct load *l = load_create(t, 0);
+        put_bytes(&l->expected, t->expected.data, t->expected.size);
+        submit(t, &l->request);
+    }
+}
+
+/* What went wrong since the last turn with what this attempt owes. */
+static void look_at_cuts(struct task *t, int64_t now_ms)
+{
+    for (const struct cut *cut = t->first_cut; cut; cut = cut->later) {
+        if (cut->refused) {
+            task_halt(t, HALT_OUTPUT_REFUSED, "an output is larger than the broker takes");
+            return;
+        }
+        if (cut->failed) {
+            task_rewind(t, now_ms);
+            return;
+        }
+    }
+}
+
+static void pause_or_resume(struct task *t)
+{
+    size_t max = t->worker->settings.queue_records_max;
+    bool paused = t->paused ? t->queue_count > max / 2 : t->queue_count > max;
+    if (paused == t->paused)
+        return;
+    t->paused = paused;
+    t->worker->log->pause(t->worker->log->self, (enum topic)t->ops->stage, t->partition, paused);
+}
+
+void task_turn(struct task *t, int64_t now_ms)
+{
+    look_at_cuts(t, now_ms);
+    look_again(t, now_ms);
+    if (t->state == TASK_RUN)
+        task_fold(t, now_ms);
+    if (t->state != TASK_RUN)
+        return;
+    load_wanted(t);
+    cuts_submit(t);
+    pause_or_resume(t);
+    size_t share = t->worker->settings.cache_bytes / (t->worker->task_count ? t->worker->task_count : 1);
+    if (t->cells.bytes <= share || t->folded == t->evicted_at)
+        return; /* what was loaded stays until something was folded with it, however small the budget */
+    t->evicted_at = t->folded;
+    t->worker->counts.evictions += cells_evict(&t->cells, share, t->committed_cut, t->ops->destroy_cell);
+}
+
+bool task_owes(const struct task *t)
+{
+    return t->state == TASK_RUN && (t->first_cut || t->next != t->committed || t->queue_count);
+}

@@ -1,0 +1,153 @@
+/* The part of a task that folds: one straight loop over its queue, and when to cut. */
+#include "common/check.h"
+#include "server/worker/cut.h"
+#include "server/worker/worker_internal.h"
+
+#define AHEAD_MAX 2048 /* records looked at ahead of one that waits for state */
+
+static void queue_pop(struct task *t)
+{
+    const struct log_port *log = t->worker->log;
+    struct record *r = &t->queue[t->queue_at];
+    if (t->worker->kept && t->worker->kept == r->native)
+        t->worker->kept = NULL;
+    else
+        log->release(log->self, r);
+    t->queue_at = (t->queue_at + 1) % t->queue_capacity;
+    t->queue_count--;
+}
+
+/* False: the head is not the record that comes next, and it was dealt with. */
+static bool head_is_next(struct task *t)
+{
+    const struct record *r = &t->queue[t->queue_at];
+    if (r->offset == t->next)
+        return true;
+    if (r->offset < t->next) {
+        t->worker->counts.unexpected++;
+        queue_pop(t);
+        return false;
+    }
+    if (t->gap_seen) {
+        task_halt(t, HALT_LOG_GAP, "an offset is missing from the log");
+        return false;
+    }
+    t->gap_seen = true;
+    while (t->queue_count)
+        queue_pop(t);
+    t->worker->log->start(t->worker->log->self, (enum topic)t->ops->stage, t->partition, t->next);
+    return false;
+}
+
+/* The head waits for state: ask for what the records behind it need in the same round trip. */
+static void look_ahead(struct task *t)
+{
+    for (size_t i = 1; i < t->queue_count && i < AHEAD_MAX; i++) {
+        if (t->wanted_count >= t->worker->settings.load_keys_max)
+            return;
+        const struct record *r = &t->queue[(t->queue_at + i) % t->queue_capacity];
+        if (r->offset != t->next + (int64_t)i)
+            return;
+        t->ops->prepare(t, r);
+    }
+}
+
+static void advance(struct task *t, const struct record *r, int64_t now_ms)
+{
+    cut_open(t, now_ms);
+    t->print = record_print(r);
+    t->has_print = true;
+    t->next = r->offset + 1;
+    t->record_ms = r->timestamp_ms;
+    t->gap_seen = false;
+    t->folded++;
+    t->replayed += r->offset < t->replay_until;
+    queue_pop(t);
+}
+
+static size_t keys_max(const struct task *t)
+{
+    return t->worker->settings.cut_keys_max * (t->ops->stage == STAGE_ENTITY ? 8 : 1);
+}
+
+static bool may_fold(const struct task *t)
+{
+    const struct worker_settings *s = &t->worker->settings;
+    if (t->worker->first_held || !t->queue_count || t->state != TASK_RUN)
+        return false;
+    if (t->cells.dirty_count >= keys_max(t) && t->cuts_in_flight >= (int)s->cuts_in_flight_max)
+        return false;
+    return t->worker->store->bytes_in_flight(t->worker->store->self) < s->store_bytes_max;
+}
+
+static bool cut_is_due(const struct task *t, int64_t now_ms)
+{
+    const struct cut *cut = t->last_cut;
+    if (!cut || cut->closed || t->cuts_in_flight >= (int)t->worker->settings.cuts_in_flight_max)
+        return false;
+    return t->draining || t->step_by_step || t->cells.dirty_count >= keys_max(t) ||
+           now_ms - cut->opened_ms >= t->ops->commit_ms(t);
+}
+
+static void cut_if_due(struct task *t, int64_t now_ms)
+{
+    if (t->state != TASK_RUN || !cut_is_due(t, now_ms))
+        return;
+    cut_close(t, now_ms);
+    cuts_submit(t);
+}
+
+/*
+ * Rule 14: before a suspect record is folded, that it is about to be is committed; when its owner dies of it, the next
+ * one finds the mark. Answers whether the record may be folded now.
+ */
+static bool suspect_may_fold(struct task *t, int64_t now_ms)
+{
+    if (t->first_cut)
+        return false; /* one commit at a time */
+    if (t->marked == t->next)
+        return true;
+    if (t->tries >= t->worker->settings.tries_max) {
+        task_halt(t, HALT_POISON, "folding this record ended its owner several times");
+        return false;
+    }
+    t->tries++;
+    t->marked = t->next;
+    cut_close(t, now_ms);
+    cuts_submit(t);
+    return false;
+}
+
+static void fold_queue(struct task *t, int64_t now_ms)
+{
+    uint32_t budget = t->worker->settings.turn_records_max;
+    while (budget-- && may_fold(t)) {
+        if (!head_is_next(t))
+            continue;
+        const struct record *r = &t->queue[t->queue_at];
+        if (!t->ops->prepare(t, r)) {
+            look_ahead(t);
+            return;
+        }
+        if (t->step_by_step && !suspect_may_fold(t, now_ms))
+            return;
+        t->ops->fold(t, r, now_ms);
+        if (t->state != TASK_RUN)
+            return;
+        t->tries = 0;
+        advance(t, r, now_ms);
+        if (t->step_by_step && --t->steps_left == 0)
+            t->step_by_step = false;
+        cut_if_due(t, now_ms);
+    }
+}
+
+void task_fold(struct task *t, int64_t now_ms)
+{
+    t->ops->flush(t, now_ms, false);
+    if (!t->draining)
+        fold_queue(t, now_ms);
+    if (t->state == TASK_RUN && t->ops->turn)
+        t->ops->turn(t, now_ms);
+    cut_if_due(t, now_ms);
+}

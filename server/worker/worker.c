@@ -1,0 +1,272 @@
+#include "server/worker/worker.h"
+
+#include "common/check.h"
+#include "common/hash.h"
+#include "server/worker/cut.h"
+#include "server/worker/worker_internal.h"
+
+#include <stdlib.h>
+
+static const struct stage_ops *const stages[STAGES] = {&profile_stage, &entity_stage, NULL, NULL};
+
+struct worker *worker_create(const struct worker_settings *settings, const struct log_port *log,
+                             const struct store_port *store, uint64_t seed)
+{
+    struct worker *w = calloc(1, sizeof *w);
+    ASSERT(w);
+    w->settings = *settings;
+    w->log = log;
+    w->store = store;
+    w->random = seed;
+    w->secret = worker_random(w);
+    w->users = user_hmac_create((struct slice){(const char *)settings->user_key, settings->user_key_size});
+    ASSERT(w->users);
+    return w;
+}
+
+static void held_destroy(struct worker *w, struct held *h)
+{
+    if (h->out.headers_of)
+        w->log->release(w->log->self, &h->record);
+    writer_fini(&h->bytes);
+    free(h);
+}
+
+void worker_destroy(struct worker *w)
+{
+    if (!w)
+        return;
+    worker_assigned(w, NULL, 0, 0);
+    for (struct held *h = w->first_held, *later; h; h = later) {
+        later = h->later;
+        held_destroy(w, h);
+    }
+    user_hmac_destroy(w->users);
+    free(w);
+}
+
+uint64_t worker_random(struct worker *w)
+{
+    w->random += 0x9e3779b97f4a7c15u;
+    uint64_t value = hash_mix(w->random);
+    return value ? value : 1;
+}
+
+struct slot_header worker_header_of(const struct worker_settings *s, const struct log_port *log)
+{
+    struct slot_header h = {.format = FORMAT_VERSION, .fold_hash = s->fold_hash};
+    h.hmac_check = hash64(s->user_key, s->user_key_size, 1);
+    for (int i = 0; i < TOPIC_INPUTS; i++)
+        h.partitions[i] = log->partitions(log->self, (enum topic)i);
+    return h;
+}
+
+struct slot_header worker_header(const struct worker *w)
+{
+    return worker_header_of(&w->settings, w->log);
+}
+
+static void task_end(struct worker *w, int stage, int32_t partition)
+{
+    task_release(w->tasks[stage][partition]);
+    w->tasks[stage][partition] = NULL;
+    w->task_count--;
+}
+
+void worker_assigned(struct worker *w, const struct topic_partition *list, size_t count, int64_t now_ms)
+{
+    static const struct topic_partition none;
+    bool wanted[STAGES][PARTITIONS_MAX] = {{0}};
+    for (size_t i = 0; i < count; i++) {
+        const struct topic_partition *tp = list ? &list[i] : &none;
+        if (tp->topic < TOPIC_INPUTS && tp->partition >= 0 && tp->partition < PARTITIONS_MAX)
+            wanted[tp->topic][tp->partition] = stages[tp->topic] != NULL;
+    }
+    for (int s = 0; s < STAGES; s++)
+        for (int32_t p = 0; p < PARTITIONS_MAX; p++)
+            if (w->tasks[s][p] && !wanted[s][p])
+                task_end(w, s, p);
+    for (int s = 0; s < STAGES; s++)
+        for (int32_t p = 0; p < PARTITIONS_MAX; p++)
+            if (!w->tasks[s][p] && wanted[s][p] && !w->draining) {
+                w->tasks[s][p] = task_create(w, stages[s], p, now_ms);
+                w->task_count++;
+            }
+}
+
+static struct task *find_task(struct worker *w, enum topic topic, int32_t partition)
+{
+    return topic < TOPIC_INPUTS && partition >= 0 && partition < PARTITIONS_MAX ? w->tasks[topic][partition] : NULL;
+}
+
+void worker_records(struct worker *w, struct record *records, size_t count, int64_t now_ms)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct record *r = &records[i];
+        struct task *t = find_task(w, r->topic, r->partition);
+        w->counts.records[r->topic]++;
+        if (t)
+            task_record(t, r, now_ms);
+        else
+            w->log->release(w->log->self, r);
+    }
+}
+
+void worker_out_of_range(struct worker *w, enum topic topic, int32_t partition, int64_t now_ms)
+{
+    struct task *t = find_task(w, topic, partition);
+    if (t)
+        task_out_of_range(t, now_ms);
+}
+
+void worker_acknowledged(struct worker *w, void *opaque, enum err err, int64_t offset)
+{
+    if (opaque)
+        cut_acknowledged(opaque, err);
+}
+
+void worker_stored(struct worker *w, struct store_request *request, int64_t now_ms)
+{
+    task_stored(request, now_ms);
+}
+
+/* Headers' names are literals; their values are copied behind key and value. The record of `headers_of` is kept. */
+static void hold(struct worker *w, const struct outgoing *out, struct cut *cut)
+{
+    struct held *h = calloc(1, sizeof *h);
+    ASSERT(h && out->header_count <= HELD_HEADERS_MAX);
+    put_bytes(&h->bytes, out->key.at, out->key.size);
+    put_bytes(&h->bytes, out->value.at, out->value.size);
+    for (int i = 0; i < out->header_count; i++)
+        put_bytes(&h->bytes, out->headers[i].value.at, out->headers[i].value.size);
+    h->out = *out;
+    const char *at = (const char *)h->bytes.data;
+    h->out.key.at = at;
+    h->out.value.at = at += out->key.size;
+    at += out->value.size;
+    for (int i = 0; i < out->header_count; i++) {
+        h->headers[i] = (struct header){out->headers[i].name, {at, out->headers[i].value.size}};
+        at += out->headers[i].value.size;
+    }
+    h->out.headers = h->headers;
+    if (out->headers_of) {
+        h->record = *out->headers_of;
+        h->out.headers_of = &h->record;
+        w->kept = h->record.native;
+    }
+    h->cut = cut;
+    *(w->last_held ? &w->last_held->later : &w->first_held) = h;
+    w->last_held = h;
+}
+
+void worker_produce(struct worker *w, const struct outgoing *out, struct cut *cut)
+{
+    w->counts.produced[out->topic]++;
+    enum err err = w->first_held ? ERR_MEMORY : w->log->produce(w->log->self, out);
+    if (err == ERR_MEMORY)
+        hold(w, out, cut);
+    else if (err != ERR_NONE && cut)
+        cut_acknowledged(cut, err);
+}
+
+/* What an abandoned attempt still held back is not sent: its replay sends it again. */
+static void send_held(struct worker *w)
+{
+    while (w->first_held) {
+        struct held *h = w->first_held;
+        bool orphan = h->cut && !h->cut->owed.task;
+        enum err err = orphan ? ERR_CONFLICT : w->log->produce(w->log->self, &h->out);
+        if (err == ERR_MEMORY)
+            return;
+        if (err != ERR_NONE && h->cut)
+            cut_acknowledged(h->cut, err);
+        w->first_held = h->later;
+        if (!w->first_held)
+            w->last_held = NULL;
+        held_destroy(w, h);
+    }
+}
+
+int64_t worker_turn(struct worker *w, int64_t now_ms)
+{
+    send_held(w);
+    for (int s = 0; s < STAGES; s++)
+        for (int32_t p = 0; p < PARTITIONS_MAX; p++)
+            if (w->tasks[s][p])
+                task_turn(w->tasks[s][p], now_ms);
+    return now_ms + 5;
+}
+
+const struct worker_counts *worker_get_counts(const struct worker *w)
+{
+    return &w->counts;
+}
+
+static struct task_report report_of(const struct task *t, int64_t now_ms)
+{
+    static const char *const states[TASK_STATES] = {"read", "claim", "verify", "run", "halted", "lost"};
+    const struct log_port *log = t->worker->log;
+    int64_t low, high;
+    bool known = log->watermarks(log->self, (enum topic)t->ops->stage, t->partition, &low, &high);
+    return (struct task_report){
+        .stage = t->ops->stage,
+        .partition = t->partition,
+        .state = states[t->state],
+        .halt = t->halt ? halt_names[t->halt] : NULL,
+        .halt_text = t->halt_text,
+        .next = t->next,
+        .committed = t->committed,
+        .commit_age_ms = task_owes(t) ? now_ms - t->committed_ms : 0,
+        .lag_records = known && high >= t->next ? high - t->next : -1,
+        .record_ms = t->record_ms,
+        .folded = t->folded,
+        .replayed = t->replayed,
+        .cells = t->cells.by_local.count,
+        .cell_bytes = t->cells.bytes,
+    };
+}
+
+size_t worker_report(const struct worker *w, int64_t now_ms, struct task_report *out, size_t max)
+{
+    size_t n = 0;
+    for (int s = 0; s < STAGES; s++)
+        for (int32_t p = 0; p < PARTITIONS_MAX; p++)
+            if (w->tasks[s][p]) {
+                if (n < max)
+                    out[n] = report_of(w->tasks[s][p], now_ms);
+                n++;
+            }
+    return n;
+}
+
+void worker_drain(struct worker *w, int64_t now_ms)
+{
+    w->draining = true;
+    for (int s = 0; s < STAGES; s++)
+        for (int32_t p = 0; p < PARTITIONS_MAX; p++)
+            if (w->tasks[s][p])
+                task_drain(w->tasks[s][p]);
+}
+
+bool worker_is_drained(const struct worker *w)
+{
+    for (int s = 0; s < STAGES; s++)
+        for (int32_t p = 0; p < PARTITIONS_MAX; p++)
+            if (w->tasks[s][p] && task_owes(w->tasks[s][p]))
+                return false;
+    return true;
+}
+
+void worker_table_record(struct worker *w, struct record *record, int64_t now_ms)
+{
+    w->log->release(w->log->self, record);
+}
+
+void worker_tables_ready(struct worker *w)
+{
+    w->tables_ready = true;
+}
+
+void worker_views_read(struct worker *w, struct view_read *read, int64_t now_ms)
+{
+}

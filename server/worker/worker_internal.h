@@ -1,0 +1,43 @@
+/* What the parts of the worker share. Not for anybody else. */
+#pragma once
+
+#include "common/hmac.h"
+#include "server/worker/task.h"
+#include "server/worker/worker.h"
+
+#define HELD_HEADERS_MAX 8
+
+struct held { /* an outgoing record that the producer had no room for */
+    struct outgoing out;
+    struct cut *cut;
+    struct writer bytes; /* owned */
+    struct header headers[HELD_HEADERS_MAX];
+    struct record record; /* owned when out.headers_of is set */
+    struct held *later;
+};
+
+#define PARTITIONS_MAX 1024
+
+struct worker {
+    struct worker_settings settings;
+    const struct log_port *log;
+    const struct store_port *store;
+    uint64_t random;         /* state of the token generator */
+    uint64_t secret;         /* seeds the keys of cells, so that user ids cannot be made to collide */
+    struct user_hmac *users; /* owned */
+    size_t task_count;
+    struct task *tasks[STAGES][PARTITIONS_MAX]; /* owned; NULL: not assigned */
+    struct held *first_held, *last_held;
+    void *kept;              /* native of the record just folded, when a held one still needs it */
+    bool tables_ready;
+    bool draining;
+    struct worker_counts counts;
+    struct push *push;       /* owned; soft state of recommendations, NULL when off */
+};
+
+uint64_t worker_random(struct worker *w);
+struct slot_header worker_header(const struct worker *w);
+/* Produces now, or holds a copy until the producer has room again. */
+void worker_produce(struct worker *w, const struct outgoing *out, struct cut *cut);
+/* Folds what is ready and cuts what is due. */
+void task_fold(struct task *t, int64_t now_ms);

@@ -1,0 +1,31 @@
+#include "server/worker/worker_settings.h"
+
+void worker_settings_default(struct worker_settings *s)
+{
+    *s = (struct worker_settings){
+        .profile_commit_ms = 300,
+        .entity_commit_ms = 10000,
+        .allocation_commit_ms = 1000,
+        .learner_commit_ms = 5000,
+        .run_close_ms = 20,
+        .run_bytes_max = 65536,
+        .rollup_ms = 1000,
+        .tick_ms = 1000,
+        .mark_ms = 5000,
+        .audit_ms = 5000,
+        .retry_ms = 100,
+        .reclaim_ms = 3000,
+        .cut_keys_max = 500,
+        .cuts_in_flight_max = 4,
+        .load_keys_max = 1000,
+        .queue_records_max = 20000,
+        .turn_records_max = 4096,
+        .cache_bytes = 512ull << 20,
+        .store_bytes_max = 16 << 20,
+        .claims_max = 3,
+        .tries_max = 3,
+        .steps = 100,
+    };
+    profile_settings_default(&s->profile);
+    entity_settings_default(&s->entity);
+}
