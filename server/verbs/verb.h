@@ -14,4 +14,7 @@ extern const struct verb verbs[]; /* ends with name = NULL */
 #define EXIT_USAGE 64
 #define EXIT_CONFIG 78
 
+extern const char simulate_usage[];
+
+int verb_simulate(int argc, char **argv);
 int verb_version(int argc, char **argv);

@@ -1,0 +1,47 @@
+/*
+ * What the loop achieved, held against the truth that only the simulator knows: purchases per exposure of treated
+ * users over the control, the published host rankings, segments, intents, churn risks and alerts, and latency.
+ */
+#pragma once
+
+#include "server/simulate/feedback.h"
+#include "server/simulate/world.h"
+
+#include <stdio.h>
+
+struct report;
+
+/* The world is borrowed and outlives the report. */
+struct report *report_create(struct world *w);
+void report_destroy(struct report *r);
+/* What was received, at virtual time `now_ms`. */
+void report_segment(struct report *r, const struct segment *s, int64_t now_ms);
+void report_ranking(struct report *r, const struct ranking *ranking);
+void report_alert(struct report *r, const struct alert *a, int64_t now_ms);
+void report_latency(struct report *r, double ms);
+
+/* NAN where there is nothing to tell. */
+struct findings {
+    double treated_rate; /* purchases per exposure */
+    double control_rate;
+    double uplift;    /* treated / control */
+    double uplift_se; /* users are the independent draws */
+    uint64_t treated_exposures, treated_purchases, control_exposures, control_purchases;
+    double kendall_tau; /* over all ranked pairs of hosts, of true quality times match */
+    uint64_t ranked_pairs;
+    double purity; /* share of users whose cluster is the commonest of their segment */
+    uint64_t segments, segment_users;
+    double intent_auc; /* purchase within `label_minutes` */
+    uint64_t intent_samples;
+    double churn_auc; /* nothing in the second half of `label_minutes` */
+    uint64_t churn_samples;
+    double label_minutes;
+    double alert_precision, alert_recall;
+    uint64_t alerts, faults;
+    double latency_p50_ms, latency_p99_ms;
+    uint64_t latency_count;
+    double scenario_host_rank; /* of the star or lecturer, 1 = first, mean over rankings that have the host */
+};
+
+struct findings report_findings(const struct report *r, int64_t end_ms);
+void report_print(const struct findings *f, const struct world *w, bool json, FILE *to);

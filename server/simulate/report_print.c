@@ -1,0 +1,68 @@
+#include "server/simulate/report.h"
+
+#include <math.h>
+
+/* One finding a row; NAN: nothing to tell. */
+struct row {
+    const char *name;
+    double value;
+    const char *says;
+};
+
+static void print_row(const struct row *row, bool json, bool first, FILE *to)
+{
+    bool whole = fabs(row->value) < 1e15 && row->value == floor(row->value);
+    if (!json && !isnan(row->value))
+        fprintf(to, whole ? "%-30s %12.0f  %s\n" : "%-30s %12.4f  %s\n", row->name, row->value, row->says);
+    if (!json)
+        return;
+    fprintf(to, "%s\"%s\":", first ? "{" : ",", row->name);
+    if (isnan(row->value) || isinf(row->value))
+        fputs("null", to);
+    else
+        fprintf(to, whole ? "%.0f" : "%.6g", row->value);
+}
+
+void report_print(const struct findings *f, const struct world *w, bool json, FILE *to)
+{
+    const struct world_counts *c = world_counts(w);
+    const struct row rows[] = {
+        {"records", (double)c->records, "sent, with duplicates and malformed ones"},
+        {"events", (double)c->events, ""},
+        {"duplicates", (double)c->duplicates, ""},
+        {"late", (double)c->late, ""},
+        {"malformed", (double)c->malformed, ""},
+        {"slates_recommended", (double)c->slates_recommended, "lists shown that came from a recommendation"},
+        {"slates_other", (double)c->slates_other, "lists shown to treated users without one"},
+        {"uplift", f->uplift, "purchases per exposure, treated over control"},
+        {"uplift_se", f->uplift_se, "its standard error"},
+        {"treated_purchases_per_exposure", f->treated_rate, ""},
+        {"control_purchases_per_exposure", f->control_rate, ""},
+        {"treated_exposures", (double)f->treated_exposures, ""},
+        {"treated_purchases", (double)f->treated_purchases, ""},
+        {"control_exposures", (double)f->control_exposures, ""},
+        {"control_purchases", (double)f->control_purchases, ""},
+        {"kendall_tau", f->kendall_tau, "of the published host rankings against the truth"},
+        {"ranked_pairs", (double)f->ranked_pairs, ""},
+        {"scenario_host_rank", f->scenario_host_rank, "of the star or lecturer, 1 = first"},
+        {"segment_purity", f->purity, "against true tastes"},
+        {"segments", (double)f->segments, ""},
+        {"segment_users", (double)f->segment_users, ""},
+        {"intent_auc", f->intent_auc, "of published purchase intent"},
+        {"intent_samples", (double)f->intent_samples, ""},
+        {"churn_auc", f->churn_auc, "of published churn risk"},
+        {"churn_samples", (double)f->churn_samples, ""},
+        {"label_minutes", f->label_minutes, "within which a purchase counts"},
+        {"alert_precision", f->alert_precision, ""},
+        {"alert_recall", f->alert_recall, "of the injected faults"},
+        {"alerts", (double)f->alerts, ""},
+        {"faults", (double)f->faults, "injected"},
+        {"latency_p50_ms", f->latency_p50_ms, "append of an event to receipt of the list it caused"},
+        {"latency_p99_ms", f->latency_p99_ms, ""},
+        {"latency_count", (double)f->latency_count, ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        print_row(&rows[i], json, i == 0, to);
+    if (json)
+        fputs("}\n", to);
+}
