@@ -18,3 +18,4 @@ extern const char simulate_usage[];
 
 int verb_simulate(int argc, char **argv);
 int verb_version(int argc, char **argv);
+int verb_backtest(int argc, char **argv);

@@ -1,0 +1,124 @@
+/*
+ * backtest: the whole pipeline over a file of events, in memory: the same worker as the daemon's, between a log and a
+ * store that live in this process.
+ */
+#include "server/verbs/replay.h"
+#include "server/verbs/verb.h"
+#include "server/worker/memory_store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct backtest {
+    struct worker_settings settings;
+    struct memory_cluster *cluster;
+    struct memory_redis *redis;
+    struct memory_log *log;
+    struct memory_store *store;
+    struct worker *worker;
+    int32_t partitions[TOPICS];
+    int64_t now_ms;
+};
+
+static void open_backtest(struct backtest *b)
+{
+    static const int32_t counts[TOPIC_INPUTS] = {16, 16, 4, 1};
+    worker_settings_default(&b->settings);
+    b->settings.user_key_size = 16;
+    b->settings.cache_bytes = 8ull << 30;
+    for (int t = 0; t < TOPICS; t++)
+        b->partitions[t] = t < TOPIC_INPUTS ? counts[t] : 1;
+    b->cluster = memory_cluster_create(b->partitions);
+    b->redis = memory_redis_create();
+    b->log = memory_log_create(b->cluster);
+    b->store = memory_store_create(b->redis);
+    b->worker = worker_create(&b->settings, memory_log_port(b->log), memory_store_port(b->store), 1);
+    memory_redis_init(b->redis, &b->settings, memory_log_port(b->log));
+}
+
+static void close_backtest(struct backtest *b)
+{
+    worker_assigned(b->worker, NULL, 0, b->now_ms);
+    memory_store_abandon(b->store, b->worker, 0, b->now_ms);
+    memory_log_deliver(b->log, b->worker, 0, NULL, NULL, b->now_ms);
+    worker_destroy(b->worker);
+    memory_store_destroy(b->store);
+    memory_log_destroy(b->log);
+    memory_redis_destroy(b->redis);
+    memory_cluster_destroy(b->cluster);
+}
+
+static bool is_done(const struct backtest *b)
+{
+    static struct task_report tasks[64];
+    size_t n = worker_report(b->worker, b->now_ms, tasks, 64);
+    for (size_t i = 0; i < n; i++)
+        if (!tasks[i].halt && (strcmp(tasks[i].state, "run") != 0 || tasks[i].lag_records || tasks[i].committed != tasks[i].next))
+            return false;
+    return memory_log_is_idle(b->log);
+}
+
+static void run(struct backtest *b)
+{
+    struct topic_partition list[64];
+    size_t n = 0;
+    for (int t = 0; t < TOPIC_INPUTS; t++)
+        for (int32_t p = 0; p < b->partitions[t] && n < 64; p++)
+            list[n++] = (struct topic_partition){(enum topic)t, p};
+    worker_assigned(b->worker, list, n, b->now_ms);
+    for (int turns = 0; turns < 100 || !is_done(b); turns++) {
+        b->now_ms += 10;
+        memory_log_set_now(b->log, b->now_ms);
+        memory_log_deliver(b->log, b->worker, 4096, NULL, NULL, b->now_ms);
+        memory_store_deliver(b->store, b->worker, 10000, NULL, NULL, b->now_ms);
+        worker_turn(b->worker, b->now_ms);
+    }
+}
+
+static void print_counts(const struct worker_counts *c)
+{
+    printf("{\"events\":%llu,\"applied\":%llu,\"duplicates\":%llu,\"dead_letters\":%llu", (unsigned long long)c->records[TOPIC_EVENTS],
+           (unsigned long long)c->applied, (unsigned long long)c->duplicates, (unsigned long long)c->dead_letters);
+    for (int i = 0; i < DEAD_REASONS_MAX && c->dead[i].reason; i++)
+        printf(",\"dead_letters.%s\":%llu", c->dead[i].reason, (unsigned long long)c->dead[i].count);
+    printf(",\"effect_entries\":%llu,\"entries_applied\":%llu,\"commits\":%llu}\n", (unsigned long long)c->effect_entries,
+           (unsigned long long)c->entries_applied, (unsigned long long)c->commits);
+}
+
+static void print_digests(const struct backtest *b)
+{
+    for (int s = 0; s < STAGES; s++)
+        for (int32_t p = 0; p < b->partitions[s]; p++)
+            printf("%s.%d %016llx\n", stage_names[s], (int)p,
+                   (unsigned long long)memory_redis_digest(b->redis, (enum stage)s, p));
+}
+
+int verb_backtest(int argc, char **argv)
+{
+    struct backtest b = {.now_ms = 1};
+    uint64_t bad;
+    const char *path = NULL;
+    bool digests = false;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--digest") == 0)
+            digests = true;
+        else
+            path = argv[i];
+    }
+    if (!path) {
+        fputs("sluice backtest: which file?\n", stderr);
+        return EXIT_USAGE;
+    }
+    open_backtest(&b);
+    int64_t count = replay_file(b.cluster, path, &bad);
+    if (count < 0) {
+        fprintf(stderr, "sluice backtest: %s cannot be read\n", path);
+    } else {
+        run(&b);
+        print_counts(worker_get_counts(b.worker));
+        if (digests)
+            print_digests(&b);
+    }
+    close_backtest(&b);
+    return count < 0 || bad ? 1 : 0;
+}

@@ -1,0 +1,22 @@
+/* Why a task halts, and what an operator does about it. */
+#include "server/worker/task.h"
+
+const char *const halt_names[HALTS] = {
+    "none", "not_initialised", "position_missing", "header", "state_invalid", "log_rewritten", "log_truncated",
+    "log_gap", "effects_lost", "record_version", "poison", "output_refused",
+};
+
+const char *const halt_steps[HALTS] = {
+    "",
+    "run `sluice init --start earliest|end` once for a new deployment",
+    "the store lost this slot: restore a snapshot, or `sluice task rebuild`",
+    "start with the settings, key and partition counts of the state, or migrate with `sluice task rebuild`",
+    "restore a snapshot of the store, or `sluice task rebuild`",
+    "the log was recreated: `sluice task rebuild`, or `sluice task accept-loss`",
+    "the log lost records: `sluice task accept-loss`, or restore the log",
+    "the log skips offsets: inspect the topic, then `sluice task accept-loss`",
+    "Kafka lost acknowledged effects: `sluice task rebuild`, or `sluice task accept-loss`",
+    "run the binary that wrote the record, or a newer one",
+    "inspect the record, fix the fold, or skip it with `sluice task accept-loss`",
+    "raise the broker's message size limit",
+};
