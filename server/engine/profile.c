@@ -76,7 +76,10 @@ static void history_drop(struct profile *p, uint32_t i)
     p->history_count--;
 }
 
-/* Moves the entity to the young end, adding it if need be; the oldest of its kind leaves when there are too many. */
+/*
+ * Moves the entity to the young end, adding it if need be. When there are too many of its kind the oldest leaves, but
+ * only after the pairs of this event are made.
+ */
 static struct history_entry *touch(struct fold *f, entity_id id)
 {
     struct profile *p = f->p;
@@ -97,10 +100,10 @@ static struct history_entry *touch(struct fold *f, entity_id id)
             oldest = i;
         }
     }
-    if (same >= limit)
-        history_drop(p, oldest);
+    f->leaving = same >= limit;
+    f->leaves = oldest;
     entry.touched_ms = f->e->event_ms;
-    uint32_t at = list_push((void **)&p->history, &p->history_count, PROFILE_HISTORY_MAX, sizeof entry);
+    uint32_t at = list_push((void **)&p->history, &p->history_count, PROFILE_HISTORY_MAX + 1, sizeof entry);
     p->history[at] = entry;
     return &p->history[at];
 }
@@ -174,6 +177,8 @@ static void apply_to(struct fold *f, enum entity_kind kind, struct slice name)
         fold_set_rating(f, h, 0, name);
     else if (rating > h->rating)
         fold_set_rating(f, h, rating, name);
+    if (f->leaving)
+        history_drop(f->p, f->leaves);
 }
 
 static bool is_duplicate(const struct profile *p, uint16_t tag)

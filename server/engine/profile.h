@@ -12,7 +12,7 @@
 #include "server/engine/effects.h"
 #include "server/engine/event.h"
 
-#define PROFILE_HISTORY_MAX 128
+#define PROFILE_HISTORY_MAX 128 /* of all kinds together, one more while an event is folded */
 #define PROFILE_DEDUPE_MAX 256
 #define PROFILE_OWNED_MAX 512
 #define PROFILE_RELATIONS_MAX 256 /* follows and blocks together */

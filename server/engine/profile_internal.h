@@ -10,6 +10,8 @@ struct fold {
     struct effect_list *out;
     int64_t amount;       /* in settlement minor units */
     uint32_t watched_ms;  /* of this event, after caps */
+    bool leaving;         /* the entry at `leaves` is one too many */
+    uint32_t leaves;
     bool new_visit;       /* of the room */
     bool new_host_day;
     bool short_view;

@@ -1,0 +1,291 @@
+#include "tests/unit/check.h"
+
+#include "server/codec/effects_codec.h"
+#include "server/engine/entity.h"
+#include "server/engine/profile.h"
+
+#include <stdlib.h>
+
+static uint64_t draw(uint64_t *s, uint64_t below)
+{
+    *s = hash_mix(*s + 0x9e3779b97f4a7c15u);
+    return *s % below;
+}
+
+struct texts {
+    char id[16], room[16], host[16], item[16], order[16];
+};
+
+static struct event random_event(uint64_t *s, struct texts *t, int n)
+{
+    snprintf(t->id, sizeof t->id, "e%d", draw(s, 30) ? n : n / 2);
+    snprintf(t->room, sizeof t->room, "r%d", (int)draw(s, 6));
+    snprintf(t->host, sizeof t->host, "h%d", (int)draw(s, 4));
+    snprintf(t->item, sizeof t->item, "c%d", (int)draw(s, 40));
+    snprintf(t->order, sizeof t->order, "o%d", (int)draw(s, 50));
+    struct event e = {
+        .type = (enum event_type)draw(s, EVENT_TYPES - (draw(s, 50) ? 1 : 0)),
+        .event_ms = 1732370000000 + n * 500 - (int64_t)draw(s, 90000),
+        .id = slice_of(t->id), .user = slice_of("u"), .scene = slice_of("home"), .room = slice_of(t->room),
+        .host = slice_of(t->host), .item = slice_of(t->item), .order = slice_of(t->order), .dwell_ms = (uint32_t)draw(s, 100000),
+        .amount = (int64_t)draw(s, 1000), .currency = 'C' << 16 | 'N' << 8 | 'Y', .qty = 1, .value = (uint8_t)(1 + draw(s, 5)),
+        .percent = (uint8_t)draw(s, 101),
+    };
+    if (e.type == EVENT_DISLIKE || e.type == EVENT_BLOCK)
+        e.room = e.host = (struct slice){0};
+    return e;
+}
+
+static struct profile *reopened(struct profile *p)
+{
+    struct writer w = {0}, again = {0};
+    struct profile *q = NULL;
+    profile_encode(p, &w);
+    CHECK(profile_decode((struct slice){(char *)w.data, (uint32_t)w.size}, &q) == ERR_NONE);
+    profile_encode(q, &again);
+    CHECK(w.size == again.size && memcmp(w.data, again.data, w.size) == 0);
+    writer_fini(&w);
+    writer_fini(&again);
+    profile_destroy(p);
+    return q;
+}
+
+static void test_profile_reopened_anywhere_folds_the_same(void)
+{
+    struct profile_settings s;
+    profile_settings_default(&s);
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct profile *a = profile_create(), *b = profile_create();
+        struct effect_list ea = {0}, eb = {0};
+        uint64_t random = seed, other = seed * 77;
+        for (int n = 0; n < 400; n++) {
+            struct texts t;
+            struct event e = random_event(&random, &t, n);
+            ea.count = eb.count = 0;
+            CHECK(profile_apply(a, &s, &e, e.event_ms + 100, &ea) == profile_apply(b, &s, &e, e.event_ms + 100, &eb));
+            CHECK_INT(ea.count, eb.count);
+            if (draw(&other, 10) == 0)
+                b = reopened(b);
+        }
+        a = reopened(a);
+        b = reopened(b);
+        struct writer wa = {0}, wb = {0};
+        profile_encode(a, &wa);
+        profile_encode(b, &wb);
+        CHECK(wa.size == wb.size && memcmp(wa.data, wb.data, wa.size) == 0);
+        writer_fini(&wa);
+        writer_fini(&wb);
+        effect_list_fini(&ea);
+        effect_list_fini(&eb);
+        profile_destroy(a);
+        profile_destroy(b);
+    }
+}
+
+/* Ratings and pair counts that the effects add up to are those of the profile while nothing falls out of it. */
+static void test_pairs_add_up_to_the_minimum_of_ratings(void)
+{
+    struct profile_settings s;
+    profile_settings_default(&s);
+    s.history = 60;
+    struct profile *p = profile_create();
+    struct effect_list out = {0};
+    uint64_t random = 5;
+    for (int n = 0; n < 300; n++) {
+        struct texts t;
+        struct event e = random_event(&random, &t, n);
+        if (e.type != EVENT_FORGET)
+            profile_apply(p, &s, &e, e.event_ms, &out);
+    }
+    for (uint32_t i = 0; i < p->history_count; i++)
+        for (uint32_t k = 0; k < p->history_count; k++) {
+            const struct history_entry *a = &p->history[i], *b = &p->history[k];
+            if (entity_kind_of(a->id) != ENTITY_ITEM || entity_kind_of(b->id) != ENTITY_ITEM)
+                continue;
+            int64_t sum = 0, want = i == k ? a->rating : a->rating < b->rating ? a->rating : b->rating;
+            for (size_t j = 0; j < out.count; j++) {
+                const struct effect *e = &out.at[j];
+                if (e->target == a->id && (i == k ? e->op == EFFECT_RATING : e->op == EFFECT_PAIR && e->other == b->id))
+                    sum += e->delta;
+            }
+            CHECK_INT(sum, want);
+        }
+    out.count = 0;
+    struct event forget = {.type = EVENT_FORGET, .event_ms = 1732370000000, .id = slice_of("x"), .scene = slice_of("home")};
+    int64_t ratings = 0;
+    for (uint32_t i = 0; i < p->history_count; i++)
+        ratings += p->history[i].rating;
+    CHECK(profile_apply(p, &s, &forget, forget.event_ms, &out) == PROFILE_APPLIED);
+    for (size_t j = 0; j < out.count; j++)
+        ratings += out.at[j].op == EFFECT_RATING ? out.at[j].delta : 0;
+    CHECK_INT(ratings, 0);
+    CHECK_INT(p->events, 0);
+    effect_list_fini(&out);
+    profile_destroy(p);
+}
+
+static void test_money_is_judged_by_its_order(void)
+{
+    struct profile_settings s;
+    profile_settings_default(&s);
+    struct profile *p = profile_create();
+    struct effect_list out = {0};
+    struct event buy = {.type = EVENT_PURCHASE, .event_ms = 1000000, .id = slice_of("1"), .scene = slice_of("home"),
+                        .item = slice_of("c1"), .order = slice_of("o1"), .amount = 500, .qty = 1, .currency = 'C' << 16 | 'N' << 8 | 'Y'};
+    CHECK(profile_apply(p, &s, &buy, 1000000, &out) == PROFILE_APPLIED);
+    CHECK(profile_apply(p, &s, &buy, 1000000, &out) == PROFILE_DUPLICATE);
+    buy.id = slice_of("2");
+    CHECK(profile_apply(p, &s, &buy, 1000000, &out) == PROFILE_DUPLICATE);
+    struct event back = buy;
+    back.type = EVENT_REFUND;
+    back.id = slice_of("3");
+    back.amount = 501;
+    CHECK(profile_apply(p, &s, &back, 1000000, &out) == PROFILE_REFUND_EXCEEDS);
+    back.amount = 300;
+    CHECK(profile_apply(p, &s, &back, 1000000, &out) == PROFILE_APPLIED);
+    back.id = slice_of("4");
+    CHECK(profile_apply(p, &s, &back, 1000000, &out) == PROFILE_REFUND_EXCEEDS);
+    back.order = slice_of("o2");
+    CHECK(profile_apply(p, &s, &back, 1000000, &out) == PROFILE_UNKNOWN_ORDER);
+    buy.id = slice_of("5");
+    buy.currency = 1;
+    buy.order = slice_of("o3");
+    CHECK(profile_apply(p, &s, &buy, 1000000, &out) == PROFILE_UNKNOWN_CURRENCY);
+    buy.currency = 'C' << 16 | 'N' << 8 | 'Y';
+    buy.amount = 10000001;
+    CHECK(profile_apply(p, &s, &buy, 1000000, &out) == PROFILE_AMOUNT_TOO_LARGE);
+    buy.amount = 1;
+    CHECK(profile_apply(p, &s, &buy, 1000000 + 86400001, &out) == PROFILE_LATE);
+    CHECK(profile_apply(p, &s, &buy, 1000000 - 300001, &out) == PROFILE_EARLY);
+    CHECK_INT(p->spent - p->refunded, 200);
+    CHECK_INT(p->orders, 1);
+    effect_list_fini(&out);
+    profile_destroy(p);
+}
+
+static void test_counters_do_not_depend_on_order(void)
+{
+    enum { N = 500 };
+    struct entity_settings s;
+    entity_settings_default(&s);
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct effect effects[N];
+        int64_t times[N];
+        uint64_t random = seed;
+        for (int i = 0; i < N; i++) {
+            effects[i] = (struct effect){.target = 1, .op = draw(&random, 4) ? EFFECT_COUNT : EFFECT_RATING, .name = slice_of("c1"),
+                                         .scene = slice_of("home"), .source = (enum event_source)draw(&random, SOURCES),
+                                         .delta = 1, .counter_count = 1};
+            effects[i].counters[0] = (struct counter_delta){(enum counter)draw(&random, COUNTERS), 1 + (int64_t)draw(&random, 9)};
+            times[i] = 1732370000000 + (int64_t)draw(&random, 90000000);
+        }
+        struct counters *c[2] = {counters_create(), counters_create()};
+        for (int i = 0; i < N; i++) {
+            counters_apply(c[0], &s, &effects[i], times[i]);
+            counters_apply(c[1], &s, &effects[N - 1 - i], times[N - 1 - i]);
+        }
+        struct writer w[2] = {{0}};
+        for (int k = 0; k < 2; k++) {
+            struct counters *again;
+            counters_encode(c[k], &w[k]);
+            CHECK(counters_decode((struct slice){(char *)w[k].data, (uint32_t)w[k].size}, &again) == ERR_NONE);
+            w[k].size = 0;
+            counters_encode(again, &w[k]);
+            counters_destroy(again);
+            counters_destroy(c[k]);
+        }
+        CHECK(w[0].size == w[1].size && memcmp(w[0].data, w[1].data, w[0].size) == 0);
+        writer_fini(&w[0]);
+        writer_fini(&w[1]);
+    }
+}
+
+static void test_neighbours_reopened_anywhere_fold_the_same(void)
+{
+    struct entity_settings s;
+    entity_settings_default(&s);
+    s.neighbours = 16;
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        struct neighbours *a = neighbours_create(), *b = neighbours_create();
+        uint64_t random = seed;
+        struct writer wa = {0}, wb = {0};
+        for (int n = 0; n < 3000; n++) {
+            entity_id other = 1 + draw(&random, 60);
+            int32_t delta = draw(&random, 5) ? 1 + (int32_t)draw(&random, 4) : -1;
+            int64_t at = 1732370000000 + n * 2000000ll - (int64_t)draw(&random, 900000000);
+            neighbours_apply(a, &s, other, delta, at);
+            neighbours_apply(b, &s, other, delta, at);
+            if (draw(&random, 20))
+                continue;
+            wb.size = 0;
+            neighbours_encode(b, &wb);
+            neighbours_destroy(b);
+            CHECK(neighbours_decode((struct slice){(char *)wb.data, (uint32_t)wb.size}, &b) == ERR_NONE);
+        }
+        wb.size = 0;
+        neighbours_encode(a, &wa);
+        neighbours_encode(b, &wb);
+        CHECK(wa.size == wb.size && memcmp(wa.data, wb.data, wa.size) == 0);
+        writer_fini(&wa);
+        writer_fini(&wb);
+        neighbours_destroy(a);
+        neighbours_destroy(b);
+    }
+}
+
+static void test_effects_come_back_entry_by_entry(void)
+{
+    struct effect_list list = {0};
+    struct writer w = {0};
+    struct effect *e = effect_list_add(&list, 7, EFFECT_COUNT);
+    e->partition = 2;
+    e->name = slice_of("r_1");
+    e->scene = slice_of("home");
+    e->explained = true;
+    e->counter_count = 1;
+    e->counters[0] = (struct counter_delta){COUNTER_GMV, -5};
+    e = effect_list_add(&list, 8, EFFECT_PAIR);
+    e->partition = 2;
+    e->other = 9;
+    e->delta = -3;
+    effect_list_add(&list, 8, EFFECT_PAIR)->partition = 1;
+    effects_run_begin(&w, 3);
+    effects_run_add(&w, 100, -1, 5000, &list, 2);
+    effects_run_add(&w, 107, 100, 4000, &list, 2);
+    effects_run_close(&w, 99, 107);
+    struct run_reader run;
+    struct run_entry entry;
+    struct effect got;
+    struct slice value = {(char *)w.data, (uint32_t)w.size};
+    CHECK(effects_run_open(value, &run) == ERR_NONE);
+    CHECK(run.source == 3 && run.confirmed == 99 && run.prev == 107);
+    CHECK(effects_run_next(&run, &entry) && entry.offset == 100 && entry.prev == -1 && entry.event_ms == 5000);
+    CHECK(effects_run_next(&run, &entry) && entry.offset == 107 && entry.prev == 100 && entry.event_ms == 4000);
+    CHECK(effects_entry_next(&entry, &got) && got.explained && got.counters[0].delta == -5 && got.name.size == 3);
+    CHECK(effects_entry_next(&entry, &got) && got.other == 9 && got.delta == -3);
+    CHECK(!effects_entry_next(&entry, &got) && !entry.body.failed);
+    CHECK(!effects_run_next(&run, &entry) && !run.failed);
+    w.data[0] = 99;
+    CHECK(effects_run_open(value, &run) == ERR_VERSION);
+    w.data[0] = EFFECTS_VERSION;
+    for (uint32_t size = 0; size < value.size; size++) {
+        if (effects_run_open((struct slice){value.at, size}, &run) != ERR_NONE)
+            continue;
+        while (effects_run_next(&run, &entry))
+            while (effects_entry_next(&entry, &got))
+                ;
+    }
+    writer_fini(&w);
+    effect_list_fini(&list);
+}
+
+int main(void)
+{
+    test_profile_reopened_anywhere_folds_the_same();
+    test_pairs_add_up_to_the_minimum_of_ratings();
+    test_money_is_judged_by_its_order();
+    test_counters_do_not_depend_on_order();
+    test_neighbours_reopened_anywhere_fold_the_same();
+    test_effects_come_back_entry_by_entry();
+    return checks_failed != 0;
+}
