@@ -19,3 +19,7 @@ extern const char simulate_usage[];
 int verb_simulate(int argc, char **argv);
 int verb_version(int argc, char **argv);
 int verb_backtest(int argc, char **argv);
+int verb_run(int argc, char **argv);
+int verb_init(int argc, char **argv);
+int verb_topics(int argc, char **argv);
+int verb_broker(int argc, char **argv);

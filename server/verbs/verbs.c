@@ -1,8 +1,25 @@
+#include "server/verbs/connect.h"
 #include "server/verbs/verb.h"
 
 #include <stddef.h>
 
 const struct verb verbs[] = {
+    {"run", "the daemon",
+     "sluice run " CONNECT_USAGE "\n\nConsumes events, keeps state in Redis, sends recommendations and traffic weights. SIGTERM: commits what is\n"
+     "folded, then exits; a second one exits at once.\n\nExample:\n  sluice run --brokers 127.0.0.1:9092 --redis 127.0.0.1:6379\n",
+     verb_run},
+    {"init", "write the state every task begins with",
+     "sluice init --start earliest|end " CONNECT_USAGE "\n\nOnce, before the first run: says where in the logs the state begins. Tasks that have state are left alone.\n\n"
+     "Example:\n  sluice init --start earliest --brokers 127.0.0.1:9092 --redis 127.0.0.1:6379\n",
+     verb_init},
+    {"topics", "make or check the Kafka topics",
+     "sluice topics create|check [--replicas N] " CONNECT_USAGE "\n\ncreate makes the topics that are missing; check compares all with what they must be.\n\n"
+     "Example:\n  sluice topics create --brokers 127.0.0.1:9092 --replicas 3\n",
+     verb_topics},
+    {"broker", "a small Kafka in one process, for trying things",
+     "sluice broker\n\nServes Kafka's protocol on a free loopback port until SIGTERM, with all topics made; prints HOST:PORT. It keeps\n"
+     "about 5 MiB a partition, in memory: for the demo, not for data.\n\nExample:\n  sluice broker\n",
+     verb_broker},
     {"simulate", "write simulated events to Kafka or a file, and act on what comes back", simulate_usage, verb_simulate},
     {"version", "print the version", "sluice version\n\nPrints the version of this binary.\n\nExample:\n  sluice version\n", verb_version},
     {"backtest", "fold a file of events in memory and print what came out",

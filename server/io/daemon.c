@@ -1,0 +1,217 @@
+/*
+ * A turn: take what Kafka and Redis brought, let the worker fold and emit, send. Signals and the timer only record
+ * facts; the turn acts on them.
+ */
+#include "server/io/daemon.h"
+
+#include "common/check.h"
+#include "common/log.h"
+#include "server/io/clock.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define SIGNALS 3
+#define FINISH_MS 2000 /* for what the drain left unacknowledged */
+
+struct daemon {
+    const struct daemon_settings *settings;
+    struct event_base *base;
+    int wakeup;
+    struct event *wake, *timer, *signals[SIGNALS];
+    struct kafka_log *kafka;
+    struct redis_store *redis;
+    struct worker *worker;
+    struct steady_clock clock;
+    int64_t now_ms;
+    int stops;           /* SIGTERM or SIGINT so far */
+    int64_t drain_by_ms; /* 0: not draining */
+    int exit_code;
+    bool done;
+};
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    uint64_t count;
+    if (read(fd, &count, sizeof count) < 0 && errno != EAGAIN)
+        log_warning("eventfd", "reading the wakeup failed; the timer goes on");
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+}
+
+static void on_stop(evutil_socket_t number, short what, void *arg)
+{
+    struct daemon *d = arg;
+    if (++d->stops > 1)
+        _exit(75);
+}
+
+static void on_assigned(void *arg, const struct topic_partition *list, size_t count)
+{
+    struct daemon *d = arg;
+    log_info("assigned", "%zu tasks are assigned here", count);
+    worker_assigned(d->worker, list, count, d->now_ms);
+}
+
+static void on_records(void *arg, struct record *records, size_t count)
+{
+    struct daemon *d = arg;
+    worker_records(d->worker, records, count, d->now_ms);
+}
+
+static void on_table_record(void *arg, struct record *record)
+{
+    struct daemon *d = arg;
+    worker_table_record(d->worker, record, d->now_ms);
+}
+
+static void on_tables_ready(void *arg)
+{
+    struct daemon *d = arg;
+    log_info("tables_ready", "catalog, models and control are read");
+    worker_tables_ready(d->worker);
+}
+
+static void on_out_of_range(void *arg, enum topic topic, int32_t partition)
+{
+    struct daemon *d = arg;
+    worker_out_of_range(d->worker, topic, partition, d->now_ms);
+}
+
+static void on_acknowledged(void *arg, void *opaque, enum err err, int64_t offset)
+{
+    struct daemon *d = arg;
+    worker_acknowledged(d->worker, opaque, err, offset);
+}
+
+static void on_fatal(void *arg, const char *reason)
+{
+    struct daemon *d = arg;
+    log_error("kafka_fatal", "%s; exiting so that a fresh process takes over", reason);
+    d->exit_code = 1;
+    d->done = true;
+}
+
+static void on_stored(void *arg, struct store_request *request, int64_t now_ms)
+{
+    worker_stored(((struct daemon *)arg)->worker, request, now_ms);
+}
+
+static void on_views_read(void *arg, struct view_read *read, int64_t now_ms)
+{
+    worker_views_read(((struct daemon *)arg)->worker, read, now_ms);
+}
+
+static const struct kafka_log_events kafka_events = {on_assigned,     on_records,      on_table_record, on_tables_ready,
+                                                     on_out_of_range, on_acknowledged, on_fatal};
+static const struct redis_store_events redis_events = {on_stored, on_views_read};
+
+static void drain_if_told(struct daemon *d)
+{
+    if (d->stops && !d->drain_by_ms) {
+        log_info("draining", "committing what is folded, at most %d ms", d->settings->drain_ms);
+        d->drain_by_ms = d->now_ms + d->settings->drain_ms;
+        worker_drain(d->worker, d->now_ms);
+    }
+    if (!d->drain_by_ms || d->done)
+        return;
+    if (worker_is_drained(d->worker)) {
+        d->done = true;
+    } else if (d->now_ms >= d->drain_by_ms) {
+        log_warning("drain_late", "not all was committed in time; it is folded again by the next owner");
+        d->exit_code = 75;
+        d->done = true;
+    }
+}
+
+static void turn(struct daemon *d)
+{
+    d->now_ms = steady_clock_ms(&d->clock);
+    kafka_log_turn(d->kafka, &kafka_events, d, (size_t)d->settings->turn_records_max);
+    redis_store_turn(d->redis, &redis_events, d, d->now_ms);
+    drain_if_told(d);
+    int64_t due_ms = worker_turn(d->worker, d->now_ms);
+    redis_store_flush(d->redis);
+    int64_t wait_ms = due_ms > d->now_ms ? due_ms - d->now_ms : 0;
+    struct timeval wait = {wait_ms / 1000, wait_ms % 1000 * 1000};
+    evtimer_add(d->timer, &wait);
+}
+
+static bool open_loop(struct daemon *d)
+{
+    static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGQUIT};
+    signal(SIGPIPE, SIG_IGN);
+    d->base = event_base_new();
+    d->wakeup = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (!d->base || d->wakeup < 0)
+        return false;
+    d->wake = event_new(d->base, d->wakeup, EV_READ | EV_PERSIST, on_wake, d);
+    d->timer = evtimer_new(d->base, on_timer, d);
+    event_add(d->wake, NULL);
+    for (int i = 0; i < SIGNALS; i++) {
+        d->signals[i] = evsignal_new(d->base, numbers[i], on_stop, d);
+        event_add(d->signals[i], NULL);
+    }
+    return true;
+}
+
+static bool open_all(struct daemon *d)
+{
+    uint64_t seed;
+    if (getrandom(&seed, sizeof seed, 0) != sizeof seed || !open_loop(d))
+        return false;
+    d->kafka = kafka_log_create(&d->settings->kafka, d->wakeup);
+    d->redis = d->kafka ? redis_store_create(d->base, &d->settings->redis) : NULL;
+    if (!d->redis)
+        return false;
+    d->worker = worker_create(&d->settings->worker, kafka_log_port(d->kafka), redis_store_port(d->redis), seed);
+    return true;
+}
+
+static void close_all(struct daemon *d)
+{
+    if (d->worker) {
+        worker_assigned(d->worker, NULL, 0, d->now_ms);
+        redis_store_destroy(d->redis, &redis_events, d, d->now_ms);
+        kafka_log_finish(d->kafka, &kafka_events, d, FINISH_MS);
+        worker_destroy(d->worker);
+    } else if (d->redis) {
+        redis_store_destroy(d->redis, &redis_events, d, d->now_ms);
+    }
+    kafka_log_destroy(d->kafka, d->settings->drain_ms);
+    for (int i = 0; i < SIGNALS && d->signals[i]; i++)
+        event_free(d->signals[i]);
+    if (d->timer)
+        event_free(d->timer);
+    if (d->wake)
+        event_free(d->wake);
+    if (d->base)
+        event_base_free(d->base);
+    if (d->wakeup >= 0)
+        close(d->wakeup);
+}
+
+int daemon_run(const struct daemon_settings *settings)
+{
+    struct daemon d = {.settings = settings, .wakeup = -1};
+    if (!open_all(&d)) {
+        close_all(&d);
+        return 78;
+    }
+    log_info("started", "Kafka at %s, Redis at %s", settings->kafka.brokers, settings->redis.addresses);
+    while (!d.done) {
+        turn(&d);
+        if (!d.done)
+            event_base_loop(d.base, EVLOOP_ONCE);
+    }
+    close_all(&d);
+    log_info("stopped", "exit code %d", d.exit_code);
+    return d.exit_code;
+}

@@ -1,0 +1,136 @@
+/* The parts of the Kafka log that share its state: configuration, monitor, tables, producer. Private to kafka_*.c. */
+#pragma once
+
+#include "server/io/kafka_log.h"
+
+#include <librdkafka/rdkafka.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define TABLE_TOPICS 3 /* TOPIC_CATALOG and the two after it */
+
+/* One partition of a task input, as this member sees it. */
+struct input_partition {
+    bool assigned; /* by the group */
+    bool started;  /* by the port's user */
+    bool paused;   /* by the port's user */
+    bool fetching; /* started in the reader */
+    bool changed;  /* `fetching` must be brought in line; until then its messages are dropped */
+    int64_t expected;      /* next offset to deliver */
+    int64_t gap_offset;    /* what stood behind the gap that made us read again; -1 none */
+    int64_t commit_offset; /* advisory, not yet sent; -1 none */
+};
+
+struct input {
+    enum topic topic;
+    rd_kafka_topic_t *handle;
+    struct input_partition *partitions; /* owned */
+    int32_t count;
+};
+
+struct table_partition {
+    enum topic topic;
+    int32_t partition;
+    int64_t end; /* where the table ended at start */
+    bool done;
+};
+
+struct tables {
+    bool wanted;
+    rd_kafka_queue_t *queue;
+    rd_kafka_topic_t *topics[TABLE_TOPICS];
+    struct table_partition *partitions; /* owned */
+    int32_t count, left;
+    bool started, ready, ready_reported;
+    rd_kafka_message_t **messages; /* owned; one turn's */
+    size_t capacity;
+};
+
+/* The thread that asks what can only be asked by waiting: partition counts and watermarks. */
+struct monitor {
+    struct kafka_log *log;
+    pthread_t thread;
+    bool running;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool stop;
+    /* Under the lock from here. */
+    int64_t *low[TOPICS]; /* owned; counts[topic] values, -1 unknown */
+    int64_t *high[TOPICS];
+    int32_t sized[TOPICS];
+    bool tables_known;
+    int64_t contact_ms;
+    bool connected;
+};
+
+struct acknowledgement {
+    void *opaque;
+    enum err err;
+    int64_t offset;
+};
+
+struct place {
+    enum topic topic;
+    int32_t partition;
+};
+
+struct kafka_log {
+    struct kafka_log_settings settings;
+    int wakeup; /* borrowed */
+    struct log_port port;
+    rd_kafka_t *producer;
+    rd_kafka_topic_t *producer_topics[TOPICS];
+    rd_kafka_queue_t *producer_queue;
+    rd_kafka_t *member; /* of the group: says which partitions are ours; fetches nothing. NULL unless settings.consume */
+    rd_kafka_queue_t *member_queue;
+    rd_kafka_t *reader; /* fetches: partition by partition, from where it is told. NULL when nothing is read */
+    rd_kafka_queue_t *input_queue;
+    struct input inputs[TOPIC_INPUTS];
+    struct tables tables;
+    struct monitor monitor;
+    _Atomic int32_t counts[TOPICS]; /* partitions; 0 unknown */
+
+    /* Facts recorded by callbacks until the turn reports them. */
+    bool revoked, assigned;
+    struct topic_partition *assignment; /* owned */
+    size_t assignment_count;
+    struct acknowledgement *acknowledgements; /* owned */
+    size_t acknowledgement_count, acknowledgement_capacity;
+    struct place *out_of_range; /* owned */
+    size_t out_of_range_count, out_of_range_capacity;
+    char fatal[256];
+    bool fatal_reported;
+
+    bool changes; /* some input_partition.changed */
+    bool commits; /* some commit_offset */
+    int64_t committed_ms;
+    int64_t turn_ms;
+    rd_kafka_message_t **messages; /* owned; one turn's */
+    struct record *records;        /* owned; one turn's */
+    size_t capacity;
+    struct kafka_log_stats stats; /* counters only */
+};
+
+int64_t kafka_clock_ms(void);
+void kafka_log_wake(const struct kafka_log *log);
+void kafka_record_of(rd_kafka_message_t *message, enum topic topic, struct record *out_record);
+
+void kafka_port_fill(struct kafka_log *log);
+
+enum kafka_role { KAFKA_PRODUCER, KAFKA_MEMBER, KAFKA_READER };
+
+/* A client with the settings of its role; NULL and logged when one is refused. */
+rd_kafka_t *kafka_client_create(struct kafka_log *log, enum kafka_role role);
+
+void kafka_delivered(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque);
+void kafka_rebalanced(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *opaque);
+enum err kafka_produce(void *self, const struct outgoing *out);
+
+bool monitor_start(struct monitor *m, struct kafka_log *log);
+void monitor_stop(struct monitor *m);
+bool monitor_watermarks(struct monitor *m, enum topic topic, int32_t partition, int64_t *out_low, int64_t *out_high);
+
+void tables_open(struct tables *t, struct kafka_log *log);
+void tables_turn(struct kafka_log *log, const struct kafka_log_events *events, void *arg, size_t records_max);
+void tables_close(struct tables *t);

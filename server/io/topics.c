@@ -1,0 +1,204 @@
+#include "server/io/topics.h"
+
+#include "common/check.h"
+
+#include <librdkafka/rdkafka.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ANSWER_MS 30000
+#define DAY_MS 86400000ll
+
+const struct topic_spec topic_specs[TOPICS] = {
+    {TOPIC_EVENTS, 16, false, 7 * DAY_MS},          {TOPIC_EFFECTS, 16, false, 7 * DAY_MS},
+    {TOPIC_ROLLUPS, 4, false, 7 * DAY_MS},          {TOPIC_SAMPLES, 1, false, 7 * DAY_MS},
+    {TOPIC_CATALOG, 4, true, -1},                   {TOPIC_MODELS, 1, true, -1},
+    {TOPIC_CONTROL, 1, false, 30 * DAY_MS},         {TOPIC_RECOMMENDATIONS, 16, false, DAY_MS},
+    {TOPIC_TRAFFIC, 4, true, -1},                   {TOPIC_TRAFFIC_SNAPSHOT, 1, true, -1},
+    {TOPIC_SEGMENTS, 4, true, -1},                  {TOPIC_HOSTS, 4, true, -1},
+    {TOPIC_ALERTS, 1, false, 30 * DAY_MS},          {TOPIC_DEADLETTER, 4, false, 30 * DAY_MS},
+};
+
+static rd_kafka_t *admin_client(const struct kafka_log_settings *s, FILE *report)
+{
+    char why[256];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    bool ok = rd_kafka_conf_set(conf, "bootstrap.servers", s->brokers, why, sizeof why) == RD_KAFKA_CONF_OK;
+    for (int i = 0; ok && i < s->property_count; i++)
+        ok = rd_kafka_conf_set(conf, s->properties[i].name, s->properties[i].value, why, sizeof why) == RD_KAFKA_CONF_OK;
+    rd_kafka_t *client = ok ? rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why) : NULL;
+    if (!client) {
+        rd_kafka_conf_destroy(conf);
+        if (report)
+            fprintf(report, "%s\n", why);
+    }
+    return client;
+}
+
+static rd_kafka_NewTopic_t *new_topic(const struct kafka_log_settings *s, const struct topic_spec *spec, int replicas)
+{
+    char text[256];
+    rd_kafka_NewTopic_t *t = rd_kafka_NewTopic_new(s->topics[spec->topic], spec->partitions, replicas, text, sizeof text);
+    ASSERT(t);
+    snprintf(text, sizeof text, "%lld", (long long)spec->retention_ms);
+    rd_kafka_NewTopic_set_config(t, "cleanup.policy", spec->compacted ? "compact" : "delete");
+    if (!spec->compacted)
+        rd_kafka_NewTopic_set_config(t, "retention.ms", text);
+    rd_kafka_NewTopic_set_config(t, "unclean.leader.election.enable", "false");
+    rd_kafka_NewTopic_set_config(t, "min.insync.replicas", replicas >= 3 ? "2" : "1");
+    if (spec->topic == TOPIC_EFFECTS || spec->topic == TOPIC_ROLLUPS || spec->topic == TOPIC_SAMPLES)
+        rd_kafka_NewTopic_set_config(t, "message.timestamp.type", "LogAppendTime");
+    return t;
+}
+
+static enum err report_created(rd_kafka_event_t *event, FILE *report)
+{
+    size_t count;
+    enum err result = ERR_NONE;
+    const rd_kafka_CreateTopics_result_t *answer = rd_kafka_event_CreateTopics_result(event);
+    if (!answer || rd_kafka_event_error(event)) {
+        if (report)
+            fprintf(report, "creating topics: %s\n", rd_kafka_event_error_string(event));
+        return ERR_IO;
+    }
+    const rd_kafka_topic_result_t **topics = rd_kafka_CreateTopics_result_topics(answer, &count);
+    for (size_t i = 0; i < count; i++) {
+        rd_kafka_resp_err_t err = rd_kafka_topic_result_error(topics[i]);
+        bool exists = err == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS;
+        const char *text = !err ? "created" : exists ? "exists" : rd_kafka_topic_result_error_string(topics[i]);
+        if (err && !exists)
+            result = ERR_IO;
+        if (report)
+            fprintf(report, "%s: %s\n", rd_kafka_topic_result_name(topics[i]), text ? text : rd_kafka_err2str(err));
+    }
+    return result;
+}
+
+enum err topics_create(const struct kafka_log_settings *settings, int replicas, void *report)
+{
+    rd_kafka_t *client = admin_client(settings, report);
+    if (!client)
+        return ERR_INVALID;
+    rd_kafka_NewTopic_t *list[TOPICS];
+    for (int t = 0; t < TOPICS; t++)
+        list[t] = new_topic(settings, &topic_specs[t], replicas);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(client, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+    rd_kafka_AdminOptions_set_operation_timeout(options, ANSWER_MS / 2, NULL, 0);
+    rd_kafka_AdminOptions_set_request_timeout(options, ANSWER_MS, NULL, 0);
+    rd_kafka_CreateTopics(client, list, TOPICS, options, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, ANSWER_MS + 5000);
+    enum err err = event ? report_created(event, report) : ERR_TIMEOUT;
+    if (event)
+        rd_kafka_event_destroy(event);
+    rd_kafka_NewTopic_destroy_array(list, TOPICS);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_destroy(client);
+    return err;
+}
+
+/* What a topic's settings must be; NULL: anything. */
+struct demand {
+    const char *name, *value;
+};
+
+static int demands_of(const struct topic_spec *spec, struct demand out[3])
+{
+    bool input = spec->topic < TOPIC_INPUTS;
+    out[0] = (struct demand){"cleanup.policy", spec->compacted ? "compact" : "delete"};
+    out[1] = (struct demand){"unclean.leader.election.enable", "false"};
+    return input || spec->compacted ? 2 : 1;
+}
+
+static enum err check_settings(const rd_kafka_ConfigResource_t *resource, FILE *report)
+{
+    struct demand demands[3];
+    enum err result = ERR_NONE;
+    const char *topic = rd_kafka_ConfigResource_name(resource);
+    const struct topic_spec *spec = rd_kafka_ConfigResource_error(resource) ? NULL : topic_specs;
+    size_t count;
+    const rd_kafka_ConfigEntry_t **entries = rd_kafka_ConfigResource_configs(resource, &count);
+    for (int t = 0; spec && t < TOPICS; t++) {
+        if (strcmp(topic_defaults[t], topic) != 0)
+            continue;
+        int n = demands_of(&topic_specs[t], demands);
+        for (int d = 0; d < n; d++)
+            for (size_t i = 0; i < count; i++) {
+                const char *value = rd_kafka_ConfigEntry_value(entries[i]);
+                if (strcmp(rd_kafka_ConfigEntry_name(entries[i]), demands[d].name) != 0 || !value ||
+                    strcmp(value, demands[d].value) == 0)
+                    continue;
+                result = ERR_INVALID;
+                if (report)
+                    fprintf(report, "%s: %s is %s, must be %s\n", topic, demands[d].name, value, demands[d].value);
+            }
+    }
+    return result;
+}
+
+/* Partition counts, and which topics are missing. */
+static enum err check_presence(rd_kafka_t *client, const struct kafka_log_settings *s, FILE *report)
+{
+    enum err result = ERR_NONE;
+    const struct rd_kafka_metadata *known;
+    rd_kafka_resp_err_t err = rd_kafka_metadata(client, 1, NULL, &known, ANSWER_MS);
+    if (err) {
+        if (report)
+            fprintf(report, "%s: %s\n", s->brokers, rd_kafka_err2str(err));
+        return ERR_IO;
+    }
+    for (int t = 0; t < TOPICS; t++) {
+        int32_t partitions = 0;
+        for (int i = 0; i < known->topic_cnt; i++)
+            if (strcmp(known->topics[i].topic, s->topics[t]) == 0 && !known->topics[i].err)
+                partitions = known->topics[i].partition_cnt;
+        if (partitions == 0)
+            result = ERR_INVALID;
+        if (report && partitions == 0)
+            fprintf(report, "%s: missing; `sluice topics create` makes it\n", s->topics[t]);
+        else if (report && partitions != topic_specs[t].partitions)
+            fprintf(report, "%s: %d partitions (made here it would have %d)\n", s->topics[t], (int)partitions,
+                    (int)topic_specs[t].partitions);
+    }
+    rd_kafka_metadata_destroy(known);
+    return result;
+}
+
+static enum err check_all_settings(rd_kafka_t *client, const struct kafka_log_settings *s, FILE *report)
+{
+    rd_kafka_ConfigResource_t *list[TOPICS];
+    enum err result = ERR_NONE;
+    size_t count;
+    for (int t = 0; t < TOPICS; t++)
+        list[t] = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, s->topics[t]);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
+    rd_kafka_DescribeConfigs(client, list, TOPICS, NULL, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, ANSWER_MS);
+    const rd_kafka_DescribeConfigs_result_t *answer = event ? rd_kafka_event_DescribeConfigs_result(event) : NULL;
+    if (answer && !rd_kafka_event_error(event)) {
+        const rd_kafka_ConfigResource_t **resources = rd_kafka_DescribeConfigs_result_resources(answer, &count);
+        for (size_t i = 0; i < count; i++)
+            if (check_settings(resources[i], report) != ERR_NONE)
+                result = ERR_INVALID;
+    } else if (report) {
+        fputs("the brokers do not tell the settings of topics; those are not checked\n", report);
+    }
+    if (event)
+        rd_kafka_event_destroy(event);
+    rd_kafka_ConfigResource_destroy_array(list, TOPICS);
+    rd_kafka_queue_destroy(queue);
+    return result;
+}
+
+enum err topics_check(const struct kafka_log_settings *settings, void *report)
+{
+    rd_kafka_t *client = admin_client(settings, report);
+    if (!client)
+        return ERR_INVALID;
+    enum err err = check_presence(client, settings, report);
+    if (err == ERR_NONE)
+        err = check_all_settings(client, settings, report);
+    rd_kafka_destroy(client);
+    return err;
+}

@@ -1,0 +1,11 @@
+/* run: the daemon. */
+#include "server/verbs/connect.h"
+#include "server/verbs/verb.h"
+
+int verb_run(int argc, char **argv)
+{
+    struct daemon_settings settings;
+    if (!connect_options(&argc, argv, &settings) || !is_all_taken(argc, argv, 0))
+        return EXIT_USAGE;
+    return daemon_run(&settings);
+}
