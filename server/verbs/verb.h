@@ -23,3 +23,4 @@ int verb_run(int argc, char **argv);
 int verb_init(int argc, char **argv);
 int verb_topics(int argc, char **argv);
 int verb_broker(int argc, char **argv);
+int verb_digest(int argc, char **argv);

@@ -12,6 +12,11 @@ const struct verb verbs[] = {
      "sluice init --start earliest|end " CONNECT_USAGE "\n\nOnce, before the first run: says where in the logs the state begins. Tasks that have state are left alone.\n\n"
      "Example:\n  sluice init --start earliest --brokers 127.0.0.1:9092 --redis 127.0.0.1:6379\n",
      verb_init},
+    {"digest", "hash of every task's state; with --verify against its log",
+     "sluice digest [--verify] " CONNECT_USAGE "\n\nPrints a hash of the folded state of every task in Redis. --verify folds every task's log again from Kafka and\n"
+     "compares; exit code 1 when one differs. Run it while nothing is being committed.\n\n"
+     "Example:\n  sluice digest --verify --brokers 127.0.0.1:9092 --redis 127.0.0.1:6379\n",
+     verb_digest},
     {"topics", "make or check the Kafka topics",
      "sluice topics create|check [--replicas N] " CONNECT_USAGE "\n\ncreate makes the topics that are missing; check compares all with what they must be.\n\n"
      "Example:\n  sluice topics create --brokers 127.0.0.1:9092 --replicas 3\n",

@@ -71,6 +71,13 @@ void memory_cluster_destroy(struct memory_cluster *c)
     free(c);
 }
 
+void memory_begin(struct memory_cluster *c, enum topic topic, int32_t partition, int64_t offset)
+{
+    struct partition *p = &c->logs[topic][partition];
+    ASSERT(p->count == 0);
+    p->start = p->low = offset;
+}
+
 int64_t memory_append(struct memory_cluster *c, enum topic topic, int32_t partition, struct slice key,
                       struct slice value, int64_t timestamp_ms)
 {

@@ -12,6 +12,8 @@ struct memory_log;
 
 struct memory_cluster *memory_cluster_create(const int32_t partitions[TOPICS]);
 void memory_cluster_destroy(struct memory_cluster *c);
+/* An empty partition begins at `offset` instead of 0. */
+void memory_begin(struct memory_cluster *c, enum topic topic, int32_t partition, int64_t offset);
 /* Appends; answers the offset. `partition` -1: by key. */
 int64_t memory_append(struct memory_cluster *c, enum topic topic, int32_t partition, struct slice key,
                       struct slice value, int64_t timestamp_ms);

@@ -1,0 +1,234 @@
+#include "server/io/verify.h"
+
+#include "common/check.h"
+#include "common/hash.h"
+#include "common/log.h"
+#include "common/map.h"
+#include "server/io/redis_scan.h"
+#include "server/worker/memory_log.h"
+#include "server/worker/memory_store.h"
+
+#include <librdkafka/rdkafka.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SLOTS_MAX 1024
+#define BATCH 4096
+#define SILENCE_MS 10000 /* of the log while records are still missing */
+#define STILL_TURNS 1000 /* without progress: the fold has halted or hangs */
+
+const char *const verdict_names[] = {"unverified", "same", "DIFFERS", "log unreadable", "halted", "no position"};
+
+struct slot {
+    struct map blobs; /* hash of key -> digest */
+    struct writer header, position; /* owned */
+};
+
+struct verification {
+    const struct daemon_settings *settings;
+    struct slot *slots[STAGES][SLOTS_MAX]; /* owned */
+    rd_kafka_t *client;
+};
+
+static void keep_blob(void *arg, enum stage stage, int32_t partition, struct blob_key key, struct slice value)
+{
+    struct verification *v = arg;
+    if (partition < 0 || partition >= SLOTS_MAX)
+        return;
+    struct slot **slot = &v->slots[stage][partition];
+    if (!*slot)
+        *slot = calloc(1, sizeof **slot);
+    ASSERT(*slot);
+    struct writer *whole = key.class == HEADER_KEY.class ? &(*slot)->header : key.class == POSITION_KEY.class ? &(*slot)->position : NULL;
+    if (whole) {
+        whole->size = 0;
+        put_bytes(whole, value.at, value.size);
+        return;
+    }
+    map_put(&(*slot)->blobs, hash_mix(key.id + ((uint64_t)(uint8_t)key.class << 56) + 1),
+            (void *)(uintptr_t)blob_digest(key, value));
+}
+
+static uint64_t digest_of(const struct slot *s)
+{
+    uint64_t sum = 0;
+    size_t at = 0;
+    struct map_slot entry;
+    while (map_next(&s->blobs, &at, &entry))
+        sum += (uint64_t)(uintptr_t)entry.value;
+    return sum;
+}
+
+static bool open_client(struct verification *v)
+{
+    char why[256] = "";
+    const struct kafka_log_settings *s = &v->settings->kafka;
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    bool ok = rd_kafka_conf_set(conf, "bootstrap.servers", s->brokers, why, sizeof why) == RD_KAFKA_CONF_OK &&
+              rd_kafka_conf_set(conf, "auto.offset.reset", "error", why, sizeof why) == RD_KAFKA_CONF_OK;
+    for (int i = 0; ok && i < s->property_count; i++)
+        ok = rd_kafka_conf_set(conf, s->properties[i].name, s->properties[i].value, why, sizeof why) == RD_KAFKA_CONF_OK;
+    v->client = ok ? rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why) : NULL;
+    if (!v->client) {
+        rd_kafka_conf_destroy(conf);
+        log_error("verify_kafka", "%s", why);
+    }
+    return v->client != NULL;
+}
+
+/* Appends records up to `next`; answers the offset reached. */
+static int64_t take(struct memory_cluster *c, enum topic topic, int32_t partition, rd_kafka_message_t **messages, ssize_t count,
+                    int64_t reached, int64_t next)
+{
+    for (ssize_t i = 0; i < count; i++) {
+        const rd_kafka_message_t *m = messages[i];
+        rd_kafka_timestamp_type_t type;
+        if (!m->err && m->offset == reached && reached < next) {
+            memory_append(c, topic, partition, (struct slice){m->key, (uint32_t)m->key_len},
+                          (struct slice){m->payload, (uint32_t)m->len}, rd_kafka_message_timestamp(m, &type));
+            reached++;
+        }
+        rd_kafka_message_destroy(messages[i]);
+    }
+    return reached;
+}
+
+/* [origin, next) of a partition into memory. */
+static bool read_log(struct verification *v, struct memory_cluster *c, enum stage stage, int32_t partition, int64_t origin, int64_t next)
+{
+    static rd_kafka_message_t *messages[BATCH];
+    int64_t reached = origin;
+    memory_begin(c, (enum topic)stage, partition, origin);
+    if (origin == next)
+        return true;
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(v->client, v->settings->kafka.topics[stage], NULL);
+    if (rd_kafka_consume_start(topic, partition, origin) == 0) {
+        int silent_ms = 0;
+        while (reached < next && silent_ms < SILENCE_MS) {
+            ssize_t count = rd_kafka_consume_batch(topic, partition, 100, messages, BATCH);
+            int64_t before = reached;
+            reached = take(c, (enum topic)stage, partition, messages, count, reached, next);
+            silent_ms = reached > before ? 0 : silent_ms + 100;
+        }
+        rd_kafka_consume_stop(topic, partition);
+    }
+    rd_kafka_topic_destroy(topic);
+    return reached == next;
+}
+
+static void seed_slot(struct memory_redis *r, const struct slot_verdict *out, const struct slot *slot)
+{
+    struct writer bytes = {0};
+    struct position start = {.next = out->origin};
+    position_encode(&start, &bytes);
+    memory_redis_put(r, out->stage, out->partition, HEADER_KEY,
+                     (struct slice){(const char *)slot->header.data, (uint32_t)slot->header.size});
+    memory_redis_put(r, out->stage, out->partition, POSITION_KEY, (struct slice){(const char *)bytes.data, (uint32_t)bytes.size});
+    writer_fini(&bytes);
+}
+
+/* Folds what is in the cluster's log of this one task. */
+static void fold_log(struct verification *v, struct memory_cluster *c, struct memory_redis *redis, struct slot_verdict *out)
+{
+    struct memory_log *log = memory_log_create(c);
+    struct memory_store *store = memory_store_create(redis);
+    struct worker *w = worker_create(&v->settings->worker, memory_log_port(log), memory_store_port(store), 1);
+    struct topic_partition one = {(enum topic)out->stage, out->partition};
+    struct task_report task = {.committed = -1};
+    int64_t now_ms = 1, last = -1;
+    memory_log_discard_outputs(log);
+    worker_assigned(w, &one, 1, now_ms);
+    for (int still = 0; task.committed < out->next && !task.halt && still < STILL_TURNS; still++) {
+        now_ms += 50;
+        memory_log_set_now(log, now_ms);
+        memory_log_deliver(log, w, BATCH, NULL, NULL, now_ms);
+        memory_store_deliver(store, w, 10000, NULL, NULL, now_ms);
+        worker_turn(w, now_ms);
+        worker_report(w, now_ms, &task, 1);
+        if (task.next != last)
+            still = 0;
+        last = task.next;
+    }
+    out->replayed = memory_redis_digest(redis, out->stage, out->partition);
+    out->verdict = task.committed != out->next ? VERDICT_HALTED
+                   : out->replayed == out->digest ? VERDICT_SAME
+                                                  : VERDICT_DIFFERS;
+    out->text = task.halt_text;
+    worker_assigned(w, NULL, 0, now_ms);
+    memory_store_abandon(store, w, 0, now_ms);
+    memory_log_deliver(log, w, 0, NULL, NULL, now_ms);
+    worker_destroy(w);
+    memory_store_destroy(store);
+    memory_log_destroy(log);
+}
+
+static void fold_again(struct verification *v, const struct slot_header *header, const struct slot *slot, struct slot_verdict *out)
+{
+    int32_t partitions[TOPICS];
+    for (int t = 0; t < TOPICS; t++)
+        partitions[t] = t < TOPIC_INPUTS ? header->partitions[t] : 1;
+    struct memory_cluster *c = memory_cluster_create(partitions);
+    struct memory_redis *redis = memory_redis_create();
+    seed_slot(redis, out, slot);
+    if (out->partition < partitions[out->stage] && read_log(v, c, out->stage, out->partition, out->origin, out->next))
+        fold_log(v, c, redis, out);
+    else
+        out->verdict = VERDICT_NO_LOG;
+    memory_redis_destroy(redis);
+    memory_cluster_destroy(c);
+}
+
+static struct slot_verdict judge(struct verification *v, enum stage stage, int32_t partition, bool fold)
+{
+    const struct slot *slot = v->slots[stage][partition];
+    struct slot_header header;
+    struct position position;
+    struct slot_verdict out = {.stage = stage, .partition = partition, .blobs = slot->blobs.count, .digest = digest_of(slot)};
+    if (slot_header_decode((struct slice){(const char *)slot->header.data, (uint32_t)slot->header.size}, &header) != ERR_NONE ||
+        position_decode((struct slice){(const char *)slot->position.data, (uint32_t)slot->position.size}, &position) != ERR_NONE) {
+        out.verdict = VERDICT_NO_POSITION;
+        return out;
+    }
+    out.origin = header.origin;
+    out.next = position.next;
+    if (fold && out.next == out.origin) /* nothing was folded, so there must be nothing */
+        out.verdict = out.blobs == 0 ? VERDICT_SAME : VERDICT_DIFFERS;
+    else if (fold)
+        fold_again(v, &header, slot, &out);
+    return out;
+}
+
+static void slot_free(struct slot *s)
+{
+    map_fini(&s->blobs);
+    writer_fini(&s->header);
+    writer_fini(&s->position);
+    free(s);
+}
+
+enum err verify_state(const struct daemon_settings *settings, bool fold,
+                      void (*each)(void *arg, const struct slot_verdict *verdict), void *arg)
+{
+    struct verification *v = calloc(1, sizeof *v);
+    ASSERT(v);
+    v->settings = settings;
+    enum err err = redis_scan(&settings->redis, keep_blob, v);
+    if (err == ERR_NONE && fold && !open_client(v))
+        err = ERR_IO;
+    for (int s = 0; s < STAGES; s++)
+        for (int32_t p = 0; p < SLOTS_MAX; p++) {
+            if (!v->slots[s][p])
+                continue;
+            if (err != ERR_IO) {
+                struct slot_verdict verdict = judge(v, (enum stage)s, p, fold);
+                if (verdict.verdict > VERDICT_SAME)
+                    err = ERR_INVALID;
+                each(arg, &verdict);
+            }
+            slot_free(v->slots[s][p]);
+        }
+    if (v->client)
+        rd_kafka_destroy(v->client);
+    free(v);
+    return err;
+}

@@ -1,0 +1,73 @@
+# What the suites that start servers share: free ports, a place that is removed, processes that are stopped by id.
+set -u
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+sluice=${SLUICE_BUILD:-build}/server/verbs/sluice
+work=$(mktemp -d "${TMPDIR:-/tmp}/sluice-test.XXXXXX")
+pids=() passed=0 failed=0 skipped=0
+
+cleanup() {
+    local pid
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
+    for pid in "${pids[@]}"; do
+        for _ in $(seq 50); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+        kill -9 "$pid" 2>/dev/null
+    done
+    [ -z "${kafka_dir:-}" ] || deploy/kafka stop --dir "$kafka_dir" >/dev/null 2>&1
+    rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# until_true SECONDS COMMAND...: tries it ten times a second.
+until_true() {
+    local tries=$(($1 * 10))
+    shift
+    for ((; tries > 0; tries--)); do
+        "$@" >/dev/null 2>&1 && return 0
+        sleep 0.1
+    done
+    return 1
+}
+
+# start NAME COMMAND...: in the background, output to $work/NAME.log; the process id is in $started.
+start() {
+    local name=$1
+    shift
+    "$@" >>"$work/$name.log" 2>&1 </dev/null &
+    started=$!
+    pids+=("$started")
+    disown "$started"
+}
+
+# Starts a Redis; its address is in $redis.
+start_redis() {
+    local port
+    port=$(free_port)
+    mkdir -p "$work/redis-$port"
+    start "redis-$port" redis-server --port "$port" --bind 127.0.0.1 --save '' --dir "$work/redis-$port" "$@"
+    redis=127.0.0.1:$port redis_port=$port
+    until_true 10 redis-cli -p "$port" ping
+}
+
+# check WHAT COMMAND...: one result.
+check() {
+    local what=$1
+    shift
+    if "$@" >"$work/check.log" 2>&1; then
+        passed=$((passed + 1))
+        echo "ok   $what"
+    else
+        failed=$((failed + 1))
+        echo "FAIL $what"
+        tail -n 40 "$work/check.log"
+    fi
+}
+
+result() {
+    echo "$passed passed, $failed failed, $skipped skipped"
+    [ "$failed" -eq 0 ]
+}
