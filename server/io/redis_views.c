@@ -229,6 +229,37 @@ static int64_t jittered(struct redis_views *v, uint32_t ttl_s)
     return ttl + (int64_t)(v->random % (uint64_t)(ttl / 10 + 1));
 }
 
+static void send_word(struct node *n, struct writer *out, const char *word)
+{
+    command_begin(out, 1);
+    command_add_text(out, word);
+    expect(n, NULL, 0, 0, 0);
+}
+
+/* Replaces the whole hash in one step, so that no reader sees it half or with fields of before. */
+static void write_hash(struct redis_views *v, struct node *n, struct writer *out, struct slice key,
+                       const struct view_write *write)
+{
+    send_word(n, out, "MULTI");
+    command_begin(out, 2);
+    command_add_text(out, "DEL");
+    command_add(out, key);
+    expect(n, NULL, 0, 0, 0);
+    command_begin(out, (size_t)write->field_count + 2);
+    command_add_text(out, "HSET");
+    command_add(out, key);
+    for (int i = 0; i < write->field_count; i++)
+        command_add(out, write->fields[i]);
+    expect(n, NULL, 0, 0, 0);
+    command_begin(out, 3);
+    command_add_text(out, "EXPIRE");
+    command_add(out, key);
+    command_add_int(out, jittered(v, write->ttl_s));
+    expect(n, NULL, 0, 0, 0);
+    command_begin(out, 1);
+    command_add_text(out, "EXEC");
+}
+
 void redis_views_write(struct redis_views *v, const struct view_write *write)
 {
     struct slice key = full_key(v, write->key);
@@ -250,16 +281,7 @@ void redis_views_write(struct redis_views *v, const struct view_write *write)
         command_add_text(out, "EX");
         command_add_int(out, jittered(v, write->ttl_s));
     } else {
-        command_begin(out, (size_t)write->field_count + 2);
-        command_add_text(out, "HSET");
-        command_add(out, key);
-        for (int i = 0; i < write->field_count; i++)
-            command_add(out, write->fields[i]);
-        expect(n, NULL, 0, 0, 0);
-        command_begin(out, 3);
-        command_add_text(out, "EXPIRE");
-        command_add(out, key);
-        command_add_int(out, jittered(v, write->ttl_s));
+        write_hash(v, n, out, key, write);
     }
     expect(n, NULL, 0, 0, out->size - before);
 }

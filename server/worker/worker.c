@@ -5,9 +5,10 @@
 #include "server/worker/cut.h"
 #include "server/worker/worker_internal.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
-static const struct stage_ops *const stages[STAGES] = {&profile_stage, &entity_stage, NULL, NULL};
+static const struct stage_ops *const stages[STAGES] = {&profile_stage, &entity_stage, &allocation_stage, NULL};
 
 struct worker *worker_create(const struct worker_settings *settings, const struct log_port *log,
                              const struct store_port *store, uint64_t seed)
@@ -19,6 +20,7 @@ struct worker *worker_create(const struct worker_settings *settings, const struc
     w->store = store;
     w->random = seed;
     w->secret = worker_random(w);
+    tables_init(&w->tables, &settings->catalog);
     w->users = user_hmac_create((struct slice){(const char *)settings->user_key, settings->user_key_size});
     ASSERT(w->users);
     return w;
@@ -41,6 +43,7 @@ void worker_destroy(struct worker *w)
         later = h->later;
         held_destroy(w, h);
     }
+    tables_fini(&w->tables);
     user_hmac_destroy(w->users);
     free(w);
 }
@@ -64,6 +67,13 @@ struct slot_header worker_header_of(const struct worker_settings *s, const struc
 struct slot_header worker_header(const struct worker *w)
 {
     return worker_header_of(&w->settings, w->log);
+}
+
+void worker_reload(struct worker *w, const struct worker_settings *settings)
+{
+    struct worker_settings *mine = &w->settings;
+    size_t from = offsetof(struct worker_settings, profile_commit_ms);
+    memcpy((char *)mine + from, (const char *)settings + from, sizeof *mine - from);
 }
 
 static void task_end(struct worker *w, int stage, int32_t partition)
@@ -259,6 +269,8 @@ bool worker_is_drained(const struct worker *w)
 
 void worker_table_record(struct worker *w, struct record *record, int64_t now_ms)
 {
+    w->counts.records[record->topic]++;
+    tables_record(w, record);
     w->log->release(w->log->self, record);
 }
 

@@ -31,6 +31,8 @@ struct worker_counts {
     uint64_t effect_entries, effect_runs;             /* sent */
     uint64_t entries_applied, entries_replayed, entries_refused; /* received */
     uint64_t name_conflicts, rollups;
+    uint64_t scenes_refused;           /* more scenes than a task takes on */
+    uint64_t scene_entries[16];        /* folded by allocation, by enum scene_verdict */
     uint64_t produced[TOPICS];
     uint64_t events[EVENT_TYPES]; /* applied */
     struct dead_count dead[DEAD_REASONS_MAX];
@@ -82,6 +84,8 @@ const struct worker_counts *worker_get_counts(const struct worker *w);
 size_t worker_report(const struct worker *w, int64_t now_ms, struct task_report *out, size_t max);
 /* The blobs a new slot begins with: what `sluice init` writes. `out` receives header and position bytes. */
 struct slot_header worker_header_of(const struct worker_settings *s, const struct log_port *log);
+/* Takes over the cadences and limits of `settings`, which is everything that may change while running. */
+void worker_reload(struct worker *w, const struct worker_settings *settings);
 /* Stops consuming and commits what is done; worker_is_drained() says when nothing is owed any more. */
 void worker_drain(struct worker *w, int64_t now_ms);
 bool worker_is_drained(const struct worker *w);

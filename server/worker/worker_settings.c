@@ -25,7 +25,9 @@ void worker_settings_default(struct worker_settings *s)
         .claims_max = 3,
         .tries_max = 3,
         .steps = 100,
+        .catalog = {20000, 200000, 1000000, 200000},
     };
     profile_settings_default(&s->profile);
     entity_settings_default(&s->entity);
+    allocation_settings_default(&s->allocation);
 }

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "server/codec/event_decode.h"
+#include "server/engine/allocation.h"
+#include "server/engine/catalog.h"
 #include "server/engine/entity.h"
 #include "server/engine/profile.h"
 
@@ -9,12 +11,14 @@ struct worker_settings {
     struct event_rules event_rules;  /* fold settings */
     struct profile_settings profile; /* fold settings */
     struct entity_settings entity;   /* fold settings */
+    struct allocation_settings allocation; /* fold settings */
+    struct catalog_limits catalog;   /* of the table that every worker keeps */
     uint64_t fold_hash;              /* over all fold settings, as it stands in slot headers */
 
     uint8_t user_key[64];            /* of the keyed hash of user ids (common/hmac.h) */
     uint32_t user_key_size;
 
-    /* Cadences. */
+    /* Cadences: from here on everything may change while running (worker_reload). */
     uint32_t profile_commit_ms;      /* 300 */
     uint32_t entity_commit_ms;       /* 10,000 */
     uint32_t allocation_commit_ms;   /* 1,000 */

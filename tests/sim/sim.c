@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { WORKERS = 3, USERS = 12, EVENTS_P = 3, EFFECTS_P = 3, STEPS = 600 };
+enum { WORKERS = 3, USERS = 12, EVENTS_P = 3, EFFECTS_P = 3, ROOMS = 5, STEPS = 600 };
 
 enum fault { FAULT_CRASH, FAULT_FAILOVER, FAULT_ZOMBIE, FAULT_REBALANCE, FAULT_ACK, FAULT_STORE, FAULT_REPEAT,
              FAULT_JUMP, FAULTS };
@@ -41,6 +41,9 @@ struct sim {
     uint32_t enabled; /* bits: faults of this seed (swarm) */
     uint64_t counts[FAULTS];
     uint64_t events, orders;
+    bool room_open[ROOMS];
+    int controls;
+    int64_t told; /* catalog records */
 };
 
 static uint64_t draw(struct sim *s, uint64_t below)
@@ -55,6 +58,53 @@ static void member_start(struct sim *s, struct member *m)
     m->store = memory_store_create(s->redis);
     m->worker = worker_create(&s->settings, memory_log_port(m->log), memory_store_port(m->store), s->random);
     m->stalled = false;
+}
+
+static void tell(struct member *m, enum topic topic, const char *key, const char *value, int64_t offset, int64_t now_ms)
+{
+    struct record r = {.topic = topic, .offset = offset, .timestamp_ms = now_ms, .key = slice_of(key), .value = slice_of(value)};
+    worker_table_record(m->worker, &r, now_ms);
+}
+
+static void tell_room(struct sim *s, struct member *m, int room)
+{
+    char key[16], value[256];
+    snprintf(key, sizeof key, "room:r%d", room);
+    snprintf(value, sizeof value,
+             "{\"v\":1,\"host\":\"h%d\",\"scenes\":[\"home\",\"learn\"],\"status\":\"%s\",\"category\":\"a\",\"items\":[\"c%d\"]}",
+             room % 3, s->room_open[room] ? "open" : "closed", room);
+    tell(m, TOPIC_CATALOG, key, value, s->told++, s->now_ms);
+}
+
+static void tell_control(struct sim *s, struct member *m, int control)
+{
+    char value[256];
+    snprintf(value, sizeof value, "{\"v\":1,\"id\":\"k%d\",\"scene\":\"home\",\"op\":\"%s\",\"room\":\"r%d\",\"value\":%s,\"by\":\"me\"}",
+             control, control % 2 ? "boost" : "cap", control % ROOMS, control % 2 ? "2" : "0.5");
+    tell(m, TOPIC_CONTROL, "home", value, control, s->now_ms);
+}
+
+static void tell_all(struct sim *s, struct member *m)
+{
+    for (int r = 0; r < ROOMS; r++)
+        tell_room(s, m, r);
+    for (int c = 0; c < s->controls; c++)
+        tell_control(s, m, c);
+    worker_tables_ready(m->worker);
+}
+
+/* A room opens or closes, or an operator speaks: every worker that lives hears of it. */
+static void change_tables(struct sim *s)
+{
+    bool control = draw(s, 3) == 0;
+    int room = (int)draw(s, ROOMS);
+    s->room_open[room] = control ? s->room_open[room] : !s->room_open[room];
+    s->controls += control;
+    for (int i = 0; i < WORKERS; i++)
+        if (control)
+            tell_control(s, &s->members[i], s->controls - 1);
+        else
+            tell_room(s, &s->members[i], room);
 }
 
 /* What was on its way is lost or carried out unheard. */
@@ -127,6 +177,7 @@ static void fault_crash(struct sim *s)
     struct member *m = &s->members[draw(s, WORKERS)];
     member_crash(s, m, draw(s, 4));
     member_start(s, m);
+    tell_all(s, m);
     rebalance(s);
 }
 
@@ -227,10 +278,13 @@ static int compare(struct sim *s, uint64_t seed)
 
 static void settle(struct sim *s)
 {
+    s->settings.tick_ms = UINT32_MAX; /* else there is always one more record to fold */
     s->log_faults = (struct memory_faults){0};
     s->store_faults = (struct store_faults){0};
     for (int i = 0; i < WORKERS; i++)
         s->members[i].stalled = false;
+    for (int i = 0; i < WORKERS; i++)
+        worker_reload(s->members[i].worker, &s->settings);
     rebalance(s);
 }
 
@@ -241,13 +295,16 @@ static void settings_of(struct sim *s)
     s->settings.profile_commit_ms = 50 + (uint32_t)draw(s, 300);
     s->settings.entity_commit_ms = 100 + (uint32_t)draw(s, 1500);
     s->settings.run_close_ms = 5 + (uint32_t)draw(s, 60);
+    s->settings.allocation_commit_ms = 50 + (uint32_t)draw(s, 500);
+    s->settings.rollup_ms = 20 + (uint32_t)draw(s, 300);
+    s->settings.tick_ms = 50 + (uint32_t)draw(s, 300);
     s->settings.audit_ms = 1000;
     s->settings.claims_max = s->settings.tries_max = 1000; /* owners die here far more often than records kill them */
     s->settings.cut_keys_max = 3 + (uint32_t)draw(s, 30);
     s->settings.cache_bytes = draw(s, 2) ? 1u << 20 : 1u << 14;
 }
 
-static int run_seed(uint64_t seed, uint64_t counts[FAULTS], uint64_t *events)
+static int run_seed(uint64_t seed, uint64_t counts[FAULTS], uint64_t records[TOPIC_INPUTS])
 {
     int32_t partitions[TOPICS];
     struct sim s = {.random = hash_mix(seed + 1), .now_ms = 1732370000000};
@@ -257,14 +314,20 @@ static int run_seed(uint64_t seed, uint64_t counts[FAULTS], uint64_t *events)
     s.redis = memory_redis_create();
     settings_of(&s);
     s.enabled = (uint32_t)draw(&s, 1u << FAULTS);
-    for (int i = 0; i < WORKERS; i++)
+    for (int r = 0; r < ROOMS; r++)
+        s.room_open[r] = draw(&s, 2);
+    for (int i = 0; i < WORKERS; i++) {
         member_start(&s, &s.members[i]);
+        tell_all(&s, &s.members[i]);
+    }
     memory_redis_init(s.redis, &s.settings, memory_log_port(s.members[0].log));
     rebalance(&s);
     for (int step = 0; step < STEPS; step++) {
         s.now_ms += (int64_t)draw(&s, 20);
         if (draw(&s, 2))
             append_event(&s);
+        if (draw(&s, 60) == 0)
+            change_tables(&s);
         if (draw(&s, 12) == 0)
             fault(&s, (enum fault)draw(&s, FAULTS));
         drive(&s, &s.members[draw(&s, WORKERS)], draw(&s, 20), draw(&s, 6));
@@ -289,7 +352,9 @@ static int run_seed(uint64_t seed, uint64_t counts[FAULTS], uint64_t *events)
         member_crash(&s, &s.members[i], 0);
     for (int f = 0; f < FAULTS; f++)
         counts[f] += s.counts[f];
-    *events += s.events;
+    for (int t = 0; t < TOPIC_INPUTS; t++)
+        for (int32_t p = 0; p < partitions[t]; p++)
+            records[t] += (uint64_t)memory_end(s.cluster, (enum topic)t, p);
     memory_redis_destroy(s.redis);
     memory_cluster_destroy(s.cluster);
     return diverged;
@@ -297,7 +362,7 @@ static int run_seed(uint64_t seed, uint64_t counts[FAULTS], uint64_t *events)
 
 int main(int argc, char **argv)
 {
-    uint64_t seeds = 200, from = 1, counts[FAULTS] = {0}, events = 0, faults = 0;
+    uint64_t seeds = 200, from = 1, counts[FAULTS] = {0}, records[TOPIC_INPUTS] = {0}, faults = 0;
     int diverged = 0;
     log_set_level(LOG_ERROR);
     for (int i = 1; i + 1 < argc; i += 2) {
@@ -307,12 +372,13 @@ int main(int argc, char **argv)
             from = strtoull(argv[i + 1], NULL, 10);
     }
     for (uint64_t i = 0; i < seeds; i++)
-        diverged += run_seed(from + i, counts, &events) != 0;
+        diverged += run_seed(from + i, counts, records) != 0;
     for (int f = 0; f < FAULTS; f++) {
         printf("%-20s %8.2f a seed\n", fault_names[f], (double)counts[f] / (double)seeds);
         faults += counts[f];
     }
-    printf("%-20s %8.2f a seed\n", "events", (double)events / (double)seeds);
+    for (int t = 0; t < TOPIC_SAMPLES; t++)
+        printf("%-20s %8.2f a seed\n", topic_defaults[t], (double)records[t] / (double)seeds);
     printf("%llu seeds, %llu faults, %d diverged\n", (unsigned long long)seeds, (unsigned long long)faults, diverged);
     return diverged != 0;
 }

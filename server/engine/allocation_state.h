@@ -1,0 +1,223 @@
+/* The inside of a scene, shared by the allocation_*.c files only. */
+#pragma once
+
+#include "server/engine/allocation.h"
+
+#define SAMPLES_MAX 26
+#define POSITIONS_MAX 256
+#define CONTROL_TAGS 64
+#define WEIGHTS_NONE (-1)
+
+/* Entities ordered by id: found by bisection, encoded in this order. */
+struct table {
+    entity_id *ids; /* owned */
+    void **at;      /* owned, and what it points to */
+    uint32_t count;
+    uint32_t capacity;
+};
+
+void *table_find(const struct table *t, entity_id id);
+void table_add(struct table *t, entity_id id, void *value);
+void *table_remove(struct table *t, entity_id id);
+void table_fini(struct table *t);
+
+struct tags {
+    uint8_t count;
+    uint32_t at[SCENE_TAGS_MAX]; /* hashes */
+};
+
+/* The totals of an entity and which rollup they came from. */
+struct tally {
+    int64_t offset; /* -1: none yet */
+    int64_t totals[COUNTERS];
+};
+
+struct item {
+    entity_id id;
+    struct name name;
+    uint32_t category;
+    struct tags tags;
+    int64_t price;
+    struct tally tally;
+    int64_t commission; /* on revenue as it came in, at the rate of that time */
+    int32_t commission_bp; /* mean of the hosts that sold it at the last tick */
+    int64_t fixed;      /* its part of the rooms' bonus and slot cost */
+    int64_t traffic;
+    int64_t idle_ms;    /* tick at which the last room dropped it */
+    uint32_t ranking;   /* hash of the ranking last sent */
+    int64_t card_ms;    /* when its card was last sent */
+    bool dirty;         /* changed since */
+    uint32_t refs;      /* derived: rooms that list it */
+    uint32_t refs_live; /* derived at a tick, as is the next */
+    int64_t bp_sum;
+};
+
+struct host {
+    entity_id id;
+    struct name name;
+    struct tags domains;
+    struct tags style;
+    int64_t fans;
+    int32_t commission_bp;
+    int64_t bonus;
+    struct tally tally;
+    int64_t fixed;
+    int64_t traffic;
+    int64_t idle_ms;
+    int64_t card_ms;
+    bool dirty;
+    uint32_t refs;
+    uint32_t refs_live; /* derived at a tick, as are those below */
+    int32_t results_ppm[2]; /* conversion and GPM, 500,000 = average */
+};
+
+/* Totals as they stood at the first tick of a minute. */
+struct sample {
+    int64_t minute;
+    int64_t totals[SAMPLED];
+};
+
+struct held {
+    bool active;
+    int64_t value;
+    int64_t until_ms;
+};
+
+struct room {
+    entity_id id;
+    struct name name;
+    entity_id host;
+    uint32_t category;
+    uint8_t item_count;
+    entity_id items[SCENE_ITEMS_MAX];
+    entity_id explaining;
+    int32_t catalog_partition;
+    int64_t catalog_offset;
+    bool retired;
+    int64_t opened_ms;
+    int64_t quiet_ms;   /* tick time since the last rollup */
+    int64_t fixed;      /* bonus and slot cost booked */
+    int64_t traffic;
+    struct tally tally;
+    uint8_t sample_count;
+    struct sample samples[SAMPLES_MAX]; /* oldest first */
+    int32_t weight_ppm; /* WEIGHTS_NONE until the first tick that weighs it */
+    int32_t sent_ppm;   /* as last sent, or WEIGHTS_NONE */
+    int64_t sent_ms;
+    enum tier tier;
+    int8_t tier_streak; /* evaluations in a row that ask up (+) or down (-) */
+    struct held held[CONTROL_HELD];
+    int64_t guarantee_ms;       /* when it began */
+    int64_t guarantee_exposure; /* exposures at that time */
+    uint8_t alerts;             /* bit per step: raised */
+    uint8_t alert_streak[FUNNEL_STEPS];
+    int64_t card_ms;
+    bool dirty;
+    /* Derived at a tick. */
+    uint32_t cohort;
+    double evidence[SAMPLED];
+    int32_t score_ppm;
+    int32_t parts[SCORE_PARTS];
+};
+
+enum source { SOURCE_OF_CATALOG, SOURCE_OF_CONTROL };
+
+struct position {
+    uint8_t source;
+    int32_t partition;
+    int64_t offset;
+};
+
+struct scene {
+    struct name name;
+    int64_t epoch;
+    int64_t tick_ms;
+    int64_t minute;      /* last minute sampled */
+    int64_t alert_ms;    /* last evaluation of alerts */
+    int64_t snapshot_ms; /* last snapshot */
+    entity_id rank_next; /* the item to rank next: the first with an id not below */
+    struct held freeze;  /* of the whole scene */
+    uint32_t position_count;
+    struct position positions[POSITIONS_MAX]; /* ordered by source, partition */
+    uint32_t tag_count;
+    uint32_t tags[CONTROL_TAGS]; /* of the last control ids, oldest first */
+    struct table rooms; /* of struct room */
+    struct table hosts; /* of struct host */
+    struct table items; /* of struct item */
+};
+
+/* Sums over the rooms of a cohort. */
+struct cohort {
+    uint64_t key;
+    uint32_t rooms;
+    double evidence[SAMPLED];
+    double windows[2][SAMPLED]; /* 5 and 10 minutes */
+};
+
+/* One tick's working set: cohort 0 is the whole scene. */
+struct cohorts {
+    struct cohort *at; /* owned */
+    uint32_t count;
+    uint32_t *slots; /* owned; hash table of indices + 1 */
+    uint32_t mask;
+};
+
+static inline struct room *room_at(const struct scene *c, uint32_t i)
+{
+    return c->rooms.at[i];
+}
+
+static inline bool room_is_weighed(const struct room *r)
+{
+    return !r->retired && !r->held[CONTROL_KILL].active;
+}
+
+int64_t add_saturating(int64_t a, int64_t b);
+struct name name_of(struct slice s);
+uint32_t tag_of(struct slice s);
+
+/* allocation_out.c: appends. */
+struct out_weight *out_add_weight(struct scene_out *out);
+void out_add_closed(struct scene_out *out, const struct name *room);
+struct out_ranking *out_add_ranking(struct scene_out *out);
+struct out_alert *out_add_alert(struct scene_out *out);
+struct out_answer *out_add_answer(struct scene_out *out);
+void out_add_decision(struct scene_out *out, enum decision_kind kind, const struct name *room, int64_t before,
+                      int64_t after);
+struct out_card *out_add_card(struct scene_out *out);
+
+/* allocation_rooms.c */
+enum scene_verdict rooms_apply_entry(struct scene *c, const struct allocation_settings *s,
+                                     const struct room_entry *e, struct scene_out *out);
+enum scene_verdict rooms_apply_rollup(struct scene *c, const struct rollup *u, struct scene_out *out);
+void scene_rooms_tick(struct scene *c, const struct allocation_settings *s, int64_t gap_ms, struct scene_out *out);
+void rooms_link(struct scene *c); /* counts references after decoding */
+
+/* allocation_windows.c */
+void windows_sample(struct room *r, int64_t minute);
+void windows_read(const struct room *r, int64_t minute, enum window w, int64_t out[SAMPLED]);
+
+/* allocation_scoring.c */
+void scoring_tick(struct scene *c, const struct allocation_settings *s, struct cohorts *out);
+void cohorts_fini(struct cohorts *k);
+const struct cohort *cohorts_of(const struct cohorts *k, const struct allocation_settings *s, const struct room *r);
+
+/* allocation_tiers.c, allocation_weights.c, allocation_hosts.c, allocation_alerts.c, allocation_control.c */
+void tiers_tick(struct scene *c, const struct allocation_settings *s, struct scene_out *out);
+void weights_tick(struct scene *c, const struct allocation_settings *s, struct scene_out *out);
+void weights_emit(struct scene *c, const struct allocation_settings *s, struct room *r, struct scene_out *out);
+void hosts_tick(struct scene *c, const struct allocation_settings *s, struct scene_out *out);
+void alerts_tick(struct scene *c, const struct allocation_settings *s, const struct cohorts *k, struct scene_out *out);
+enum scene_verdict control_apply(struct scene *c, const struct allocation_settings *s, const struct control_entry *e,
+                                 struct scene_out *out);
+void control_tick(struct scene *c, struct scene_out *out);
+/* The floor a guarantee asks for now; 0 when there is none. `scene_exposures` within the last 5 minutes. */
+int64_t control_guarantee_ppm(const struct scene *c, const struct allocation_settings *s, const struct room *r,
+                              double scene_exposures);
+
+/* allocation_roi.c */
+void roi_book(struct scene *c, struct room *r, int64_t fixed, int64_t traffic);
+void roi_item_revenue(struct item *it, int64_t revenue_before);
+int64_t roi_revenue(const int64_t totals[COUNTERS]);
+int64_t roi_commission(int64_t revenue, int32_t commission_bp);
+void roi_tick(struct scene *c, const struct allocation_settings *s, struct scene_out *out);

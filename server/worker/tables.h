@@ -1,0 +1,29 @@
+/*
+ * What every worker reads whole, outside the group: the catalog and the operators' controls. Soft: read again at each
+ * start.
+ */
+#pragma once
+
+#include "server/engine/catalog.h"
+#include "server/worker/ports.h"
+
+#define CONTROLS_MAX 4096 /* kept since the start; the oldest leave first */
+
+struct worker;
+
+struct kept_control {
+    int32_t partition;
+    int64_t offset;
+    struct slice bytes; /* owned */
+};
+
+struct tables {
+    struct catalog *catalog; /* owned */
+    struct kept_control *controls; /* owned ring: number n stands at n % CONTROLS_MAX */
+    uint64_t control_begin, control_end; /* numbers kept */
+};
+
+void tables_init(struct tables *t, const struct catalog_limits *limits);
+void tables_fini(struct tables *t);
+/* Takes what the record says; does not release it. */
+void tables_record(struct worker *w, const struct record *r);
