@@ -2,9 +2,11 @@
 
 #include "common/check.h"
 #include "common/hash.h"
+#include "common/text.h"
 #include "server/codec/scene_codec.h"
 #include "server/worker/worker_internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 struct entity_views {
@@ -114,18 +116,85 @@ static void add_rollups(struct task *t, const struct cell *cell, struct rollup_b
     }
 }
 
+/* Item count of a neighbour: only known when its task runs in this process too. */
+static int64_t count_of(const struct worker *w, entity_id id)
+{
+    int32_t partitions = w->log->partitions(w->log->self, TOPIC_EFFECTS);
+    const struct task *t = w->tasks[STAGE_ENTITY][entity_partition(id, partitions)];
+    const struct cell *cell = t && t->state == TASK_RUN ? map_find(&t->cells.by_local, id | 1ull << 48) : NULL;
+    return cell && cell->object ? counters_rating(cell->object) : 0;
+}
+
+#define LIST_FROM 40 /* strongest pairs among which the list is chosen */
+#define LIST_LENGTH 20
+
+struct scored {
+    const struct catalog_item *item;
+    double sim;
+};
+
+static int by_sim(const void *a, const void *b)
+{
+    const struct scored *x = a, *y = b;
+    return x->sim > y->sim ? -1 : x->sim < y->sim;
+}
+
+/*
+ * The list of an item: cosine = pair count / sqrt(count * count). A count that this process does not have is taken to be
+ * the item's own, which makes it the share of the item's own ratings.
+ */
+static void write_list(struct task *t, const struct cell *cell)
+{
+    struct worker *w = t->worker;
+    const struct catalog_item *own = entity_kind_of(cell->key.id) == ENTITY_ITEM ? catalog_item(w->tables.catalog, cell->key.id) : NULL;
+    struct neighbour top[LIST_FROM];
+    struct scored list[LIST_FROM];
+    uint32_t count = 0, found = own && cell->object ? neighbours_top(cell->object, &w->settings.entity, LIST_FROM, top) : 0;
+    int64_t mine = found ? count_of(w, cell->key.id) : 0;
+    for (uint32_t i = 0; i < found; i++) {
+        int64_t other = count_of(w, top[i].id), base = mine > 0 ? mine : top[0].pair_count;
+        const struct catalog_item *it = catalog_item(w->tables.catalog, top[i].id);
+        double norm = sqrt((double)base * (double)(other > 0 ? other : base));
+        if (it && norm > 0)
+            list[count++] = (struct scored){it, (double)top[i].pair_count / norm};
+    }
+    if (count == 0)
+        return;
+    qsort(list, count, sizeof *list, by_sim);
+    struct writer key = {0}, value = {0};
+    text_add(&key, "sim:");
+    text_add_slice(&key, own->name);
+    for (uint32_t i = 0; i < count && i < LIST_LENGTH; i++) {
+        text_add_slice(&value, list[i].item->name);
+        text_printf(&value, " %.4f\n", list[i].sim < 1 ? list[i].sim : 1.0);
+    }
+    w->store->write_view(w->store->self, &(struct view_write){.key = {(const char *)key.data, (uint32_t)key.size},
+                                                              .value = {(const char *)value.data, (uint32_t)value.size}});
+    writer_fini(&key);
+    writer_fini(&value);
+}
+
+/* Rollups when due; lists with each cut, until when their cells stay dirty and so in memory. */
 void entity_views_flush(struct entity_views *v, struct task *t, int64_t now_ms, bool all)
 {
     struct rollup_batch batches[BATCHES];
     int count = 0;
+    size_t kept = 0;
     if (!all && now_ms - v->flushed_ms < t->worker->settings.rollup_ms)
         return;
     v->flushed_ms = now_ms;
     for (size_t i = 0; i < v->count; i++) {
-        ((struct due *)v->due[i]->soft)->listed = false;
-        if (v->due[i]->key.class == 'c')
-            add_rollups(t, v->due[i], batches, &count, now_ms);
+        struct cell *cell = v->due[i];
+        if (cell->key.class == 'n' && !all) {
+            v->due[kept++] = cell;
+            continue;
+        }
+        ((struct due *)cell->soft)->listed = false;
+        if (cell->key.class == 'c')
+            add_rollups(t, cell, batches, &count, now_ms);
+        else
+            write_list(t, cell);
     }
-    v->count = 0;
+    v->count = kept;
     send_batches(t, batches, &count, now_ms);
 }

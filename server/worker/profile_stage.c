@@ -162,6 +162,7 @@ static void fold(struct task *t, const struct record *r, int64_t now_ms)
     cells_touch_dirty(&t->cells, cell);
     cells_set_bytes(&t->cells, cell, profile_bytes(profile));
     add_entries(t, r, event.event_ms, now_ms);
+    push_event(t->worker->push, t, cell, &event, r, now_ms);
 }
 
 static void flush(struct task *t, int64_t now_ms, bool all)
@@ -199,6 +200,7 @@ static enum err decode(struct task *t, struct cell *cell, struct slice bytes)
 static void destroy_cell(struct cell *cell)
 {
     profile_destroy(cell->object);
+    free(cell->soft);
 }
 
 const struct stage_ops profile_stage = {

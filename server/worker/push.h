@@ -1,16 +1,34 @@
 /*
- * Recommendations on their way out: when to rank for a user, with which lists, and what was sent last. All of it is
- * soft (rule 9): lost at a takeover, it only costs a list sent again.
+ * Recommendations on their way out: when to rank for a user, and what was sent last. All of it is soft (rule 9): lost
+ * at a takeover, it only costs a list sent again.
  */
 #pragma once
 
-#include "server/engine/event.h"
+#include "server/engine/recommend.h"
 #include "server/worker/task.h"
 
 struct push;
 
+struct push_settings {
+    uint32_t throttle_ms;  /* between two rankings for one user; 200 */
+    uint32_t refresh_ms;   /* an unchanged list is sent again after; 30,000 */
+    uint32_t valid_ms;     /* how long a list may be used; 120,000 */
+    uint32_t active_ms;    /* an event older than this is of a user who is gone: nothing is sent; 1,800,000 */
+    uint32_t top;          /* places whose change is worth sending; 5 */
+    uint32_t view_ms;      /* between two views of one user; 1,000 */
+    uint32_t pending_max;  /* users waiting out their throttle; 200,000 */
+    uint32_t list_max;     /* similarity lists kept; 100,000 */
+    uint32_t list_age_ms;  /* and for how long; 30,000 */
+};
+
+void push_settings_default(struct push_settings *s);
+
+struct push *push_create(struct worker *w);
+void push_destroy(struct push *p);
 /* An event of the cell's user was applied. */
 void push_event(struct push *p, struct task *t, struct cell *cell, const struct event *event, const struct record *r,
                 int64_t now_ms);
-void push_turn(struct push *p, struct task *t, int64_t now_ms);
-void push_forget(void *soft);
+/* Ranks for those whose throttle ended. */
+void push_turn(struct push *p, int64_t now_ms);
+/* Similarity lists that were asked for. */
+void push_views_read(struct push *p, struct view_read *read, int64_t now_ms);

@@ -23,6 +23,7 @@ struct worker *worker_create(const struct worker_settings *settings, const struc
     tables_init(&w->tables, &settings->catalog);
     w->users = user_hmac_create((struct slice){(const char *)settings->user_key, settings->user_key_size});
     ASSERT(w->users);
+    w->push = push_create(w);
     return w;
 }
 
@@ -43,6 +44,7 @@ void worker_destroy(struct worker *w)
         later = h->later;
         held_destroy(w, h);
     }
+    push_destroy(w->push);
     tables_fini(&w->tables);
     user_hmac_destroy(w->users);
     free(w);
@@ -204,6 +206,7 @@ int64_t worker_turn(struct worker *w, int64_t now_ms)
         for (int32_t p = 0; p < PARTITIONS_MAX; p++)
             if (w->tasks[s][p])
                 task_turn(w->tasks[s][p], now_ms);
+    push_turn(w->push, now_ms);
     return now_ms + 5;
 }
 
@@ -281,4 +284,5 @@ void worker_tables_ready(struct worker *w)
 
 void worker_views_read(struct worker *w, struct view_read *read, int64_t now_ms)
 {
+    push_views_read(w->push, read, now_ms);
 }

@@ -30,4 +30,6 @@ void worker_settings_default(struct worker_settings *s)
     profile_settings_default(&s->profile);
     entity_settings_default(&s->entity);
     allocation_settings_default(&s->allocation);
+    recommend_settings_default(&s->recommend);
+    push_settings_default(&s->push);
 }

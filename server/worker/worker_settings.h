@@ -6,12 +6,16 @@
 #include "server/engine/catalog.h"
 #include "server/engine/entity.h"
 #include "server/engine/profile.h"
+#include "server/engine/recommend.h"
+#include "server/worker/push.h"
 
 struct worker_settings {
     struct event_rules event_rules;  /* fold settings */
     struct profile_settings profile; /* fold settings */
     struct entity_settings entity;   /* fold settings */
     struct allocation_settings allocation; /* fold settings */
+    struct recommend_settings recommend;
+    struct push_settings push;
     struct catalog_limits catalog;   /* of the table that every worker keeps */
     uint64_t fold_hash;              /* over all fold settings, as it stands in slot headers */
 

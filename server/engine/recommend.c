@@ -1,0 +1,358 @@
+/* Filters, scores and the choice. */
+#include "server/engine/recommend_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+const char *const reason_names[REASONS] = {"interest", "similar_item", "followed", "known_host",
+                                           "next_in_series", "popular", "trending", "explore"};
+
+void recommend_settings_default(struct recommend_settings *s)
+{
+    *s = (struct recommend_settings){
+        .weights = {400, 250, 120, 150, 200, 250, 80, 40},
+        .explore_ppm = 50000,
+        .pause_ms = 600000,
+        .per_host = 2,
+        .per_category = 5,
+        .half_life_short_ms = 86400000,
+        .half_life_long_ms = 30 * 86400000ll,
+        .trend_half_life_ms = 600000,
+        .funnel_max = 200000,
+    };
+}
+
+struct context {
+    struct recommender *r;
+    const struct profile *p;
+    const struct taste *taste;
+    int64_t now_ms;
+    struct similar_list (*similar)(void *arg, entity_id item);
+    void *arg;
+};
+
+static bool is_blocked(const struct profile *p, entity_id id)
+{
+    for (uint32_t i = 0; i < p->relation_count; i++)
+        if (p->relations[i].id == id)
+            return p->relations[i].blocked;
+    return false;
+}
+
+static bool is_followed(const struct profile *p, entity_id id)
+{
+    for (uint32_t i = 0; i < p->relation_count; i++)
+        if (p->relations[i].id == id)
+            return !p->relations[i].blocked;
+    return false;
+}
+
+static bool is_disliked(const struct profile *p, entity_id id)
+{
+    const struct history_entry *h = profile_find(p, id);
+    return h && h->flags & HISTORY_NEGATIVE;
+}
+
+static bool was_shown(const struct context *c, entity_id id)
+{
+    const struct history_entry *h = profile_find(c->p, id);
+    return h && h->flags & HISTORY_IMPRESSED && c->now_ms - h->impressed_ms < c->r->settings.pause_ms;
+}
+
+static bool is_owned(const struct profile *p, entity_id item)
+{
+    for (uint32_t i = 0; i < p->owned_count; i++)
+        if (p->owned[i].item == item && p->owned[i].refunded < p->owned[i].paid)
+            return true;
+    return false;
+}
+
+/* Not owned, blocked, disliked or restricted, and everything it requires is owned. */
+static bool is_offerable(const struct context *c, const struct catalog_item *it)
+{
+    if (!it || it->restricted || is_owned(c->p, it->id) || is_blocked(c->p, it->id) || is_disliked(c->p, it->id))
+        return false;
+    for (uint32_t i = 0; i < it->requires_count; i++)
+        if (!is_owned(c->p, it->requires[i]))
+            return false;
+    return true;
+}
+
+static bool continues_series(const struct context *c, const struct catalog_item *it)
+{
+    for (uint32_t i = 0; it->series && i < c->p->owned_count; i++) {
+        const struct catalog_item *owned = catalog_item(c->r->catalog, c->p->owned[i].item);
+        if (owned && owned->series == it->series)
+            return true;
+    }
+    return false;
+}
+
+/* x / (1 + x): any non-negative number into [0, 1). */
+static double squash(double x)
+{
+    return x > 0 ? x / (1 + x) : 0;
+}
+
+static struct related *related_slot(struct recommender *r, entity_id id)
+{
+    uint64_t at = hash_mix(id) % RELATED_SLOTS;
+    while (r->related[at].id && r->related[at].id != id)
+        at = (at + 1) % RELATED_SLOTS;
+    return &r->related[at];
+}
+
+/* Adds up what the lists of the history say. */
+static void relate(const struct context *c)
+{
+    struct recommender *r = c->r;
+    memset(r->related, 0, sizeof r->related);
+    r->related_count = 0;
+    for (uint32_t i = 0; i < c->p->history_count; i++) {
+        const struct history_entry *h = &c->p->history[i];
+        if (h->rating == 0 || h->flags & HISTORY_NEGATIVE || entity_kind_of(h->id) != ENTITY_ITEM)
+            continue;
+        struct similar_list list = c->similar(c->arg, h->id);
+        for (uint32_t k = 0; k < list.count && r->related_count < RELATED_SLOTS / 2; k++) {
+            struct related *slot = related_slot(r, list.at[k].id);
+            double part = (double)list.at[k].sim * h->rating;
+            r->related_count += slot->id == 0;
+            slot->id = list.at[k].id;
+            slot->sum += part;
+            if (part > slot->best) {
+                slot->best = part;
+                slot->of = h->id;
+            }
+        }
+    }
+}
+
+static double similarity(const struct context *c, entity_id item, struct slice *out_of)
+{
+    const struct related *slot = related_slot(c->r, item);
+    const struct catalog_item *of = slot->id ? catalog_item(c->r->catalog, slot->of) : NULL;
+    if (of)
+        *out_of = of->name;
+    return squash(slot->sum);
+}
+
+static double round4(double x)
+{
+    return floor(x * 10000 + 0.5) / 10000;
+}
+
+static void set_part(const struct context *c, struct recommended *o, enum reason reason, double value)
+{
+    double clamped = value < 0 ? 0 : value > 1 ? 1 : value;
+    o->parts[reason] = round4(clamped * c->r->settings.weights[reason] / 1000);
+}
+
+static void add_up(struct recommended *o)
+{
+    o->score = 0;
+    for (int i = 0; i < REASONS; i++)
+        o->score += o->parts[i];
+    o->score = round4(o->score);
+}
+
+static void score_item(const struct context *c, const struct catalog_item *it, struct recommended *o)
+{
+    *o = (struct recommended){.id = it->id, .name = it->name, .item = it->name};
+    set_part(c, o, REASON_INTEREST, taste_match(c->taste, it));
+    set_part(c, o, REASON_SIMILAR_ITEM, similarity(c, it->id, &o->of));
+    set_part(c, o, REASON_SERIES, continues_series(c, it));
+    set_part(c, o, REASON_POPULAR, squash(funnel_lift(c->r, it->id, c->now_ms)) * 0.5);
+    add_up(o);
+}
+
+static double host_known(const struct context *c, entity_id host)
+{
+    const struct history_entry *h = profile_find(c->p, host);
+    if (!h || h->flags & HISTORY_NEGATIVE)
+        return 0;
+    double age = c->now_ms > h->touched_ms ? (double)(c->now_ms - h->touched_ms) : 0;
+    return squash(h->rating + (double)h->dwell_ms / 600000) * exp2(-age / (double)c->r->settings.half_life_long_ms);
+}
+
+static void score_host(const struct context *c, entity_id host, struct recommended *o)
+{
+    set_part(c, o, REASON_FOLLOWED, is_followed(c->p, host));
+    set_part(c, o, REASON_KNOWN_HOST, host_known(c, host));
+}
+
+/* False: the room may not be shown. */
+static bool score_room(const struct context *c, const struct catalog_room *room, struct recommended *o)
+{
+    struct recommended item, best = {.score = -1};
+    if (is_blocked(c->p, room->id) || is_blocked(c->p, room->host) || is_disliked(c->p, room->id) ||
+        is_disliked(c->p, room->host) || was_shown(c, room->id))
+        return false;
+    for (uint32_t i = 0; i < room->draft.item_count; i++) {
+        const struct catalog_item *it = catalog_item(c->r->catalog, room->items[i]);
+        if (!is_offerable(c, it))
+            continue;
+        score_item(c, it, &item);
+        if (it->id == room->explaining)
+            item.score *= 1.25; /* on show now; only for the choice among the room's items */
+        if (item.score > best.score)
+            best = item;
+    }
+    if (best.score < 0 && room->draft.item_count)
+        return false; /* nothing here that this user may be offered */
+    *o = best;
+    o->id = room->id;
+    o->name = room->name;
+    o->host = room->draft.host;
+    score_host(c, room->host, o);
+    double lift = cbrt(funnel_lift(c->r, room->id, c->now_ms) * funnel_lift(c->r, room->host, c->now_ms) *
+                       funnel_lift(c->r, best.score < 0 ? 0 : entity_id_of(ENTITY_ITEM, best.item), c->now_ms));
+    const struct funnel *f = funnel_of(c->r, room->id);
+    double fade = funnel_fade(c->r, f, c->now_ms);
+    set_part(c, o, REASON_POPULAR, squash(lift * lift));
+    set_part(c, o, REASON_TRENDING, squash(50 * f->looks * fade / (c->r->all.looks + 100)));
+    set_part(c, o, REASON_EXPLORE, 1 / (1 + f->exposures * fade / 50));
+    add_up(o);
+    return true;
+}
+
+struct chooser {
+    uint64_t random;
+    double explore;
+};
+
+static uint64_t draw(struct chooser *ch)
+{
+    ch->random = hash_mix(ch->random + 0x9e3779b97f4a7c15u);
+    return ch->random;
+}
+
+/* Takes one of `count` candidates, and says with which probability it was taken. */
+static uint32_t choose(struct chooser *ch, const struct recommended *list, uint32_t count)
+{
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < count; i++)
+        if (list[i].score > list[best].score || (list[i].score == list[best].score && list[i].id < list[best].id))
+            best = i;
+    bool any = (double)(draw(ch) >> 11) * 0x1p-53 < ch->explore;
+    return any ? (uint32_t)(draw(ch) % count) : best;
+}
+
+static double propensity_of(const struct chooser *ch, const struct recommended *list, uint32_t count, uint32_t chosen)
+{
+    bool best = true;
+    for (uint32_t i = 0; i < count; i++)
+        best = best && (list[i].score < list[chosen].score ||
+                        (list[i].score == list[chosen].score && list[i].id >= list[chosen].id));
+    return (best ? 1 - ch->explore : 0) + ch->explore / count;
+}
+
+static bool is_full(const struct context *c, const struct recommendation *out, const struct catalog_room *room)
+{
+    uint32_t hosts = 0, categories = 0;
+    for (uint32_t i = 0; i < out->room_count; i++) {
+        const struct catalog_room *other = catalog_room(c->r->catalog, out->rooms[i].id);
+        hosts += other->host == room->host;
+        categories += room->category && other->category == room->category;
+    }
+    return hosts >= c->r->settings.per_host || categories >= c->r->settings.per_category;
+}
+
+static void choose_rooms(const struct context *c, struct chooser *ch, struct recommended *list, uint32_t count,
+                         struct recommendation *out)
+{
+    while (count && out->room_count < RECOMMEND_ROOMS) {
+        uint32_t at = choose(ch, list, count);
+        if (!is_full(c, out, catalog_room(c->r->catalog, list[at].id))) {
+            struct recommended *o = &out->rooms[out->room_count++];
+            *o = list[at];
+            o->propensity = propensity_of(ch, list, count, at);
+        }
+        list[at] = list[--count];
+    }
+}
+
+static bool has(const struct recommended *list, uint32_t count, entity_id id)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (list[i].id == id)
+            return true;
+    return false;
+}
+
+/* Keeps the best `max`, best first. */
+static void keep_best(struct recommended *list, uint32_t *count, uint32_t max, const struct recommended *o)
+{
+    uint32_t at = *count < max ? (*count)++ : max;
+    for (; at > 0 && list[at - 1].score < o->score; at--)
+        if (at < max)
+            list[at] = list[at - 1];
+    if (at < max)
+        list[at] = *o;
+}
+
+static void choose_item(const struct context *c, const struct catalog_item *it, struct recommendation *out)
+{
+    struct recommended o;
+    if (!is_offerable(c, it) || was_shown(c, it->id) || has(out->items, out->item_count, it->id))
+        return;
+    score_item(c, it, &o);
+    o.propensity = 1;
+    keep_best(out->items, &out->item_count, RECOMMEND_ITEMS, &o);
+}
+
+/* Those in the rooms, and those that people with this history went on to, live or not. */
+static void choose_items(const struct context *c, const struct catalog_room *const *rooms, uint32_t count,
+                         struct recommendation *out)
+{
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t k = 0; k < rooms[i]->draft.item_count; k++)
+            choose_item(c, catalog_item(c->r->catalog, rooms[i]->items[k]), out);
+    for (uint32_t i = 0; i < RELATED_SLOTS && c->r->related_count; i++)
+        if (c->r->related[i].id)
+            choose_item(c, catalog_item(c->r->catalog, c->r->related[i].id), out);
+}
+
+static void choose_hosts(const struct context *c, const struct catalog_room *const *rooms, const struct recommended *scored,
+                         uint32_t count, struct recommendation *out)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (has(out->hosts, out->host_count, rooms[i]->host))
+            continue;
+        struct recommended o = {.id = rooms[i]->host, .name = rooms[i]->draft.host, .propensity = 1};
+        o.parts[REASON_INTEREST] = scored[i].parts[REASON_INTEREST];
+        score_host(c, rooms[i]->host, &o);
+        set_part(c, &o, REASON_POPULAR, squash(funnel_lift(c->r, rooms[i]->host, c->now_ms)));
+        add_up(&o);
+        keep_best(out->hosts, &out->host_count, RECOMMEND_HOSTS, &o);
+    }
+}
+
+void recommend(struct recommender *r, const struct profile *p, struct slice scene, int64_t now_ms, uint64_t seed,
+               struct similar_list (*similar)(void *arg, entity_id item), void *arg, struct recommendation *out)
+{
+    static const struct recommendation none;
+    uint32_t numbers[RECOMMEND_CANDIDATES], count = 0;
+    const struct catalog_room *rooms[RECOMMEND_CANDIDATES];
+    struct recommended scored[RECOMMEND_CANDIDATES], list[RECOMMEND_CANDIDATES];
+    struct taste taste;
+    uint32_t scene_number = catalog_number(r->catalog, scene);
+    *out = none;
+    index_refresh(r, now_ms);
+    taste_of(r, p, now_ms, &taste);
+    struct context c = {r, p, &taste, now_ms, similar, arg};
+    relate(&c);
+    uint32_t found = index_candidates(r, p, &taste, seed, numbers);
+    for (uint32_t i = 0; i < found; i++) {
+        const struct catalog_room *room = catalog_open(r->catalog, numbers[i]);
+        bool here = false;
+        for (uint32_t k = 0; k < room->scene_count; k++)
+            here = here || room->scenes[k] == scene_number;
+        if (here && score_room(&c, room, &scored[count]))
+            rooms[count++] = room;
+    }
+    memcpy(list, scored, count * sizeof *list);
+    struct chooser ch = {hash_mix(seed), r->settings.explore_ppm / 1e6};
+    choose_rooms(&c, &ch, list, count, out);
+    choose_items(&c, rooms, count, out);
+    choose_hosts(&c, rooms, scored, count, out);
+}

@@ -1,0 +1,99 @@
+/*
+ * Ranking for one user: rooms that are live, items to be had in them, hosts who are on. Pure: the profile, the
+ * catalog and what this worker has seen of the funnel decide; the only chance is drawn from a generator seeded by the
+ * record. Nothing of it is folded state.
+ *
+ * Score of a room = sum of its parts, each a weight times a value in [0, 1]:
+ *   interest      cosine of the user's taste (tags and, where both have them, embeddings; half-lives of a day and a
+ *                 month, mixed) with the best item on offer
+ *   similar_item  item-based collaborative filtering: sum of sim(p, q) rating(q) over the history, of the best item
+ *   followed      the user follows the host
+ *   known_host    rating and watch time with the host, fading with a half-life of a month
+ *   next_in_series the item continues a series of which the user owns a part
+ *   popular       smoothed conversion of room, host and item against the average of all
+ *   trending      share of the looks of the last minutes
+ *   explore       little shown yet
+ * Selection: slot by slot the best that is left, with probability `explore` any that is left; the propensity of a
+ * slot is the probability of that choice given the slots before. At most 2 rooms a host and 5 a category.
+ */
+#pragma once
+
+#include "server/engine/catalog.h"
+#include "server/engine/event.h"
+#include "server/engine/profile.h"
+
+#define RECOMMEND_ROOMS 20
+#define RECOMMEND_ITEMS 20
+#define RECOMMEND_HOSTS 10
+#define RECOMMEND_CANDIDATES 256
+
+enum reason {
+    REASON_INTEREST,
+    REASON_SIMILAR_ITEM,
+    REASON_FOLLOWED,
+    REASON_KNOWN_HOST,
+    REASON_SERIES,
+    REASON_POPULAR,
+    REASON_TRENDING,
+    REASON_EXPLORE,
+    REASONS
+};
+
+extern const char *const reason_names[REASONS];
+
+struct recommend_settings {
+    uint32_t weights[REASONS];  /* thousandths */
+    uint32_t explore_ppm;       /* probability that a slot goes to any candidate; 50,000 */
+    int64_t pause_ms;           /* not again after an impression; 600,000 */
+    uint32_t per_host;          /* 2 */
+    uint32_t per_category;      /* 5 */
+    int64_t half_life_short_ms; /* a day */
+    int64_t half_life_long_ms;  /* 30 days */
+    int64_t trend_half_life_ms; /* of the funnel counts; 600,000 */
+    uint32_t funnel_max;        /* entities of which funnel counts are kept; 200,000 */
+};
+
+void recommend_settings_default(struct recommend_settings *s);
+
+/* A similarity list as read from its view; strongest first. */
+struct similar {
+    entity_id id;
+    float sim;
+};
+
+struct similar_list {
+    uint32_t count;
+    const struct similar *at;
+};
+
+struct recommended {
+    entity_id id;
+    struct slice name;     /* borrowed from the catalog, as are host and item */
+    struct slice host;
+    struct slice item;
+    double score;          /* the sum of parts */
+    double parts[REASONS]; /* rounded to 1e-4 */
+    struct slice of;       /* similar_item: the entity in the history */
+    double propensity;
+};
+
+struct recommendation {
+    uint32_t room_count, item_count, host_count;
+    struct recommended rooms[RECOMMEND_ROOMS];
+    struct recommended items[RECOMMEND_ITEMS];
+    struct recommended hosts[RECOMMEND_HOSTS];
+};
+
+/* What one worker knows beside the profile: an index of live rooms and the funnel of what it has seen. Soft. */
+struct recommender;
+
+struct recommender *recommender_create(const struct recommend_settings *s, const struct catalog *catalog);
+void recommender_destroy(struct recommender *r);
+/* Counts an applied event. */
+void recommender_see(struct recommender *r, const struct event *e, int64_t now_ms);
+/*
+ * Fills `out`. `scene` limits rooms; `similar(arg, item)` answers the list of an item, or count 0. `seed` from the
+ * record. Borrowed texts are valid until the catalog changes.
+ */
+void recommend(struct recommender *r, const struct profile *p, struct slice scene, int64_t now_ms, uint64_t seed,
+               struct similar_list (*similar)(void *arg, entity_id item), void *arg, struct recommendation *out);

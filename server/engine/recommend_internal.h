@@ -1,0 +1,76 @@
+/* Shared by the recommend*.c files only. */
+#pragma once
+
+#include "server/engine/recommend.h"
+
+#define TASTE_TAGS 48
+#define TASTE_DIMS CATALOG_DIMS_MAX
+
+/* Fading counts of one entity. */
+struct funnel {
+    double exposures, looks, buys;
+    int64_t at_ms;
+};
+
+/* What the similarity lists of the history say of one item. */
+struct related {
+    entity_id id; /* 0: empty */
+    double sum;   /* of sim * rating */
+    double best;
+    entity_id of; /* the strongest */
+};
+
+#define RELATED_SLOTS 1024 /* at least twice the items of all lists of a history */
+
+struct posting { /* live rooms with an item of this tag */
+    uint32_t tag, from, count;
+};
+
+struct recommender {
+    struct recommend_settings settings;
+    const struct catalog *catalog; /* borrowed */
+    uint64_t version;              /* of the catalog the index was made from, + 1 */
+    struct map funnels;            /* entity id -> struct funnel; owned */
+    struct funnel all;
+    struct posting *postings;      /* owned; ordered by tag */
+    uint32_t posting_count, posting_capacity;
+    uint32_t *rooms;               /* owned; numbers of open rooms by posting */
+    uint32_t room_count, room_capacity;
+    uint32_t *popular;             /* owned; open rooms, best first */
+    double *popular_key;           /* owned; scratch */
+    uint32_t popular_count, popular_capacity;
+    int64_t popular_ms;
+    uint32_t *seen;                /* owned; by open room: mark of the last candidate collection */
+    uint32_t seen_capacity, mark;
+    struct related related[RELATED_SLOTS]; /* scratch: open addressing */
+    uint32_t related_count;
+};
+
+struct taste_tag {
+    uint32_t tag;
+    double weight;
+};
+
+struct taste {
+    uint32_t tag_count;
+    struct taste_tag tags[TASTE_TAGS]; /* strongest first */
+    double tag_norm;
+    uint32_t dims; /* 0: no embeddings in the history */
+    double vector[TASTE_DIMS];
+    double vector_norm;
+};
+
+void taste_of(const struct recommender *r, const struct profile *p, int64_t now_ms, struct taste *out);
+/* In [0, 1]. */
+double taste_match(const struct taste *t, const struct catalog_item *it);
+
+const struct funnel *funnel_of(const struct recommender *r, entity_id id);
+/* What of a count at `f` is left at `now_ms`. */
+double funnel_fade(const struct recommender *r, const struct funnel *f, int64_t now_ms);
+/* Smoothed against the average of all; 1 = average. */
+double funnel_lift(const struct recommender *r, entity_id id, int64_t now_ms);
+/* Brings index and order of popularity up to date. */
+void index_refresh(struct recommender *r, int64_t now_ms);
+/* Numbers of open rooms worth scoring; at most RECOMMEND_CANDIDATES. */
+uint32_t index_candidates(struct recommender *r, const struct profile *p, const struct taste *t, uint64_t seed,
+                          uint32_t out[RECOMMEND_CANDIDATES]);

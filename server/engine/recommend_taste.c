@@ -1,0 +1,89 @@
+/* The user's taste as vectors over tags and embeddings, derived from the history each time it is asked for. */
+#include "server/engine/recommend_internal.h"
+
+#include <math.h>
+
+/* Rating, watch time and stars of one entity, fading; negative for what was disliked. */
+static double pull_of(const struct recommender *r, const struct history_entry *h, int64_t now_ms)
+{
+    double age = now_ms > h->touched_ms ? (double)(now_ms - h->touched_ms) : 0;
+    double fade = 0.5 * exp2(-age / (double)r->settings.half_life_short_ms) +
+                  0.5 * exp2(-age / (double)r->settings.half_life_long_ms);
+    double rating = h->rating + (h->stars ? h->stars - 3 : 0) + (h->percent > 50 ? 1 : 0);
+    if (h->flags & HISTORY_NEGATIVE)
+        rating = -1;
+    return rating * fade;
+}
+
+static void add_tag(struct taste *t, uint32_t tag, double weight)
+{
+    uint32_t i = 0;
+    while (i < t->tag_count && t->tags[i].tag != tag)
+        i++;
+    if (i == t->tag_count) {
+        if (t->tag_count == TASTE_TAGS)
+            return;
+        t->tags[t->tag_count++] = (struct taste_tag){tag, 0};
+    }
+    t->tags[i].weight += weight;
+}
+
+static void add_item(struct taste *t, const struct catalog_item *it, double pull)
+{
+    for (uint32_t i = 0; i < it->tag_count; i++)
+        add_tag(t, it->tags[i], pull / sqrt(it->tag_count));
+    if (!it->embedding || (t->dims && it->dims != t->dims))
+        return;
+    t->dims = it->dims;
+    for (uint32_t d = 0; d < it->dims; d++)
+        t->vector[d] += pull * (double)it->scale * it->embedding[d];
+}
+
+/* Strongest first; a few dozen at most. */
+static void order(struct taste *t)
+{
+    for (uint32_t i = 1; i < t->tag_count; i++) {
+        struct taste_tag one = t->tags[i];
+        uint32_t at = i;
+        for (; at > 0 && t->tags[at - 1].weight < one.weight; at--)
+            t->tags[at] = t->tags[at - 1];
+        t->tags[at] = one;
+    }
+}
+
+void taste_of(const struct recommender *r, const struct profile *p, int64_t now_ms, struct taste *out)
+{
+    *out = (struct taste){0};
+    for (uint32_t i = p->history_count; i-- > 0;) { /* the newest first, so that they find place */
+        const struct history_entry *h = &p->history[i];
+        const struct catalog_item *it = entity_kind_of(h->id) == ENTITY_ITEM ? catalog_item(r->catalog, h->id) : NULL;
+        double pull = it ? pull_of(r, h, now_ms) : 0;
+        if (it && (pull > 0.01 || pull < -0.01))
+            add_item(out, it, pull);
+    }
+    for (uint32_t i = 0; i < out->tag_count; i++)
+        out->tag_norm += out->tags[i].weight * out->tags[i].weight;
+    for (uint32_t d = 0; d < out->dims; d++)
+        out->vector_norm += out->vector[d] * out->vector[d];
+    out->tag_norm = sqrt(out->tag_norm);
+    out->vector_norm = sqrt(out->vector_norm);
+    order(out);
+}
+
+double taste_match(const struct taste *t, const struct catalog_item *it)
+{
+    double tags = 0, vector = 0;
+    for (uint32_t i = 0; i < t->tag_count; i++)
+        for (uint32_t k = 0; k < it->tag_count && it->tags[k] <= t->tags[i].tag; k++)
+            if (it->tags[k] == t->tags[i].tag)
+                tags += t->tags[i].weight;
+    if (t->tag_norm > 0 && it->tag_count)
+        tags /= t->tag_norm * sqrt(it->tag_count);
+    if (!t->dims || it->dims != t->dims || t->vector_norm <= 0)
+        return tags > 0 ? tags : 0;
+    for (uint32_t d = 0; d < t->dims; d++)
+        vector += t->vector[d] * it->embedding[d];
+    vector *= (double)it->scale / t->vector_norm;
+    double both = 0.5 * tags + 0.5 * vector;
+    return both > 0 ? both : 0;
+}

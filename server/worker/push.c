@@ -1,0 +1,312 @@
+#include "server/worker/push.h"
+
+#include "common/check.h"
+#include "common/text.h"
+#include "server/worker/sim_cache.h"
+#include "server/worker/worker_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Soft part of a user's cell. */
+struct sent {
+    int64_t ranked_ms;
+    int64_t sent_ms;
+    int64_t view_ms;
+    uint64_t top; /* hash of the first places */
+    uint32_t n;   /* lists of this attempt, so that versions of one offset differ */
+    bool pending;
+};
+
+/* Enough of an event to rank after it. */
+struct request {
+    int32_t partition;
+    uint64_t local; /* the cell */
+    int64_t due_ms;
+    int64_t offset;
+    int64_t ts_ms;
+    struct name user, scene;
+};
+
+struct push {
+    struct worker *worker; /* borrowed */
+    struct push_settings settings;
+    struct recommender *recommender; /* owned */
+    struct sim_cache *lists;         /* owned */
+    struct request *pending;         /* owned ring, in order of due_ms */
+    size_t first, count, capacity;
+    struct writer value, key;        /* owned: scratch */
+    struct recommendation *list;     /* owned: scratch */
+};
+
+void push_settings_default(struct push_settings *s)
+{
+    *s = (struct push_settings){.throttle_ms = 200, .refresh_ms = 30000, .valid_ms = 120000, .active_ms = 1800000, .top = 5,
+                                .view_ms = 1000, .pending_max = 200000, .list_max = 100000, .list_age_ms = 30000};
+}
+
+struct push *push_create(struct worker *w)
+{
+    struct push *p = calloc(1, sizeof *p);
+    ASSERT(p);
+    p->worker = w;
+    p->settings = w->settings.push;
+    p->recommender = recommender_create(&w->settings.recommend, w->tables.catalog);
+    p->lists = sim_cache_create(w->store, p->settings.list_max, p->settings.list_age_ms);
+    p->list = malloc(sizeof *p->list);
+    ASSERT(p->list);
+    return p;
+}
+
+void push_destroy(struct push *p)
+{
+    if (!p)
+        return;
+    recommender_destroy(p->recommender);
+    sim_cache_destroy(p->lists);
+    free(p->pending);
+    free(p->list);
+    writer_fini(&p->value);
+    writer_fini(&p->key);
+    free(p);
+}
+
+static struct slice written(const struct writer *w)
+{
+    return (struct slice){(const char *)w->data, (uint32_t)w->size};
+}
+
+static void add_one(struct writer *w, const struct recommended *o, bool room)
+{
+    text_add(w, "{\"id\":");
+    text_add_json(w, o->name);
+    if (room) {
+        text_add(w, ",\"host\":");
+        text_add_json(w, o->host);
+        if (o->item.size) {
+            text_add(w, ",\"item\":");
+            text_add_json(w, o->item);
+        }
+    }
+    text_add(w, ",\"score\":");
+    text_add_decimal(w, o->score, 4);
+    text_add(w, ",\"propensity\":");
+    text_add_decimal(w, o->propensity, 4);
+    text_add(w, ",\"reasons\":[");
+    bool more = false;
+    for (int i = 0; i < REASONS; i++) {
+        if (o->parts[i] <= 0)
+            continue;
+        text_add(w, more ? ",{\"code\":\"" : "{\"code\":\"");
+        text_add(w, reason_names[i]);
+        text_add(w, "\"");
+        if (i == REASON_SIMILAR_ITEM && o->of.size) {
+            text_add(w, ",\"of\":");
+            text_add_json(w, o->of);
+        }
+        text_add(w, ",\"part\":");
+        text_add_decimal(w, o->parts[i], 4);
+        text_add(w, "}");
+        more = true;
+    }
+    text_add(w, "]}");
+}
+
+static void add_list(struct writer *w, const char *name, const struct recommended *list, uint32_t count, bool rooms)
+{
+    text_add(w, ",\"");
+    text_add(w, name);
+    text_add(w, "\":[");
+    for (uint32_t i = 0; i < count; i++) {
+        if (i)
+            text_add(w, ",");
+        add_one(w, &list[i], rooms);
+    }
+    text_add(w, "]");
+}
+
+static void write_list(struct push *p, const struct task *t, const struct request *q, uint32_t n, int64_t now_ms)
+{
+    struct writer *w = &p->value;
+    w->size = 0;
+    text_printf(w, "{\"v\":1,\"rec\":\"%d-%lld-%u-%u\",\"user\":", (int)t->partition, (long long)q->offset, t->position.epoch, n);
+    text_add_json(w, name_slice(&q->user));
+    text_add(w, ",\"scene\":");
+    text_add_json(w, name_slice(&q->scene));
+    text_printf(w, ",\"ts\":%lld,\"valid_until\":%lld,\"version\":[%lld,%u,%u],\"arm\":\"a\"", (long long)now_ms,
+                (long long)(now_ms + p->settings.valid_ms), (long long)q->offset, t->position.epoch, n);
+    add_list(w, "rooms", p->list->rooms, p->list->room_count, true);
+    add_list(w, "items", p->list->items, p->list->item_count, false);
+    add_list(w, "hosts", p->list->hosts, p->list->host_count, false);
+    text_add(w, "}");
+}
+
+static void view_key(struct push *p, const char *prefix, struct slice user)
+{
+    uint8_t key[USER_KEY_BYTES];
+    char text[USER_KEY_TEXT + 1];
+    user_hmac_of(p->worker->users, user, key);
+    user_key_text(key, text);
+    p->key.size = 0;
+    text_add(&p->key, prefix);
+    text_add(&p->key, text);
+}
+
+static void view_user(struct push *p, const struct profile *profile, struct slice user)
+{
+    enum { FIELDS = 8 };
+    static const char *const names[FIELDS] = {"events", "orders", "spent", "refunded", "gifted", "watch_ms", "first_ms", "last_ms"};
+    const int64_t values[FIELDS] = {(int64_t)profile->events, profile->orders, profile->spent, profile->refunded,
+                                    profile->gifted, (int64_t)profile->dwell_ms, profile->first_ms, profile->last_ms};
+    char texts[FIELDS][24];
+    struct slice fields[2 * FIELDS];
+    for (int i = 0; i < FIELDS; i++) {
+        snprintf(texts[i], sizeof texts[i], "%lld", (long long)values[i]);
+        fields[2 * i] = slice_of(names[i]);
+        fields[2 * i + 1] = slice_of(texts[i]);
+    }
+    view_key(p, "user:", user);
+    const struct store_port *store = p->worker->store;
+    store->write_view(store->self, &(struct view_write){.key = written(&p->key), .fields = fields, .field_count = 2 * FIELDS});
+}
+
+static void write_views(struct push *p, const struct profile *profile, struct sent *sent, struct slice user, int64_t now_ms)
+{
+    const struct store_port *store = p->worker->store;
+    if (now_ms - sent->view_ms < p->settings.view_ms)
+        return;
+    sent->view_ms = now_ms;
+    view_key(p, "rec:", user);
+    store->write_view(store->self, &(struct view_write){.key = written(&p->key), .value = written(&p->value)});
+    view_user(p, profile, user);
+}
+
+static uint64_t top_hash(const struct push *p)
+{
+    uint64_t hash = 1;
+    for (uint32_t i = 0; i < p->list->room_count && i < p->settings.top; i++)
+        hash = hash_mix(hash ^ p->list->rooms[i].id);
+    return hash;
+}
+
+static struct similar_list similar(void *arg, entity_id item)
+{
+    struct push *p = arg;
+    return sim_cache_find(p->lists, item);
+}
+
+/* What the next ranking of this user needs: the lists of what is in the history. */
+static void want_lists(struct push *p, const struct profile *profile, int64_t now_ms)
+{
+    for (uint32_t i = 0; i < profile->history_count; i++)
+        if (entity_kind_of(profile->history[i].id) == ENTITY_ITEM && profile->history[i].rating)
+            sim_cache_want(p->lists, p->worker->tables.catalog, profile->history[i].id, now_ms);
+}
+
+static void rank(struct push *p, struct task *t, struct cell *cell, const struct request *q, int64_t now_ms)
+{
+    const struct profile *profile = cell->object;
+    struct sent *sent = cell->soft;
+    sent->ranked_ms = now_ms;
+    want_lists(p, profile, now_ms);
+    uint64_t seed = hash_mix((uint64_t)q->offset << 10 | (uint64_t)t->partition);
+    recommend(p->recommender, profile, name_slice(&q->scene), now_ms, seed, similar, p, p->list);
+    uint64_t top = top_hash(p);
+    bool changed = top != sent->top || now_ms - sent->sent_ms >= p->settings.refresh_ms;
+    if (!changed || (p->list->room_count == 0 && sent->top == 0))
+        return;
+    sent->top = top;
+    sent->sent_ms = now_ms;
+    write_list(p, t, q, sent->n++, now_ms);
+    task_produce(t, &(struct outgoing){.topic = TOPIC_RECOMMENDATIONS, .partition = -1, .key = name_slice(&q->user), .value = written(&p->value)}, now_ms);
+    p->worker->counts.recommendations++;
+    write_views(p, profile, sent, name_slice(&q->user), now_ms);
+}
+
+static void wait_for_throttle(struct push *p, const struct request *q)
+{
+    if (p->count == p->capacity) {
+        size_t capacity = p->capacity ? p->capacity * 2 : 256;
+        struct request *grown = malloc(capacity * sizeof *grown);
+        ASSERT(grown);
+        for (size_t i = 0; i < p->count; i++)
+            grown[i] = p->pending[(p->first + i) % p->capacity];
+        free(p->pending);
+        p->pending = grown;
+        p->capacity = capacity;
+        p->first = 0;
+    }
+    p->pending[(p->first + p->count++) % p->capacity] = *q;
+}
+
+static struct name name_from(struct slice s)
+{
+    struct name n = {.size = (uint8_t)(s.size < SCENE_ID_BYTES ? s.size : SCENE_ID_BYTES)};
+    memcpy(n.at, s.at, n.size);
+    return n;
+}
+
+static void forget(struct push *p, struct task *t, struct cell *cell, struct slice user, int64_t now_ms)
+{
+    static const enum topic topics[] = {TOPIC_RECOMMENDATIONS, TOPIC_SEGMENTS};
+    const struct store_port *store = p->worker->store;
+    for (int i = 0; i < 2; i++)
+        task_produce(t, &(struct outgoing){.topic = topics[i], .partition = -1, .key = user, .tombstone = true}, now_ms);
+    view_key(p, "rec:", user);
+    store->write_view(store->self, &(struct view_write){.key = written(&p->key), .removed = true});
+    view_key(p, "user:", user);
+    store->write_view(store->self, &(struct view_write){.key = written(&p->key), .removed = true});
+    struct sent *sent = cell->soft;
+    if (sent)
+        sent->top = 0;
+}
+
+void push_event(struct push *p, struct task *t, struct cell *cell, const struct event *event, const struct record *r,
+                int64_t now_ms)
+{
+    recommender_see(p->recommender, event, now_ms);
+    if (event->type == EVENT_FORGET) {
+        forget(p, t, cell, event->user, now_ms);
+        return;
+    }
+    if (event->type == EVENT_IMPRESSION || now_ms - r->timestamp_ms > p->settings.active_ms || !p->worker->tables_ready)
+        return;
+    struct sent *sent = cell->soft;
+    if (!sent) {
+        sent = cell->soft = calloc(1, sizeof *sent);
+        ASSERT(sent);
+    }
+    struct request q = {t->partition, cell->local, sent->ranked_ms + p->settings.throttle_ms, r->offset, event->event_ms,
+                        name_from(event->user), name_from(event->scene)};
+    if (now_ms >= q.due_ms) {
+        rank(p, t, cell, &q, now_ms);
+        return;
+    }
+    p->worker->counts.throttled++;
+    if (sent->pending || p->count >= p->settings.pending_max)
+        return;
+    sent->pending = true;
+    q.due_ms = now_ms + p->settings.throttle_ms; /* keeps the ring in order */
+    wait_for_throttle(p, &q);
+}
+
+void push_turn(struct push *p, int64_t now_ms)
+{
+    while (p->count && p->pending[p->first].due_ms <= now_ms) {
+        struct request q = p->pending[p->first];
+        p->first = (p->first + 1) % p->capacity;
+        p->count--;
+        struct task *t = p->worker->tasks[STAGE_PROFILE][q.partition];
+        struct cell *cell = t && t->state == TASK_RUN ? map_find(&t->cells.by_local, q.local) : NULL;
+        if (!cell || !cell->object || !cell->soft)
+            continue; /* gone: the next event starts anew */
+        ((struct sent *)cell->soft)->pending = false;
+        rank(p, t, cell, &q, now_ms);
+    }
+    sim_cache_turn(p->lists, now_ms);
+}
+
+void push_views_read(struct push *p, struct view_read *read, int64_t now_ms)
+{
+    sim_cache_read(p->lists, read, now_ms);
+}
