@@ -8,7 +8,8 @@ static void print_verbs(FILE *to)
 {
     fputs("usage: sluice VERB [OPTION...]\n\n", to);
     for (const struct verb *v = verbs; v->name; v++)
-        fprintf(to, "  %-10s %s\n", v->name, v->summary);
+        if (v->summary)
+            fprintf(to, "  %-10s %s\n", v->name, v->summary);
     fputs("\n`sluice VERB --help` shows what a verb takes, with an example.\n", to);
 }
 

@@ -7,6 +7,8 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "server/io/clock.h"
+#include "server/io/http.h"
+#include "server/io/metrics.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -27,7 +29,10 @@ struct daemon {
     struct kafka_log *kafka;
     struct redis_store *redis;
     struct worker *worker;
+    struct http *http;
     struct steady_clock clock;
+    int64_t started_ms;
+    uint64_t turns;
     int64_t now_ms;
     int stops;           /* SIGTERM or SIGINT so far */
     int64_t drain_by_ms; /* 0: not draining */
@@ -113,6 +118,27 @@ static const struct kafka_log_events kafka_events = {on_assigned,     on_records
                                                      on_out_of_range, on_acknowledged, on_fatal};
 static const struct redis_store_events redis_events = {on_stored, on_views_read};
 
+static struct metrics_input metrics_of(struct daemon *d)
+{
+    struct metrics_input in = {.worker = d->worker, .now_ms = steady_clock_ms(&d->clock), .started_ms = d->started_ms,
+                               .turns = d->turns, .draining = d->drain_by_ms != 0};
+    kafka_log_stats_get(d->kafka, &in.kafka);
+    redis_store_stats_get(d->redis, in.now_ms, &in.redis);
+    return in;
+}
+
+static void on_metrics(void *self, struct writer *out)
+{
+    struct metrics_input in = metrics_of(self);
+    metrics_render(&in, out);
+}
+
+static const char *on_readiness(void *self)
+{
+    struct metrics_input in = metrics_of(self);
+    return metrics_unready(&in);
+}
+
 static void drain_if_told(struct daemon *d)
 {
     if (d->stops && !d->drain_by_ms) {
@@ -134,6 +160,7 @@ static void drain_if_told(struct daemon *d)
 static void turn(struct daemon *d)
 {
     d->now_ms = steady_clock_ms(&d->clock);
+    d->turns++;
     kafka_log_turn(d->kafka, &kafka_events, d, (size_t)d->settings->turn_records_max);
     redis_store_turn(d->redis, &redis_events, d, d->now_ms);
     drain_if_told(d);
@@ -172,11 +199,16 @@ static bool open_all(struct daemon *d)
     if (!d->redis)
         return false;
     d->worker = worker_create(&d->settings->worker, kafka_log_port(d->kafka), redis_store_port(d->redis), seed);
-    return true;
+    d->started_ms = steady_clock_ms(&d->clock);
+    struct http_source source = {d, on_metrics, on_readiness};
+    if (d->settings->http)
+        d->http = http_create(d->base, d->settings->http, &source);
+    return !d->settings->http || d->http;
 }
 
 static void close_all(struct daemon *d)
 {
+    http_destroy(d->http);
     if (d->worker) {
         worker_assigned(d->worker, NULL, 0, d->now_ms);
         redis_store_destroy(d->redis, &redis_events, d, d->now_ms);

@@ -8,6 +8,7 @@ struct daemon_settings {
     struct worker_settings worker;
     struct kafka_log_settings kafka;
     struct redis_store_settings redis;
+    const char *http;     /* HOST:PORT to listen on; NULL: no HTTP */
     int turn_records_max; /* taken from Kafka in one turn */
     int drain_ms;         /* SIGTERM: the longest that finishing may take */
 };

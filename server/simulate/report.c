@@ -255,7 +255,7 @@ static double area_under_curve(struct scored *s, size_t count)
 
 static bool has_bought(const struct world *w, uint32_t user, int64_t from_ms, int64_t until_ms)
 {
-    /* Purchases are in order of time. */
+    /* Purchases are in order of time, to within the seconds between a decision and its event. */
     uint32_t low = 0, high = w->purchase_count;
     while (low < high) {
         uint32_t middle = (low + high) / 2;

@@ -42,6 +42,27 @@ bool is_all_taken(int argc, char **argv, int operands)
     return argc - 1 <= operands;
 }
 
+/* Without a file the key is the published one of the demo: user parts of keys can then be computed by anybody. */
+static bool read_key(const char *path, struct worker_settings *out)
+{
+    static const char published[] = "sluice-demo-key!";
+    if (!path) {
+        out->user_key_size = sizeof published - 1;
+        memcpy(out->user_key, published, out->user_key_size);
+        return true;
+    }
+    FILE *file = fopen(path, "rb");
+    size_t size = file ? fread(out->user_key, 1, sizeof out->user_key, file) : 0;
+    if (file)
+        fclose(file);
+    while (size && (out->user_key[size - 1] == '\n' || out->user_key[size - 1] == '\r'))
+        size--;
+    out->user_key_size = (uint32_t)size;
+    if (size < 16)
+        fprintf(stderr, "sluice: %s: a key is 16 to 64 bytes\n", path);
+    return size >= 16;
+}
+
 bool connect_options(int *argc, char **argv, struct daemon_settings *out)
 {
     *out = (struct daemon_settings){.kafka = kafka_log_settings_default(), .redis = redis_store_settings_default(),
@@ -53,6 +74,5 @@ bool connect_options(int *argc, char **argv, struct daemon_settings *out)
     out->kafka.brokers = brokers ? brokers : out->kafka.brokers;
     out->redis.addresses = redis ? redis : out->redis.addresses;
     out->redis.prefix = prefix ? prefix : out->redis.prefix;
-    out->worker.user_key_size = sizeof out->worker.user_key < 16 ? sizeof out->worker.user_key : 16;
-    return true;
+    return read_key(take_option(argc, argv, "--key-file"), &out->worker);
 }

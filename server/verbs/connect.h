@@ -3,7 +3,7 @@
 
 #include "server/io/daemon.h"
 
-#define CONNECT_USAGE "[--brokers LIST] [--redis LIST] [--prefix P]"
+#define CONNECT_USAGE "[--brokers LIST] [--redis LIST] [--prefix P] [--key-file FILE]"
 
 /*
  * Defaults, then the options of CONNECT_USAGE. What it does not know is left in argv[1..*argc) for the caller. False

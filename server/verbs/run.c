@@ -5,7 +5,11 @@
 int verb_run(int argc, char **argv)
 {
     struct daemon_settings settings;
-    if (!connect_options(&argc, argv, &settings) || !is_all_taken(argc, argv, 0))
+    if (!connect_options(&argc, argv, &settings))
+        return EXIT_USAGE;
+    const char *http = take_option(&argc, argv, "--http");
+    settings.http = http ? http : "127.0.0.1:8099";
+    if (!is_all_taken(argc, argv, 0))
         return EXIT_USAGE;
     return daemon_run(&settings);
 }

@@ -3,7 +3,7 @@
 
 struct verb {
     const char *name;
-    const char *summary; /* one line */
+    const char *summary; /* one line; NULL: not listed */
     const char *usage;   /* what --help prints, with an example */
     int (*run)(int argc, char **argv); /* argv[0] is the verb; answers the exit code */
 };
@@ -15,8 +15,10 @@ extern const struct verb verbs[]; /* ends with name = NULL */
 #define EXIT_CONFIG 78
 
 extern const char simulate_usage[];
+extern const char watch_usage[];
 
 int verb_simulate(int argc, char **argv);
+int verb_watch(int argc, char **argv);
 int verb_version(int argc, char **argv);
 int verb_backtest(int argc, char **argv);
 int verb_run(int argc, char **argv);
@@ -24,3 +26,4 @@ int verb_init(int argc, char **argv);
 int verb_topics(int argc, char **argv);
 int verb_broker(int argc, char **argv);
 int verb_digest(int argc, char **argv);
+int verb_key(int argc, char **argv);

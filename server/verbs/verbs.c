@@ -5,7 +5,7 @@
 
 const struct verb verbs[] = {
     {"run", "the daemon",
-     "sluice run " CONNECT_USAGE "\n\nConsumes events, keeps state in Redis, sends recommendations and traffic weights. SIGTERM: commits what is\n"
+     "sluice run [--http HOST:PORT] " CONNECT_USAGE "\n\nConsumes events, keeps state in Redis, sends recommendations and traffic weights. SIGTERM: commits what is\n"
      "folded, then exits; a second one exits at once.\n\nExample:\n  sluice run --brokers 127.0.0.1:9092 --redis 127.0.0.1:6379\n",
      verb_run},
     {"init", "write the state every task begins with",
@@ -17,6 +17,9 @@ const struct verb verbs[] = {
      "compares; exit code 1 when one differs. Run it while nothing is being committed.\n\n"
      "Example:\n  sluice digest --verify --brokers 127.0.0.1:9092 --redis 127.0.0.1:6379\n",
      verb_digest},
+    {"key", "the part of a Redis key that stands for a user",
+     "sluice key USER [--key-file FILE]\n\nPrints the first 16 bytes of HMAC-SHA-256(key file, user) in base64url.\n\nExample:\n  redis-cli GET sluice:rec:$(sluice key u_88)\n",
+     verb_key},
     {"topics", "make or check the Kafka topics",
      "sluice topics create|check [--replicas N] " CONNECT_USAGE "\n\ncreate makes the topics that are missing; check compares all with what they must be.\n\n"
      "Example:\n  sluice topics create --brokers 127.0.0.1:9092 --replicas 3\n",
@@ -32,5 +35,6 @@ const struct verb verbs[] = {
      "Kafka or Redis. Prints the counters; with --digest also the digest of every task's state.\n\nExample:\n"
      "  sluice backtest events.jsonl --digest\n",
      verb_backtest},
+    {"watch", NULL, watch_usage, verb_watch},
     {NULL, NULL, NULL, NULL},
 };

@@ -48,6 +48,7 @@ struct task_report {
     const char *halt_text;
     int64_t next, committed;
     int64_t commit_age_ms;  /* 0 when nothing is pending */
+    int64_t commit_every_ms;
     int64_t lag_records;    /* -1: unknown */
     int64_t record_ms;      /* timestamp of the last folded record; 0 = none */
     uint64_t folded, replayed, cells, cell_bytes;

@@ -1,0 +1,256 @@
+#include "server/io/metrics.h"
+
+#include "common/text.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#define TASKS_MAX 4096
+#define UNPOLLED_MS 5000
+#define UNCOMMITTED_MS 10000 /* beyond the longest cadence of commits */
+#define REDIS_GONE_MS 5000
+
+enum metric {
+    BUILD_UP, TURNS, RSS_BYTES,
+    RECORDS, PRODUCED, EVENTS, DUPLICATES, DEAD_LETTERS, RECOMMENDATIONS, THROTTLED,
+    EFFECT_RUNS, EFFECT_ENTRIES, ENTRIES_APPLIED, ENTRIES_REPLAYED, ENTRIES_REFUSED, ROLLUPS,
+    COMMITS, COMMIT_KEYS, COMMIT_BYTES, COMMIT_CONFLICTS, LOADS, EVICTIONS, REWINDS, TASKS_LOST, MEMORY_REFUSALS,
+    TASKS, HALTED, REPLAYED, LAG_RECORDS, LAG_SECONDS, COMMIT_AGE, STATE_BYTES,
+    KAFKA_UP, KAFKA_DROPPED, KAFKA_RESTARTS, KAFKA_GAPS, KAFKA_REBALANCES, KAFKA_ERRORS, KAFKA_QUEUE,
+    REDIS_SLOTS, REDIS_SLOTS_READY, REDIS_RECONNECTS, REDIS_IN_FLIGHT, REDIS_BYTES, VIEWS_WRITTEN, VIEWS_DROPPED, VIEWS_READ,
+    READY, METRICS
+};
+
+static const struct {
+    const char *name, *type, *labels, *help;
+} table[METRICS] = {
+    [BUILD_UP] = {"sluice_uptime_seconds", "gauge", "", "seconds since the start"},
+    [TURNS] = {"sluice_turns_total", "counter", "", "turns of the loop"},
+    [RSS_BYTES] = {"sluice_resident_bytes", "gauge", "", "memory of the process"},
+    [RECORDS] = {"sluice_records_total", "counter", "topic", "records consumed"},
+    [PRODUCED] = {"sluice_produced_total", "counter", "topic", "records produced"},
+    [EVENTS] = {"sluice_events_total", "counter", "type", "events applied"},
+    [DUPLICATES] = {"sluice_duplicates_total", "counter", "", "events dropped because their id was seen before"},
+    [DEAD_LETTERS] = {"sluice_dead_letters_total", "counter", "reason", "records refused"},
+    [RECOMMENDATIONS] = {"sluice_recommendations_total", "counter", "", "lists pushed"},
+    [THROTTLED] = {"sluice_throttled_total", "counter", "", "rankings put off because the user had one within the throttle"},
+    [EFFECT_RUNS] = {"sluice_effect_runs_total", "counter", "", "effects records sent"},
+    [EFFECT_ENTRIES] = {"sluice_effect_entries_total", "counter", "", "entries in them"},
+    [ENTRIES_APPLIED] = {"sluice_entries_applied_total", "counter", "", "effects entries folded"},
+    [ENTRIES_REPLAYED] = {"sluice_entries_replayed_total", "counter", "", "effects entries that had been folded before"},
+    [ENTRIES_REFUSED] = {"sluice_entries_refused_total", "counter", "", "effects entries that ran ahead of a gap"},
+    [ROLLUPS] = {"sluice_rollups_total", "counter", "", "rollups sent to allocation"},
+    [COMMITS] = {"sluice_commits_total", "counter", "", "commits"},
+    [COMMIT_KEYS] = {"sluice_commit_keys_total", "counter", "", "blobs written by commits"},
+    [COMMIT_BYTES] = {"sluice_commit_bytes_total", "counter", "", "bytes written by commits"},
+    [COMMIT_CONFLICTS] = {"sluice_commit_conflicts_total", "counter", "", "commits refused because another owner wrote"},
+    [LOADS] = {"sluice_loads_total", "counter", "", "bulk reads of state"},
+    [EVICTIONS] = {"sluice_evictions_total", "counter", "", "state objects that left the cache"},
+    [REWINDS] = {"sluice_rewinds_total", "counter", "", "attempts given up and begun again from the stored position"},
+    [TASKS_LOST] = {"sluice_tasks_lost_total", "counter", "", "tasks found in the hands of another owner"},
+    [MEMORY_REFUSALS] = {"sluice_redis_memory_refusals_total", "counter", "", "commits refused because Redis is out of memory"},
+    [TASKS] = {"sluice_tasks", "gauge", "stage,state", "tasks owned"},
+    [HALTED] = {"sluice_tasks_halted", "gauge", "stage,reason", "tasks that stopped and wait for the operator"},
+    [REPLAYED] = {"sluice_replayed_records_total", "counter", "stage", "records folded again after a rewind"},
+    [LAG_RECORDS] = {"sluice_lag_records", "gauge", "stage,partition", "records behind the end of the log; absent when unknown"},
+    [LAG_SECONDS] = {"sluice_lag_seconds", "gauge", "stage,partition", "age of the last folded record while records wait"},
+    [COMMIT_AGE] = {"sluice_commit_age_seconds", "gauge", "stage,partition", "time since the last commit while something waits for one"},
+    [STATE_BYTES] = {"sluice_state_bytes", "gauge", "stage", "state held in memory"},
+    [KAFKA_UP] = {"sluice_kafka_up", "gauge", "", "brokers answered the last request for metadata"},
+    [KAFKA_DROPPED] = {"sluice_kafka_dropped_total", "counter", "", "messages that were not owned or came twice"},
+    [KAFKA_RESTARTS] = {"sluice_kafka_restarts_total", "counter", "", "partitions read again because an offset was skipped"},
+    [KAFKA_GAPS] = {"sluice_kafka_gaps_total", "counter", "", "skips that repeated"},
+    [KAFKA_REBALANCES] = {"sluice_kafka_rebalances_total", "counter", "", "changes of the assignment"},
+    [KAFKA_ERRORS] = {"sluice_kafka_errors_total", "counter", "", "errors that the client reported, transient ones too"},
+    [KAFKA_QUEUE] = {"sluice_kafka_produce_queue", "gauge", "", "records not yet acknowledged"},
+    [REDIS_SLOTS] = {"sluice_redis_slots", "gauge", "", "task slots with a connection wanted"},
+    [REDIS_SLOTS_READY] = {"sluice_redis_slots_ready", "gauge", "", "those whose connection is up"},
+    [REDIS_RECONNECTS] = {"sluice_redis_reconnects_total", "counter", "", "connections lost"},
+    [REDIS_IN_FLIGHT] = {"sluice_redis_in_flight_bytes", "gauge", "", "bytes of requests not yet answered"},
+    [REDIS_BYTES] = {"sluice_redis_used_bytes", "gauge", "", "memory in use at the first Redis node"},
+    [VIEWS_WRITTEN] = {"sluice_views_written_total", "counter", "", "views written"},
+    [VIEWS_DROPPED] = {"sluice_views_dropped_total", "counter", "", "views not written because Redis was behind or away"},
+    [VIEWS_READ] = {"sluice_views_read_total", "counter", "", "views read"},
+    [READY] = {"sluice_ready", "gauge", "", "1 when /readyz answers 200"},
+};
+
+static void begin(struct writer *w, enum metric m)
+{
+    text_printf(w, "# HELP %s %s\n# TYPE %s %s\n", table[m].name, table[m].help, table[m].name, table[m].type);
+}
+
+static void one(struct writer *w, enum metric m, double value)
+{
+    begin(w, m);
+    text_printf(w, "%s %.15g\n", table[m].name, value);
+}
+
+static void labelled(struct writer *w, enum metric m, const char *label, const char *name, double value)
+{
+    text_printf(w, "%s{%s=\"%s\"} %.15g\n", table[m].name, label, name, value);
+}
+
+static double resident_bytes(void)
+{
+    long total = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (!file)
+        return 0;
+    if (fscanf(file, "%ld %ld", &total, &resident) != 2)
+        resident = 0;
+    fclose(file);
+    return (double)resident * (double)sysconf(_SC_PAGESIZE);
+}
+
+static void render_topics(const struct worker_counts *c, struct writer *w)
+{
+    begin(w, RECORDS);
+    for (int t = 0; t <= TOPIC_CONTROL; t++)
+        labelled(w, RECORDS, "topic", topic_defaults[t], (double)c->records[t]);
+    begin(w, PRODUCED);
+    for (int t = 0; t < TOPICS; t++)
+        if (t != TOPIC_EVENTS && t != TOPIC_CATALOG && t != TOPIC_CONTROL)
+            labelled(w, PRODUCED, "topic", topic_defaults[t], (double)c->produced[t]);
+    begin(w, EVENTS);
+    for (int t = 0; t < EVENT_TYPES; t++)
+        labelled(w, EVENTS, "type", event_type_name((enum event_type)t), (double)c->events[t]);
+    begin(w, DEAD_LETTERS);
+    for (int i = 0; i < DEAD_REASONS_MAX && c->dead[i].reason; i++)
+        labelled(w, DEAD_LETTERS, "reason", c->dead[i].reason, (double)c->dead[i].count);
+}
+
+static void render_counts(const struct worker_counts *c, struct writer *w)
+{
+    const struct {
+        enum metric metric;
+        uint64_t value;
+    } rows[] = {
+        {DUPLICATES, c->duplicates},           {RECOMMENDATIONS, c->recommendations},   {THROTTLED, c->throttled},
+        {EFFECT_RUNS, c->effect_runs},         {EFFECT_ENTRIES, c->effect_entries},     {ENTRIES_APPLIED, c->entries_applied},
+        {ENTRIES_REPLAYED, c->entries_replayed}, {ENTRIES_REFUSED, c->entries_refused}, {ROLLUPS, c->rollups},
+        {COMMITS, c->commits},                 {COMMIT_KEYS, c->commit_keys},           {COMMIT_BYTES, c->commit_bytes},
+        {COMMIT_CONFLICTS, c->conflicts},      {LOADS, c->loads},                       {EVICTIONS, c->evictions},
+        {REWINDS, c->rewinds},                 {TASKS_LOST, c->lost},                   {MEMORY_REFUSALS, c->memory_refusals},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        one(w, rows[i].metric, (double)rows[i].value);
+}
+
+static void task_line(struct writer *w, enum metric m, const struct task_report *t, double value)
+{
+    text_printf(w, "%s{stage=\"%s\",partition=\"%d\"} %.15g\n", table[m].name, stage_names[t->stage], (int)t->partition, value);
+}
+
+static void render_states(const struct task_report *tasks, size_t count, struct writer *w)
+{
+    static const char *const states[] = {"read", "claim", "verify", "run", "halted", "lost"};
+    begin(w, TASKS);
+    for (int s = 0; s < STAGES; s++)
+        for (size_t k = 0; k < sizeof states / sizeof *states; k++) {
+            int n = 0;
+            for (size_t i = 0; i < count; i++)
+                n += (int)tasks[i].stage == s && strcmp(tasks[i].state, states[k]) == 0;
+            if (n)
+                text_printf(w, "%s{stage=\"%s\",state=\"%s\"} %d\n", table[TASKS].name, stage_names[s], states[k], n);
+        }
+    begin(w, HALTED);
+    for (int s = 0; s < STAGES; s++)
+        for (int h = HALT_NONE + 1; h < HALTS; h++) {
+            int n = 0;
+            for (size_t i = 0; i < count; i++)
+                n += (int)tasks[i].stage == s && tasks[i].halt == halt_names[h];
+            if (n)
+                text_printf(w, "%s{stage=\"%s\",reason=\"%s\"} %d\n", table[HALTED].name, stage_names[s], halt_names[h], n);
+        }
+}
+
+static void render_tasks(const struct task_report *tasks, size_t count, int64_t now_ms, struct writer *w)
+{
+    uint64_t replayed[STAGES] = {0}, bytes[STAGES] = {0};
+    render_states(tasks, count, w);
+    begin(w, LAG_RECORDS);
+    for (size_t i = 0; i < count; i++)
+        if (tasks[i].lag_records >= 0)
+            task_line(w, LAG_RECORDS, &tasks[i], (double)tasks[i].lag_records);
+    begin(w, LAG_SECONDS);
+    for (size_t i = 0; i < count; i++)
+        if (tasks[i].lag_records >= 0)
+            task_line(w, LAG_SECONDS, &tasks[i],
+                      tasks[i].lag_records && tasks[i].record_ms ? (double)(now_ms - tasks[i].record_ms) / 1000 : 0);
+    begin(w, COMMIT_AGE);
+    for (size_t i = 0; i < count; i++)
+        task_line(w, COMMIT_AGE, &tasks[i], (double)tasks[i].commit_age_ms / 1000);
+    for (size_t i = 0; i < count; i++) {
+        replayed[tasks[i].stage] += tasks[i].replayed;
+        bytes[tasks[i].stage] += tasks[i].cell_bytes;
+    }
+    begin(w, REPLAYED);
+    for (int s = 0; s < STAGES; s++)
+        labelled(w, REPLAYED, "stage", stage_names[s], (double)replayed[s]);
+    begin(w, STATE_BYTES);
+    for (int s = 0; s < STAGES; s++)
+        labelled(w, STATE_BYTES, "stage", stage_names[s], (double)bytes[s]);
+}
+
+static size_t tasks_of(const struct metrics_input *in, struct task_report *tasks)
+{
+    size_t count = worker_report(in->worker, in->now_ms, tasks, TASKS_MAX);
+    return count < TASKS_MAX ? count : TASKS_MAX;
+}
+
+const char *metrics_unready(const struct metrics_input *in)
+{
+    static struct task_report tasks[TASKS_MAX];
+    size_t count = tasks_of(in, tasks);
+    if (in->draining)
+        return "draining";
+    if (!in->kafka.tables_ready)
+        return "catalog, models and control are not read yet";
+    if (in->kafka.turn_age_ms >= UNPOLLED_MS)
+        return "the consumer was not polled for 5 s";
+    if (in->redis.down_ms >= REDIS_GONE_MS)
+        return "Redis has been away for 5 s";
+    for (size_t i = 0; i < count; i++) {
+        if (tasks[i].halt)
+            return "a task is halted";
+        if (tasks[i].commit_age_ms >= UNCOMMITTED_MS + tasks[i].commit_every_ms)
+            return "a task with work pending did not commit for 10 s";
+    }
+    return NULL;
+}
+
+void metrics_render(const struct metrics_input *in, struct writer *w)
+{
+    static struct task_report tasks[TASKS_MAX];
+    const struct worker_counts *c = worker_get_counts(in->worker);
+    const struct kafka_log_stats *k = &in->kafka;
+    const struct redis_store_stats *r = &in->redis;
+    one(w, BUILD_UP, (double)(in->now_ms - in->started_ms) / 1000);
+    one(w, TURNS, (double)in->turns);
+    one(w, RSS_BYTES, resident_bytes());
+    render_topics(c, w);
+    render_counts(c, w);
+    render_tasks(tasks, tasks_of(in, tasks), in->now_ms, w);
+    const struct {
+        enum metric metric;
+        double value;
+    } rows[] = {
+        {KAFKA_UP, k->connected},           {KAFKA_DROPPED, (double)k->dropped}, {KAFKA_RESTARTS, (double)k->restarts},
+        {KAFKA_GAPS, (double)k->gaps},      {KAFKA_REBALANCES, (double)k->rebalances}, {KAFKA_ERRORS, (double)k->errors},
+        {KAFKA_QUEUE, k->produce_queue},    {REDIS_SLOTS, r->slots},             {REDIS_SLOTS_READY, r->slots_ready},
+        {REDIS_RECONNECTS, (double)r->reconnects}, {REDIS_IN_FLIGHT, (double)r->bytes_in_flight}, {REDIS_BYTES, (double)r->used_bytes},
+        {VIEWS_WRITTEN, (double)r->views_written}, {VIEWS_DROPPED, (double)r->views_dropped}, {VIEWS_READ, (double)r->views_read},
+        {READY, metrics_unready(in) == NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        one(w, rows[i].metric, rows[i].value);
+}
+
+void metrics_catalogue(struct writer *out)
+{
+    text_add(out, "{\n  \"metrics\": [\n");
+    for (int m = 0; m < METRICS; m++)
+        text_printf(out, "    {\"name\": \"%s\", \"type\": \"%s\", \"labels\": \"%s\", \"help\": \"%s\"}%s\n", table[m].name, table[m].type,
+                    table[m].labels, table[m].help, m + 1 < METRICS ? "," : "");
+    text_add(out, "  ]\n}\n");
+}
