@@ -165,6 +165,31 @@ static void score_item(const struct context *c, const struct catalog_item *it, s
     add_up(o);
 }
 
+/* The score of an item, computed once a ranking. */
+static const struct recommended *item_score(const struct context *c, const struct catalog_item *it, struct recommended *scratch)
+{
+    struct recommender *r = c->r;
+    uint32_t at = (uint32_t)(hash_mix(it->id) % SCORED_SLOTS);
+    while (r->scored[at].id && r->scored[at].id != it->id)
+        at = (at + 1) % SCORED_SLOTS;
+    if (r->scored[at].id)
+        return &r->scored[at].score;
+    struct recommended *score = scratch;
+    if (r->scored_count < SCORED_SLOTS / 2) {
+        r->scored_used[r->scored_count++] = at;
+        r->scored[at].id = it->id;
+        score = &r->scored[at].score;
+    }
+    score_item(c, it, score);
+    return score;
+}
+
+static void forget_scores(struct recommender *r)
+{
+    while (r->scored_count)
+        r->scored[r->scored_used[--r->scored_count]].id = 0;
+}
+
 static double host_known(const struct context *c, entity_id host)
 {
     const struct history_entry *h = profile_find(c->p, host);
@@ -183,7 +208,9 @@ static void score_host(const struct context *c, entity_id host, struct recommend
 /* False: the room may not be shown. */
 static bool score_room(const struct context *c, const struct catalog_room *room, struct recommended *o)
 {
-    struct recommended item, best = {.score = -1};
+    struct recommended scratch;
+    const struct recommended *best = NULL;
+    double best_score = -1;
     if (is_blocked(c->p, room->id) || is_blocked(c->p, room->host) || is_disliked(c->p, room->id) ||
         is_disliked(c->p, room->host) || was_shown(c, room->id))
         return false;
@@ -191,21 +218,25 @@ static bool score_room(const struct context *c, const struct catalog_room *room,
         const struct catalog_item *it = catalog_item(c->r->catalog, room->items[i]);
         if (!is_offerable(c, it))
             continue;
-        score_item(c, it, &item);
-        if (it->id == room->explaining)
-            item.score *= 1.25; /* on show now; only for the choice among the room's items */
-        if (item.score > best.score)
-            best = item;
+        const struct recommended *item = item_score(c, it, &scratch);
+        double score = item->score * (it->id == room->explaining ? 1.25 : 1); /* on show now */
+        if (score <= best_score)
+            continue;
+        best_score = score;
+        *o = *item;
+        best = o;
     }
-    if (best.score < 0 && room->draft.item_count)
+    if (!best && room->draft.item_count)
         return false; /* nothing here that this user may be offered */
-    *o = best;
+    if (!best)
+        *o = (struct recommended){0};
+    entity_id best_item = o->id;
     o->id = room->id;
     o->name = room->name;
     o->host = room->draft.host;
     score_host(c, room->host, o);
     double lift = cbrt(funnel_lift(c->r, room->id, c->now_ms) * funnel_lift(c->r, room->host, c->now_ms) *
-                       funnel_lift(c->r, best.score < 0 ? 0 : entity_id_of(ENTITY_ITEM, best.item), c->now_ms));
+                       funnel_lift(c->r, best_score < 0 ? 0 : best_item, c->now_ms));
     const struct funnel *f = funnel_of(c->r, room->id);
     double fade = funnel_fade(c->r, f, c->now_ms);
     set_part(c, o, REASON_POPULAR, squash(lift * lift));
@@ -292,10 +323,15 @@ static void keep_best(struct recommended *list, uint32_t *count, uint32_t max, c
 
 static void choose_item(const struct context *c, const struct catalog_item *it, struct recommendation *out)
 {
-    struct recommended o;
-    if (!is_offerable(c, it) || was_shown(c, it->id) || has(out->items, out->item_count, it->id))
+    struct recommended scratch;
+    bool full = out->item_count == RECOMMEND_ITEMS;
+    if (!is_offerable(c, it))
         return;
-    score_item(c, it, &o);
+    const struct recommended *score = item_score(c, it, &scratch);
+    if ((full && score->score <= out->items[RECOMMEND_ITEMS - 1].score) || was_shown(c, it->id) ||
+        has(out->items, out->item_count, it->id))
+        return;
+    struct recommended o = *score;
     o.propensity = 1;
     keep_best(out->items, &out->item_count, RECOMMEND_ITEMS, &o);
 }
@@ -355,4 +391,5 @@ void recommend(struct recommender *r, const struct profile *p, struct slice scen
     choose_rooms(&c, &ch, list, count, out);
     choose_items(&c, rooms, count, out);
     choose_hosts(&c, rooms, scored, count, out);
+    forget_scores(r);
 }

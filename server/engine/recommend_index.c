@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define POPULAR_REFRESH_MS 500
+#define LIFT_REFRESH_MS 250
 #define FROM_POPULAR 64
 #define FROM_RANDOM 16
 #define FROM_TAG 24  /* rooms taken of one tag */
@@ -75,9 +76,8 @@ void recommender_see(struct recommender *r, const struct event *e, int64_t now_m
     count(r, &r->all, exposures, looks, buys, now_ms);
 }
 
-double funnel_lift(const struct recommender *r, entity_id id, int64_t now_ms)
+static double compute_lift(const struct recommender *r, const struct funnel *f, int64_t now_ms)
 {
-    const struct funnel *f = funnel_of(r, id);
     double fade = funnel_fade(r, f, now_ms);
     double click_rate = (r->all.looks + 1) / (r->all.exposures + r->all.looks + 10);
     double buy_rate = (r->all.buys + 1) / (r->all.looks + 50);
@@ -85,6 +85,19 @@ double funnel_lift(const struct recommender *r, entity_id id, int64_t now_ms)
     double click = (looks + 20 * click_rate) / (exposures + 20) / click_rate;
     double buy = ((buys > 0 ? buys : 0) + 50 * buy_rate) / (looks + 50) / buy_rate;
     return click * buy;
+}
+
+/* Computed again only now and then: it moves slowly. */
+double funnel_lift(const struct recommender *r, entity_id id, int64_t now_ms)
+{
+    struct funnel *f = id ? map_find(&r->funnels, id) : NULL;
+    if (!f)
+        return 1;
+    if (f->lift_ms == 0 || now_ms - f->lift_ms >= LIFT_REFRESH_MS) {
+        f->lift = compute_lift(r, f, now_ms);
+        f->lift_ms = now_ms;
+    }
+    return f->lift;
 }
 
 /* (tag, room) pairs, to be ordered by tag. */
@@ -249,7 +262,8 @@ struct recommender *recommender_create(const struct recommend_settings *s, const
     r->settings = *s;
     r->catalog = catalog;
     r->popular_key = calloc(FROM_POPULAR + 1, sizeof *r->popular_key);
-    ASSERT(r->popular_key);
+    r->scored = calloc(SCORED_SLOTS, sizeof *r->scored);
+    ASSERT(r->popular_key && r->scored);
     return r;
 }
 
@@ -266,6 +280,7 @@ void recommender_destroy(struct recommender *r)
     free(r->rooms);
     free(r->popular);
     free(r->popular_key);
+    free(r->scored);
     free(r->seen);
     free(r);
 }

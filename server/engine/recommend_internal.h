@@ -10,6 +10,8 @@
 struct funnel {
     double exposures, looks, buys;
     int64_t at_ms;
+    double lift;    /* as last computed, at lift_ms */
+    int64_t lift_ms;
 };
 
 /* What the similarity lists of the history say of one item. */
@@ -19,6 +21,14 @@ struct related {
     double best;
     entity_id of; /* the strongest */
 };
+
+/* Scores of one ranking, each item once. */
+struct scored_item {
+    entity_id id; /* 0: empty */
+    struct recommended score;
+};
+
+#define SCORED_SLOTS 4096 /* more are scored each time they are met */
 
 #define RELATED_SLOTS 1024 /* at least twice the items of all lists of a history */
 
@@ -44,6 +54,9 @@ struct recommender {
     uint32_t seen_capacity, mark;
     struct related related[RELATED_SLOTS]; /* scratch: open addressing */
     uint32_t related_count;
+    struct scored_item *scored; /* owned; scratch: SCORED_SLOTS, open addressing */
+    uint32_t scored_used[SCORED_SLOTS / 2];
+    uint32_t scored_count;
 };
 
 struct taste_tag {
@@ -51,13 +64,17 @@ struct taste_tag {
     double weight;
 };
 
+#define TASTE_SLOTS 128   /* of the table of tags; more than twice their number */
+#define TASTE_STEPS 1000 /* a taste's vector is rounded to so many steps either way */
+
 struct taste {
     uint32_t tag_count;
     struct taste_tag tags[TASTE_TAGS]; /* strongest first */
+    struct taste_tag slots[TASTE_SLOTS]; /* the same, by tag: open addressing; tag 0 is empty */
     double tag_norm;
     uint32_t dims; /* 0: no embeddings in the history */
     double vector[TASTE_DIMS];
-    double vector_norm;
+    int16_t rounded[TASTE_DIMS]; /* the vector over its norm, in steps */
 };
 
 void taste_of(const struct recommender *r, const struct profile *p, int64_t now_ms, struct taste *out);

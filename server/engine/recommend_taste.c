@@ -51,6 +51,24 @@ static void order(struct taste *t)
     }
 }
 
+static void fill_slots(struct taste *t)
+{
+    for (uint32_t i = 0; i < t->tag_count; i++) {
+        uint32_t at = t->tags[i].tag % TASTE_SLOTS;
+        while (t->slots[at].tag)
+            at = (at + 1) % TASTE_SLOTS;
+        t->slots[at] = t->tags[i];
+    }
+}
+
+static double weight_of(const struct taste *t, uint32_t tag)
+{
+    uint32_t at = tag % TASTE_SLOTS;
+    while (t->slots[at].tag && t->slots[at].tag != tag)
+        at = (at + 1) % TASTE_SLOTS;
+    return t->slots[at].weight;
+}
+
 void taste_of(const struct recommender *r, const struct profile *p, int64_t now_ms, struct taste *out)
 {
     *out = (struct taste){0};
@@ -63,27 +81,29 @@ void taste_of(const struct recommender *r, const struct profile *p, int64_t now_
     }
     for (uint32_t i = 0; i < out->tag_count; i++)
         out->tag_norm += out->tags[i].weight * out->tags[i].weight;
-    for (uint32_t d = 0; d < out->dims; d++)
-        out->vector_norm += out->vector[d] * out->vector[d];
     out->tag_norm = sqrt(out->tag_norm);
-    out->vector_norm = sqrt(out->vector_norm);
+    double vector_norm = 0;
+    for (uint32_t d = 0; d < out->dims; d++)
+        vector_norm += out->vector[d] * out->vector[d];
+    vector_norm = sqrt(vector_norm);
+    for (uint32_t d = 0; d < out->dims && vector_norm > 0; d++)
+        out->rounded[d] = (int16_t)(out->vector[d] / vector_norm * TASTE_STEPS);
     order(out);
+    fill_slots(out);
 }
 
 double taste_match(const struct taste *t, const struct catalog_item *it)
 {
-    double tags = 0, vector = 0;
-    for (uint32_t i = 0; i < t->tag_count; i++)
-        for (uint32_t k = 0; k < it->tag_count && it->tags[k] <= t->tags[i].tag; k++)
-            if (it->tags[k] == t->tags[i].tag)
-                tags += t->tags[i].weight;
+    double tags = 0;
+    int32_t dot = 0;
+    for (uint32_t k = 0; k < it->tag_count; k++)
+        tags += weight_of(t, it->tags[k]);
     if (t->tag_norm > 0 && it->tag_count)
         tags /= t->tag_norm * sqrt(it->tag_count);
-    if (!t->dims || it->dims != t->dims || t->vector_norm <= 0)
+    if (!t->dims || it->dims != t->dims)
         return tags > 0 ? tags : 0;
     for (uint32_t d = 0; d < t->dims; d++)
-        vector += t->vector[d] * it->embedding[d];
-    vector *= (double)it->scale / t->vector_norm;
-    double both = 0.5 * tags + 0.5 * vector;
+        dot += (int32_t)t->rounded[d] * it->embedding[d];
+    double both = 0.5 * tags + 0.5 * dot * (double)it->scale / TASTE_STEPS;
     return both > 0 ? both : 0;
 }

@@ -50,6 +50,7 @@ struct redis_connection {
     int64_t now_ms;
     int64_t due_ms; /* WAITING: next attempt; CONNECTING, GREETING: deadline */
     int attempts;
+    bool overdue; /* the oldest request was late at the last turn: one more pass of the loop reads what has come */
     uint64_t reconnects;
     uint64_t random;
     /* Facts recorded by callbacks and waiters. */
@@ -319,8 +320,8 @@ static bool take_input(struct redis_connection *c)
 {
     struct evbuffer *input = bufferevent_get_input(c->stream);
     struct evbuffer_iovec chunks[16];
-    int count;
-    while ((count = evbuffer_peek(input, -1, NULL, chunks, 16)) > 0) {
+    while (evbuffer_get_length(input) > 0) {
+        int count = evbuffer_peek(input, -1, NULL, chunks, 16);
         size_t taken = 0;
         for (int i = 0; i < count && i < 16; i++) {
             if (redisReaderFeed(c->reader, chunks[i].iov_base, chunks[i].iov_len) != REDIS_OK) {
@@ -334,6 +335,15 @@ static bool take_input(struct redis_connection *c)
             return false;
     }
     return true;
+}
+
+/* A turn may itself have lasted longer than the deadline; so it counts only when it is passed at two in a row. */
+static bool is_late(struct redis_connection *c)
+{
+    bool late = c->state == READY && c->count > 0 && c->now_ms >= c->pending[c->first].deadline_ms;
+    bool again = late && c->overdue;
+    c->overdue = late;
+    return again;
 }
 
 void redis_connection_turn(struct redis_connection *c, int64_t now_ms)
@@ -353,7 +363,7 @@ void redis_connection_turn(struct redis_connection *c, int64_t now_ms)
         fail(c, c->state == CONNECTING ? DOWN_UNREACHABLE : DOWN_CLOSED);
     else if (c->state != READY && now_ms >= c->due_ms)
         fail(c, DOWN_UNREACHABLE);
-    else if (c->state == READY && c->count > 0 && now_ms >= c->pending[c->first].deadline_ms)
+    else if (is_late(c))
         fail(c, DOWN_TIMEOUT);
     else
         redis_connection_flush(c);

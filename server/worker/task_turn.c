@@ -3,6 +3,7 @@
 #include "server/worker/cut.h"
 #include "server/worker/worker_internal.h"
 
+#define TURN_RECORDS_MIN 64 /* however many tasks share a turn */
 #define AHEAD_MAX 2048 /* records looked at ahead of one that waits for state */
 
 static void queue_pop(struct task *t)
@@ -120,7 +121,8 @@ static bool suspect_may_fold(struct task *t, int64_t now_ms)
 
 static void fold_queue(struct task *t, int64_t now_ms)
 {
-    uint32_t budget = t->worker->settings.turn_records_max;
+    uint32_t share = t->worker->settings.turn_records_max / (uint32_t)t->worker->task_count;
+    uint32_t budget = share > TURN_RECORDS_MIN ? share : TURN_RECORDS_MIN;
     while (budget-- && may_fold(t)) {
         if (!head_is_next(t))
             continue;

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#define TURN_MS 5 /* the longest between two turns */
+
 static const struct stage_ops *const stages[STAGES] = {&profile_stage, &entity_stage, &allocation_stage, NULL};
 
 struct worker *worker_create(const struct worker_settings *settings, const struct log_port *log,
@@ -102,6 +104,7 @@ void worker_assigned(struct worker *w, const struct topic_partition *list, size_
         for (int32_t p = 0; p < PARTITIONS_MAX; p++)
             if (!w->tasks[s][p] && wanted[s][p] && !w->draining) {
                 w->tasks[s][p] = task_create(w, stages[s], p, now_ms);
+                w->partitions_seen = p >= w->partitions_seen ? p + 1 : w->partitions_seen;
                 w->task_count++;
             }
 }
@@ -199,15 +202,27 @@ static void send_held(struct worker *w)
     }
 }
 
+/* Some task stopped at its share of the turn. */
+static bool work_is_ready(const struct worker *w)
+{
+    for (int32_t p = 0; p < w->partitions_seen; p++)
+        for (int s = 0; s < STAGES; s++) {
+            const struct task *t = w->tasks[s][p];
+            if (t && t->state == TASK_RUN && t->queue_count && !t->load && !w->first_held && !t->draining)
+                return true;
+        }
+    return false;
+}
+
 int64_t worker_turn(struct worker *w, int64_t now_ms)
 {
     send_held(w);
     for (int s = 0; s < STAGES; s++)
-        for (int32_t p = 0; p < PARTITIONS_MAX; p++)
+        for (int32_t p = 0; p < w->partitions_seen; p++)
             if (w->tasks[s][p])
                 task_turn(w->tasks[s][p], now_ms);
     push_turn(w->push, now_ms);
-    return now_ms + 5;
+    return work_is_ready(w) ? now_ms : now_ms + TURN_MS;
 }
 
 const struct worker_counts *worker_get_counts(const struct worker *w)

@@ -27,6 +27,7 @@ struct worker {
     uint64_t secret;         /* seeds the keys of cells, so that user ids cannot be made to collide */
     struct user_hmac *users; /* owned */
     size_t task_count;
+    int32_t partitions_seen; /* no task has had a greater partition number - 1 */
     struct task *tasks[STAGES][PARTITIONS_MAX]; /* owned; NULL: not assigned */
     struct held *first_held, *last_held;
     void *kept;              /* native of the record just folded, when a held one still needs it */
