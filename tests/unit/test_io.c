@@ -1,0 +1,139 @@
+/* The parts of the shell that need no server: names in Redis, answers of Redis, metrics and their list. */
+#include "tests/unit/check.h"
+
+#include "common/text.h"
+#include "server/io/metrics.h"
+#include "server/io/redis_command.h"
+#include "server/worker/memory_log.h"
+#include "server/worker/memory_store.h"
+
+#include <stdlib.h>
+
+static void test_blob_names(void)
+{
+    struct blob_key keys[] = {POSITION_KEY, HEADER_KEY, CHAIN_KEY, {'u', 0}, {'u', 1}, {'c', UINT64_MAX}, {'n', 0x0123456789abcdef}};
+    struct writer w = {0};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        struct blob_key back;
+        w.size = 0;
+        redis_blob_name("p", STAGE_PROFILE, 7, keys[i], &w);
+        const char *start = "p:{profile.7}:";
+        CHECK(w.size > strlen(start) && memcmp(w.data, start, strlen(start)) == 0);
+        CHECK(redis_blob_parse((struct slice){(char *)w.data + strlen(start), (uint32_t)(w.size - strlen(start))}, &back));
+        CHECK(back.class == keys[i].class && back.id == keys[i].id);
+    }
+    struct blob_key none;
+    CHECK(!redis_blob_parse(slice_of("u-short"), &none));
+    CHECK(!redis_blob_parse(slice_of("uAAAAAAAAAA!"), &none));
+    writer_fini(&w);
+}
+
+static struct redisReply error_reply(const char *text)
+{
+    return (struct redisReply){.type = REDIS_REPLY_ERROR, .str = (char *)(uintptr_t)text, .len = strlen(text)};
+}
+
+static void test_troubles(void)
+{
+    static const struct {
+        const char *text;
+        enum redis_trouble trouble;
+    } rows[] = {
+        {"MOVED 3999 127.0.0.1:6381", TROUBLE_MOVED}, {"ASK 3999 127.0.0.1:6381", TROUBLE_ASK}, {"CLUSTERDOWN x", TROUBLE_LATER},
+        {"OOM command not allowed", TROUBLE_MEMORY},  {"READONLY x", TROUBLE_DEMOTED},          {"LOADING x", TROUBLE_DEMOTED},
+        {"NOAUTH x", TROUBLE_REFUSED},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct redisReply r = error_reply(rows[i].text);
+        CHECK_INT(redis_trouble_of(&r), rows[i].trouble);
+    }
+    CHECK_INT(redis_trouble_of(NULL), TROUBLE_LOST);
+    struct redisReply moved = error_reply("MOVED 3999 10.0.0.9:6381");
+    struct redis_address asked = {"a", 1}, to;
+    CHECK(redis_trouble_address(&moved, &asked, &to));
+    CHECK(strcmp(to.host, "10.0.0.9") == 0 && to.port == 6381);
+}
+
+static void test_addresses(void)
+{
+    struct redis_address a;
+    CHECK_INT(redis_address_parse("localhost:6379", &a), ERR_NONE);
+    CHECK(strcmp(a.host, "localhost") == 0 && a.port == 6379);
+    CHECK_INT(redis_address_parse("[::1]:6379", &a), ERR_NONE);
+    CHECK(strcmp(a.host, "::1") == 0);
+    const char *bad[] = {"", "x", "x:", ":1", "x:0", "x:65536", "x:1y"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK_INT(redis_address_parse(bad[i], &a), ERR_INVALID);
+}
+
+/* The file lists exactly what the program knows; what it renders is in the list. */
+static void test_metrics(const char *root)
+{
+    char path[512], file[65536];
+    struct writer list = {0}, text = {0};
+    int32_t partitions[TOPICS];
+    snprintf(path, sizeof path, "%s/config/metrics.json", root);
+    FILE *f = fopen(path, "r");
+    size_t size = f ? fread(file, 1, sizeof file - 1, f) : 0;
+    if (f)
+        fclose(f);
+    metrics_catalogue(&list);
+    CHECK(size == list.size && memcmp(file, list.data, size) == 0);
+    for (int t = 0; t < TOPICS; t++)
+        partitions[t] = 1;
+    struct memory_cluster *cluster = memory_cluster_create(partitions);
+    struct memory_redis *redis = memory_redis_create();
+    struct memory_log *log = memory_log_create(cluster);
+    struct memory_store *store = memory_store_create(redis);
+    struct worker_settings settings;
+    worker_settings_default(&settings);
+    settings.user_key_size = 16;
+    struct worker *w = worker_create(&settings, memory_log_port(log), memory_store_port(store), 1);
+    struct metrics_input in = {.worker = w, .now_ms = 2000, .started_ms = 1000};
+    metrics_render(&in, &text);
+    int lines = 0;
+    for (const char *line = text_cstr(&text); *line; line += strcspn(line, "\n") + 1) {
+        char name[128];
+        if (*line == '#')
+            continue;
+        snprintf(name, sizeof name, "\"%.*s\"", (int)strcspn(line, "{ "), line);
+        CHECK(strstr(text_cstr(&list), name));
+        lines++;
+    }
+    CHECK(lines > 40);
+    CHECK(metrics_unready(&in)); /* the tables are not read */
+    in.kafka.tables_ready = true;
+    CHECK(!metrics_unready(&in));
+    in.kafka.turn_age_ms = 5000;
+    CHECK(metrics_unready(&in));
+    in.kafka.turn_age_ms = 0;
+    in.redis.down_ms = 5000;
+    CHECK(metrics_unready(&in));
+    in.redis.down_ms = 0;
+    in.draining = true;
+    CHECK(metrics_unready(&in));
+    worker_destroy(w);
+    memory_store_destroy(store);
+    memory_log_destroy(log);
+    memory_redis_destroy(redis);
+    memory_cluster_destroy(cluster);
+    writer_fini(&list);
+    writer_fini(&text);
+}
+
+int main(int argc, char **argv)
+{
+    const char *root = argc > 1 ? argv[1] : ".";
+    if (argc > 2) { /* writes the list: test_io ROOT > config/metrics.json */
+        struct writer list = {0};
+        metrics_catalogue(&list);
+        fwrite(list.data, 1, list.size, stdout);
+        writer_fini(&list);
+        return 0;
+    }
+    test_blob_names();
+    test_troubles();
+    test_addresses();
+    test_metrics(root);
+    return checks_failed != 0;
+}

@@ -1,0 +1,286 @@
+/* Every rule of what may be recommended, one at a time. */
+#include "tests/unit/check.h"
+
+#include "server/codec/catalog_decode.h"
+#include "server/engine/recommend.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define NOW 1732370000000ll
+
+struct stage {
+    struct catalog *catalog;
+    struct recommender *r;
+    struct profile *p;
+    struct recommendation out;
+};
+
+static enum catalog_refusal put(struct catalog *c, const char *key, const char *value)
+{
+    enum entity_kind kind;
+    return catalog_decode(c, slice_of(key), value ? slice_of(value) : (struct slice){0}, value == NULL, NOW, &kind);
+}
+
+static void room(struct stage *s, const char *name, const char *host, const char *items, const char *rest)
+{
+    char key[64], value[512];
+    snprintf(key, sizeof key, "room:%s", name);
+    snprintf(value, sizeof value, "{\"v\":1,\"host\":\"%s\",\"scenes\":[\"home\"],\"status\":\"open\",\"items\":[%s]%s}", host, items, rest);
+    CHECK_INT(put(s->catalog, key, value), CATALOG_ACCEPTED);
+}
+
+static void item(struct stage *s, const char *name, const char *rest)
+{
+    char key[64], value[512];
+    snprintf(key, sizeof key, "item:%s", name);
+    snprintf(value, sizeof value, "{\"v\":1,\"format\":\"course\",\"price\":100,\"currency\":\"CNY\"%s}", rest);
+    CHECK_INT(put(s->catalog, key, value), CATALOG_ACCEPTED);
+}
+
+static void open_stage(struct stage *s)
+{
+    struct catalog_limits limits = {1000, 1000, 1000, 1000};
+    struct recommend_settings settings;
+    recommend_settings_default(&settings);
+    s->catalog = catalog_create(&limits);
+    s->r = recommender_create(&settings, s->catalog);
+    s->p = profile_create();
+    item(s, "c1", ",\"tags\":[\"python\"]");
+    item(s, "c2", ",\"tags\":[\"cooking\"]");
+    room(s, "r1", "h1", "\"c1\"", "");
+    room(s, "r2", "h2", "\"c2\"", "");
+}
+
+static void close_stage(struct stage *s)
+{
+    profile_destroy(s->p);
+    recommender_destroy(s->r);
+    catalog_destroy(s->catalog);
+}
+
+static struct similar_list no_list(void *arg, entity_id id)
+{
+    return (struct similar_list){0};
+}
+
+static void ask(struct stage *s, uint64_t seed)
+{
+    recommend(s->r, s->p, slice_of("home"), NOW, seed, no_list, NULL, &s->out);
+}
+
+static const struct recommended *find(const struct recommended *list, uint32_t count, const char *name)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (slice_equal(list[i].name, slice_of(name)))
+            return &list[i];
+    return NULL;
+}
+
+static const struct recommended *shown(const struct stage *s, const char *name)
+{
+    return find(s->out.rooms, s->out.room_count, name);
+}
+
+static void remember(struct stage *s, enum entity_kind kind, const char *name, struct history_entry entry)
+{
+    struct profile *p = s->p;
+    p->history = realloc(p->history, (p->history_count + 1) * sizeof *p->history);
+    entry.id = entity_id_of(kind, slice_of(name));
+    entry.touched_ms = entry.touched_ms ? entry.touched_ms : NOW - 1000;
+    p->history[p->history_count++] = entry;
+}
+
+static void own(struct stage *s, const char *name, int64_t refunded)
+{
+    struct profile *p = s->p;
+    p->owned = realloc(p->owned, (p->owned_count + 1) * sizeof *p->owned);
+    p->owned[p->owned_count++] = (struct owned_item){.item = entity_id_of(ENTITY_ITEM, slice_of(name)), .paid = 100, .refunded = refunded};
+}
+
+static void relate(struct stage *s, enum entity_kind kind, const char *name, bool blocked)
+{
+    struct profile *p = s->p;
+    p->relations = realloc(p->relations, (p->relation_count + 1) * sizeof *p->relations);
+    p->relations[p->relation_count++] = (struct relation){entity_id_of(kind, slice_of(name)), blocked};
+}
+
+static void test_parts_add_up(void)
+{
+    struct stage s = {0};
+    open_stage(&s);
+    remember(&s, ENTITY_ITEM, "c1", (struct history_entry){.rating = 3});
+    relate(&s, ENTITY_HOST, "h2", false);
+    ask(&s, 1);
+    CHECK_INT(s.out.room_count, 2);
+    for (uint32_t i = 0; i < s.out.room_count; i++) {
+        double sum = 0;
+        for (int k = 0; k < REASONS; k++)
+            sum += s.out.rooms[i].parts[k];
+        CHECK(fabs(sum - s.out.rooms[i].score) < 1e-9);
+        CHECK(s.out.rooms[i].propensity > 0 && s.out.rooms[i].propensity <= 1);
+    }
+    CHECK(shown(&s, "r1")->parts[REASON_INTEREST] > shown(&s, "r2")->parts[REASON_INTEREST]);
+    CHECK(shown(&s, "r2")->parts[REASON_FOLLOWED] > 0);
+    CHECK(shown(&s, "r1")->parts[REASON_FOLLOWED] == 0);
+    close_stage(&s);
+}
+
+static void test_only_live_rooms(void)
+{
+    struct stage s = {0};
+    open_stage(&s);
+    CHECK_INT(put(s.catalog, "room:r1", "{\"v\":1,\"host\":\"h1\",\"scenes\":[\"home\"],\"status\":\"closed\"}"), CATALOG_ACCEPTED);
+    CHECK_INT(put(s.catalog, "room:r3", "{\"v\":1,\"host\":\"h3\",\"scenes\":[\"learn\"],\"status\":\"open\",\"items\":[\"c1\"]}"), CATALOG_ACCEPTED);
+    ask(&s, 1);
+    CHECK(!shown(&s, "r1"));
+    CHECK(shown(&s, "r2"));
+    CHECK(!shown(&s, "r3")); /* of another scene */
+    CHECK_INT(put(s.catalog, "room:r2", NULL), CATALOG_ACCEPTED);
+    ask(&s, 1);
+    CHECK_INT(s.out.room_count, 0);
+    close_stage(&s);
+}
+
+static void test_refused(void)
+{
+    struct stage s = {0};
+    open_stage(&s);
+    own(&s, "c1", 0);
+    relate(&s, ENTITY_HOST, "h2", true);
+    ask(&s, 1);
+    CHECK(!shown(&s, "r1")); /* owned */
+    CHECK(!shown(&s, "r2")); /* blocked host */
+    s.p->owned[0].refunded = 100;
+    s.p->relation_count = 0;
+    ask(&s, 1);
+    CHECK(shown(&s, "r1"));
+    remember(&s, ENTITY_ITEM, "c1", (struct history_entry){.flags = HISTORY_NEGATIVE});
+    remember(&s, ENTITY_HOST, "h2", (struct history_entry){.flags = HISTORY_NEGATIVE});
+    ask(&s, 1);
+    CHECK(!shown(&s, "r1")); /* disliked item */
+    CHECK(!shown(&s, "r2")); /* disliked host */
+    close_stage(&s);
+}
+
+static void test_restricted_and_required(void)
+{
+    struct stage s = {0};
+    open_stage(&s);
+    item(&s, "c1", ",\"restricted\":true");
+    item(&s, "c2", ",\"requires\":[\"c9\"],\"series\":\"s\"");
+    item(&s, "c9", ",\"series\":\"s\"");
+    ask(&s, 1);
+    CHECK(!shown(&s, "r1"));
+    CHECK(!shown(&s, "r2"));
+    own(&s, "c9", 0);
+    ask(&s, 1);
+    CHECK(shown(&s, "r2"));
+    CHECK(shown(&s, "r2")->parts[REASON_SERIES] > 0);
+    CHECK(find(s.out.items, s.out.item_count, "c2") == &s.out.items[0]);
+    close_stage(&s);
+}
+
+static void test_pause(void)
+{
+    struct stage s = {0};
+    open_stage(&s);
+    remember(&s, ENTITY_ROOM, "r1", (struct history_entry){.flags = HISTORY_IMPRESSED, .impressed_ms = NOW - 599999});
+    remember(&s, ENTITY_ROOM, "r2", (struct history_entry){.flags = HISTORY_IMPRESSED, .impressed_ms = NOW - 600000});
+    ask(&s, 1);
+    CHECK(!shown(&s, "r1"));
+    CHECK(shown(&s, "r2"));
+    close_stage(&s);
+}
+
+static void test_diversity(void)
+{
+    struct stage s = {0};
+    open_stage(&s);
+    for (int i = 0; i < 40; i++) {
+        char name[16], host[16];
+        snprintf(name, sizeof name, "x%d", i);
+        snprintf(host, sizeof host, "y%d", i < 10 ? 0 : i);
+        room(&s, name, host, "\"c1\"", i < 10 ? "" : ",\"category\":\"a\"");
+    }
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        int of_host = 0, of_category = 0;
+        ask(&s, seed);
+        for (uint32_t i = 0; i < s.out.room_count; i++) {
+            const struct catalog_room *one = catalog_room(s.catalog, s.out.rooms[i].id);
+            of_host += slice_equal(one->draft.host, slice_of("y0"));
+            of_category += slice_equal(one->draft.category, slice_of("a"));
+        }
+        CHECK(of_host <= 2);
+        CHECK(of_category <= 5);
+        CHECK(s.out.room_count <= RECOMMEND_ROOMS);
+        CHECK_INT(s.out.room_count, 2 + 2 + 5);
+    }
+    close_stage(&s);
+}
+
+static void test_deterministic_and_explores(void)
+{
+    struct stage s = {0};
+    open_stage(&s);
+    int changed = 0;
+    struct recommendation first;
+    for (uint64_t seed = 0; seed < 400; seed++) {
+        ask(&s, seed);
+        first = s.out;
+        ask(&s, seed);
+        CHECK(memcmp(first.rooms[0].name.at, s.out.rooms[0].name.at, 2) == 0);
+        changed += s.out.rooms[0].propensity < 0.5;
+    }
+    CHECK(changed > 2 && changed < 30); /* 2.5 % of the first slots go to the lesser of two */
+    close_stage(&s);
+}
+
+static struct similar one_similar;
+
+static struct similar_list list_of_c2(void *arg, entity_id id)
+{
+    one_similar = (struct similar){entity_id_of(ENTITY_ITEM, slice_of("c1")), 0.5f};
+    bool asked = id == entity_id_of(ENTITY_ITEM, slice_of("c2"));
+    return (struct similar_list){asked, &one_similar};
+}
+
+static void test_similar_item(void)
+{
+    struct stage s = {0};
+    open_stage(&s);
+    remember(&s, ENTITY_ITEM, "c2", (struct history_entry){.rating = 5});
+    recommend(s.r, s.p, slice_of("home"), NOW, 1, list_of_c2, NULL, &s.out);
+    CHECK(shown(&s, "r1")->parts[REASON_SIMILAR_ITEM] > 0);
+    CHECK(slice_equal(shown(&s, "r1")->of, slice_of("c2")));
+    close_stage(&s);
+}
+
+static void test_catalog_refusals(void)
+{
+    struct stage s = {0};
+    open_stage(&s);
+    CHECK_INT(put(s.catalog, "room:r1", "{\"v\":1}"), CATALOG_MISSING_FIELD);
+    CHECK_INT(put(s.catalog, "room:r1", "{\"v\":2,\"status\":\"open\"}"), CATALOG_BAD_VERSION);
+    CHECK_INT(put(s.catalog, "room:r1", "[]"), CATALOG_MALFORMED);
+    CHECK_INT(put(s.catalog, "thing:r1", "{}"), CATALOG_BAD_KEY);
+    CHECK_INT(put(s.catalog, "item:c1", "{\"v\":1,\"format\":\"opera\"}"), CATALOG_BAD_VALUE);
+    CHECK_INT(put(s.catalog, "host:h 1", "{\"v\":1}"), CATALOG_BAD_KEY);
+    ask(&s, 1);
+    CHECK(shown(&s, "r1")); /* what was there stays in force */
+    close_stage(&s);
+}
+
+int main(void)
+{
+    test_parts_add_up();
+    test_only_live_rooms();
+    test_refused();
+    test_restricted_and_required();
+    test_pause();
+    test_diversity();
+    test_deterministic_and_explores();
+    test_similar_item();
+    test_catalog_refusals();
+    return checks_failed != 0;
+}
