@@ -18,8 +18,21 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
+# Below the range from which the system takes ports of its own, and so that port + 10,000 (Redis Cluster) is free too.
 free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    python3 - <<'P'
+import random, socket
+while True:
+    port = random.randrange(11000, 22000)
+    try:
+        held = [socket.socket(), socket.socket()]
+        held[0].bind(("127.0.0.1", port))
+        held[1].bind(("127.0.0.1", port + 10000))
+        print(port)
+        break
+    except OSError:
+        pass
+P
 }
 
 # until_true SECONDS COMMAND...: tries it ten times a second.

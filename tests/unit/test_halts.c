@@ -1,0 +1,287 @@
+/* Where being exact is impossible the task stops and says so: one test a halt (rules 4, 7, 12, 13 and 14). */
+#include "tests/unit/check.h"
+
+#include "common/log.h"
+#include "server/codec/effects_codec.h"
+#include "server/worker/memory_log.h"
+#include "server/worker/memory_store.h"
+
+#include <stdlib.h>
+
+struct world {
+    struct worker_settings settings;
+    struct memory_cluster *cluster;
+    struct memory_redis *redis;
+    struct memory_log *log;
+    struct memory_store *store;
+    struct worker *worker;
+    int64_t now_ms;
+    int64_t events;
+};
+
+static void start(struct world *s)
+{
+    static const struct topic_partition all[] = {{TOPIC_EVENTS, 0}, {TOPIC_EFFECTS, 0}};
+    s->log = memory_log_create(s->cluster);
+    s->store = memory_store_create(s->redis);
+    s->worker = worker_create(&s->settings, memory_log_port(s->log), memory_store_port(s->store), (uint64_t)s->now_ms);
+    worker_assigned(s->worker, all, 2, s->now_ms);
+}
+
+static void crash(struct world *s)
+{
+    worker_assigned(s->worker, NULL, 0, s->now_ms);
+    memory_store_abandon(s->store, s->worker, 0, s->now_ms);
+    memory_log_deliver(s->log, s->worker, 0, NULL, NULL, s->now_ms);
+    worker_destroy(s->worker);
+    memory_store_destroy(s->store);
+    memory_log_destroy(s->log);
+}
+
+static void open_stage(struct world *s, bool init)
+{
+    int32_t partitions[TOPICS];
+    *s = (struct world){.now_ms = 1732370000000};
+    for (int t = 0; t < TOPICS; t++)
+        partitions[t] = 1;
+    worker_settings_default(&s->settings);
+    s->settings.user_key_size = 16;
+    s->cluster = memory_cluster_create(partitions);
+    s->redis = memory_redis_create();
+    start(s);
+    if (init)
+        memory_redis_init(s->redis, &s->settings, memory_log_port(s->log));
+}
+
+static void close_stage(struct world *s)
+{
+    crash(s);
+    memory_redis_destroy(s->redis);
+    memory_cluster_destroy(s->cluster);
+}
+
+static struct task_report report(struct world *s, enum stage stage)
+{
+    struct task_report tasks[8];
+    size_t n = worker_report(s->worker, s->now_ms, tasks, 8);
+    for (size_t i = 0; i < n; i++)
+        if (tasks[i].stage == stage)
+            return tasks[i];
+    return (struct task_report){.state = "none"};
+}
+
+static void one_turn(struct world *s, bool stored)
+{
+    s->now_ms += 50;
+    memory_log_set_now(s->log, s->now_ms);
+    memory_log_deliver(s->log, s->worker, 1000, NULL, NULL, s->now_ms);
+    if (stored)
+        memory_store_deliver(s->store, s->worker, 1000, NULL, NULL, s->now_ms);
+    worker_turn(s->worker, s->now_ms);
+}
+
+static void run(struct world *s, int turns)
+{
+    for (int i = 0; i < turns; i++)
+        one_turn(s, true);
+}
+
+static void event(struct world *s, const char *user)
+{
+    char value[300];
+    snprintf(value, sizeof value,
+             "{\"v\":1,\"id\":\"e%d\",\"ts\":%lld,\"type\":\"like\",\"user\":\"%s\",\"scene\":\"home\",\"room\":\"r1\",\"host\":\"h1\",\"item\":\"c1\"}",
+             (int)s->events++, (long long)s->now_ms, user);
+    memory_append(s->cluster, TOPIC_EVENTS, 0, slice_of(user), slice_of(value), s->now_ms);
+}
+
+static void check_halt(struct world *s, enum stage stage, enum halt halt)
+{
+    struct task_report t = report(s, stage);
+    CHECK(t.halt && strcmp(t.halt, halt_names[halt]) == 0);
+    if (!t.halt || strcmp(t.halt, halt_names[halt]) != 0)
+        fprintf(stderr, "  %s.0 is %s%s%s\n", stage_names[stage], t.state, t.halt ? " " : "", t.halt ? t.halt : "");
+    CHECK_INT(worker_get_counts(s->worker)->halts[halt], 1);
+    CHECK(strlen(halt_steps[halt]) > 10);
+}
+
+static void test_not_initialised(void)
+{
+    struct world s;
+    open_stage(&s, false);
+    event(&s, "u1");
+    worker_assigned(s.worker, (struct topic_partition[]){{TOPIC_EVENTS, 0}}, 1, s.now_ms);
+    run(&s, 20);
+    check_halt(&s, STAGE_PROFILE, HALT_NOT_INITIALISED);
+    close_stage(&s);
+}
+
+static void test_position_missing(void)
+{
+    struct world s;
+    open_stage(&s, true);
+    event(&s, "u1");
+    run(&s, 40);
+    CHECK_INT(report(&s, STAGE_PROFILE).committed, 1);
+    crash(&s);
+    struct memory_redis *lost = memory_redis_create();
+    struct slice header = memory_redis_find(s.redis, STAGE_PROFILE, 0, HEADER_KEY);
+    memory_redis_put(lost, STAGE_PROFILE, 0, HEADER_KEY, header);
+    memory_redis_destroy(s.redis);
+    s.redis = lost;
+    start(&s);
+    worker_assigned(s.worker, (struct topic_partition[]){{TOPIC_EVENTS, 0}}, 1, s.now_ms);
+    run(&s, 20);
+    check_halt(&s, STAGE_PROFILE, HALT_POSITION_MISSING);
+    close_stage(&s);
+}
+
+static void test_other_settings(void)
+{
+    struct world s;
+    open_stage(&s, true);
+    run(&s, 20);
+    CHECK(strcmp(report(&s, STAGE_PROFILE).state, "run") == 0);
+    crash(&s);
+    s.settings.fold_hash++;
+    start(&s);
+    worker_assigned(s.worker, (struct topic_partition[]){{TOPIC_EVENTS, 0}}, 1, s.now_ms);
+    run(&s, 20);
+    check_halt(&s, STAGE_PROFILE, HALT_HEADER);
+    close_stage(&s);
+}
+
+static void test_rewritten(void)
+{
+    struct world s;
+    open_stage(&s, true);
+    event(&s, "u1");
+    event(&s, "u2");
+    run(&s, 40);
+    CHECK_INT(report(&s, STAGE_PROFILE).committed, 2);
+    crash(&s);
+    memory_truncate(s.cluster, TOPIC_EVENTS, 0, 1);
+    event(&s, "u3"); /* another record at the same offset */
+    start(&s);
+    run(&s, 20);
+    check_halt(&s, STAGE_PROFILE, HALT_LOG_REWRITTEN);
+    close_stage(&s);
+}
+
+static void test_truncated(void)
+{
+    struct world s;
+    open_stage(&s, true);
+    for (int i = 0; i < 3; i++)
+        event(&s, "u1");
+    run(&s, 40);
+    crash(&s);
+    memory_truncate(s.cluster, TOPIC_EVENTS, 0, 2); /* the position is beyond the end now */
+    start(&s);
+    run(&s, 20);
+    check_halt(&s, STAGE_PROFILE, HALT_LOG_TRUNCATED);
+    close_stage(&s);
+    open_stage(&s, true);
+    event(&s, "u1");
+    run(&s, 40);
+    crash(&s);
+    for (int i = 0; i < 3; i++)
+        event(&s, "u1");
+    memory_trim(s.cluster, TOPIC_EVENTS, 0, 3); /* retention went past the position */
+    start(&s);
+    run(&s, 20);
+    check_halt(&s, STAGE_PROFILE, HALT_LOG_TRUNCATED);
+    close_stage(&s);
+}
+
+/* Retention up to exactly the position is legal: nothing is left to compare. */
+static void test_trimmed_to_position(void)
+{
+    struct world s;
+    open_stage(&s, true);
+    event(&s, "u1");
+    run(&s, 40);
+    crash(&s);
+    event(&s, "u1");
+    memory_trim(s.cluster, TOPIC_EVENTS, 0, 1);
+    start(&s);
+    run(&s, 40);
+    CHECK_INT(report(&s, STAGE_PROFILE).committed, 2);
+    close_stage(&s);
+}
+
+static void append_run(struct world *s, int64_t confirmed, int64_t prev, int64_t offset)
+{
+    struct writer run = {0};
+    struct effect_list none = {0};
+    effects_run_begin(&run, 0);
+    effects_run_add(&run, offset, prev, s->now_ms, &none, 0);
+    effects_run_close(&run, confirmed, offset);
+    memory_append(s->cluster, TOPIC_EFFECTS, 0, (struct slice){0}, (struct slice){(char *)run.data, (uint32_t)run.size}, s->now_ms);
+    writer_fini(&run);
+}
+
+static void test_effects_lost(void)
+{
+    struct world s;
+    open_stage(&s, true);
+    append_run(&s, -1, -1, 3);
+    append_run(&s, 3, 7, 9); /* runs ahead of a gap that is not committed yet: refused, no halt */
+    run(&s, 20);
+    CHECK(!report(&s, STAGE_ENTITY).halt);
+    CHECK_INT(worker_get_counts(s.worker)->entries_refused, 1);
+    append_run(&s, 7, 7, 9); /* 7 was committed and never arrived */
+    run(&s, 20);
+    check_halt(&s, STAGE_ENTITY, HALT_EFFECTS_LOST);
+    close_stage(&s);
+}
+
+static void test_unreadable_effects(void)
+{
+    struct world s;
+    open_stage(&s, true);
+    memory_append(s.cluster, TOPIC_EFFECTS, 0, (struct slice){0}, slice_of("\xff what is this"), s.now_ms);
+    run(&s, 20);
+    check_halt(&s, STAGE_ENTITY, HALT_RECORD_VERSION);
+    close_stage(&s);
+}
+
+/* A record that ends its folder: each life dies as soon as it has folded it. Only its own task stops in the end. */
+static void test_poison(void)
+{
+    struct world s;
+    int lives = 0;
+    open_stage(&s, true);
+    event(&s, "u1");
+    for (; lives < 30; lives++) {
+        bool folded = false;
+        for (int i = 0; i < 40 && !folded && !report(&s, STAGE_PROFILE).halt; i++) {
+            one_turn(&s, true);
+            folded = report(&s, STAGE_PROFILE).folded > 0;
+        }
+        if (report(&s, STAGE_PROFILE).halt)
+            break;
+        CHECK(folded);
+        crash(&s);
+        start(&s);
+    }
+    check_halt(&s, STAGE_PROFILE, HALT_POISON);
+    CHECK(lives >= (int)(s.settings.claims_max + s.settings.tries_max - 1));
+    CHECK(strcmp(report(&s, STAGE_ENTITY).state, "run") == 0);
+    close_stage(&s);
+}
+
+int main(void)
+{
+    log_set_level((enum log_level)(LOG_ERROR + 1)); /* the halts are meant */
+    test_not_initialised();
+    test_position_missing();
+    test_other_settings();
+    test_rewritten();
+    test_truncated();
+    test_trimmed_to_position();
+    test_effects_lost();
+    test_unreadable_effects();
+    test_poison();
+    return checks_failed != 0;
+}
