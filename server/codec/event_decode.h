@@ -1,34 +1,24 @@
-/* One value of live.events to a struct event, or a reason for its refusal. */
+/*
+ * One value of live.events to a struct event, or a reason for its refusal: a single pass over the bytes, no allocation.
+ *
+ * Accepts exactly what a strict JSON parser (jansson, duplicates rejected) and the schema accept, within the limits
+ * below; tests/fuzz/fuzz_event.c holds the two against each other.
+ */
 #pragma once
 
-#include "server/engine/event.h"
+#include "server/codec/event_schema.h"
 
 #define EVENT_BYTES_MAX 16384
+#define EVENT_DEPTH_MAX 8  /* the event itself is 1 */
+#define EVENT_KEYS_MAX 64  /* in all its objects together */
 
-/* Fold settings. */
-struct event_rules {
-    bool reference; /* only id, user, type and ts are required: the events of the reference job */
-};
-
-/* Where text lives that does not stand in the record as it is (escapes). */
+/* Where text lives that does not stand in the record as it is (escapes). Need not be initialised. */
 struct event_scratch {
-    char bytes[12 * (EVENT_ID_BYTES + 1)];
+    char bytes[EVENT_BYTES_MAX];
 };
 
-enum event_refusal {
-    EVENT_ACCEPTED,
-    EVENT_TOO_LARGE,
-    EVENT_MALFORMED,
-    EVENT_BAD_VERSION,
-    EVENT_MISSING_FIELD,
-    EVENT_BAD_ID,
-    EVENT_BAD_TYPE,
-    EVENT_BAD_VALUE,
-    EVENT_KEY_MISMATCH,
-    EVENT_REFUSALS
-};
-
-extern const char *const event_refusal_names[EVENT_REFUSALS];
-
+/* `out` borrows from `value` and `scratch`; untouched unless accepted. */
 enum event_refusal event_decode(const struct event_rules *rules, struct slice key, struct slice value,
                                 struct event_scratch *scratch, struct event *out);
+/* The pass alone: the fields as they stand. EVENT_ACCEPTED, EVENT_TOO_LARGE, EVENT_MALFORMED or EVENT_TOO_COMPLEX. */
+enum event_refusal event_scan(struct slice value, struct event_scratch *scratch, struct event_fields *out);

@@ -154,20 +154,20 @@ static void view_key(struct push *p, const char *prefix, struct slice user)
 
 static void view_user(struct push *p, const struct profile *profile, struct slice user)
 {
-    enum { FIELDS = 8 };
-    static const char *const names[FIELDS] = {"events", "orders", "spent", "refunded", "gifted", "watch_ms", "first_ms", "last_ms"};
-    const int64_t values[FIELDS] = {(int64_t)profile->events, profile->orders, profile->spent, profile->refunded,
+    enum { USER_FIELDS = 8 };
+    static const char *const names[USER_FIELDS] = {"events", "orders", "spent", "refunded", "gifted", "watch_ms", "first_ms", "last_ms"};
+    const int64_t values[USER_FIELDS] = {(int64_t)profile->events, profile->orders, profile->spent, profile->refunded,
                                     profile->gifted, (int64_t)profile->dwell_ms, profile->first_ms, profile->last_ms};
-    char texts[FIELDS][24];
-    struct slice fields[2 * FIELDS];
-    for (int i = 0; i < FIELDS; i++) {
+    char texts[USER_FIELDS][24];
+    struct slice fields[2 * USER_FIELDS];
+    for (int i = 0; i < USER_FIELDS; i++) {
         snprintf(texts[i], sizeof texts[i], "%lld", (long long)values[i]);
         fields[2 * i] = slice_of(names[i]);
         fields[2 * i + 1] = slice_of(texts[i]);
     }
     view_key(p, "user:", user);
     const struct store_port *store = p->worker->store;
-    store->write_view(store->self, &(struct view_write){.key = written(&p->key), .fields = fields, .field_count = 2 * FIELDS});
+    store->write_view(store->self, &(struct view_write){.key = written(&p->key), .fields = fields, .field_count = 2 * USER_FIELDS});
 }
 
 static void write_views(struct push *p, const struct profile *profile, struct sent *sent, struct slice user, int64_t now_ms)

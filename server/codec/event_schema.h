@@ -1,0 +1,45 @@
+/* What an event must hold, by type, over fields of any origin. */
+#pragma once
+
+#include "server/engine/event.h"
+
+enum event_field {
+    FIELD_V, FIELD_ID, FIELD_TS, FIELD_TYPE, FIELD_USER, FIELD_SCENE, FIELD_ROOM, FIELD_HOST, FIELD_ITEM, FIELD_EXPLAINING,
+    FIELD_REC, FIELD_ORDER, FIELD_OPTION, FIELD_CURRENCY, FIELD_SOURCE, FIELD_AMOUNT, FIELD_DWELL_MS, FIELD_QTY, FIELD_VALUE,
+    FIELD_PERCENT, FIELD_POS, FIELDS
+};
+
+extern const char *const event_field_names[FIELDS];
+
+enum field_kind { KIND_ABSENT, KIND_TEXT, KIND_INTEGER, KIND_OTHER };
+
+struct event_fields {
+    enum field_kind kind[FIELDS];
+    struct slice text[FIELDS];
+    int64_t integer[FIELDS];
+};
+
+/* Fold settings. */
+struct event_rules {
+    bool reference; /* only id, user, type and ts are required: the events of the reference job */
+};
+
+enum event_refusal {
+    EVENT_ACCEPTED,
+    EVENT_TOO_LARGE,
+    EVENT_MALFORMED,
+    EVENT_BAD_VERSION,
+    EVENT_MISSING_FIELD,
+    EVENT_BAD_ID,
+    EVENT_BAD_TYPE,
+    EVENT_BAD_VALUE,
+    EVENT_KEY_MISMATCH,
+    EVENT_TOO_COMPLEX,
+    EVENT_REFUSALS
+};
+
+extern const char *const event_refusal_names[EVENT_REFUSALS];
+
+/* `out` borrows the texts; untouched unless accepted. */
+enum event_refusal event_schema_apply(const struct event_rules *rules, struct slice key, const struct event_fields *f,
+                                      struct event *out);
