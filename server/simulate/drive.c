@@ -187,7 +187,9 @@ static void on_emit(void *self, const struct world_record *r)
         return;
     }
     bool event = r->topic == WORLD_EVENTS;
-    if (link_send(d->link, event ? "live.events" : "live.catalog", r->key, r->value, r->timestamp_ms, event) != ERR_NONE)
+    /* In real time the record is stamped when it is sent, as a backend would; else with its simulated time. */
+    int64_t timestamp_ms = d->settings.speed == 1 ? 0 : r->timestamp_ms;
+    if (link_send(d->link, event ? "live.events" : "live.catalog", r->key, r->value, timestamp_ms, event) != ERR_NONE)
         d->failed = true;
 }
 
