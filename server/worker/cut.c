@@ -149,3 +149,16 @@ void cut_acknowledged(struct cut *cut, enum err err)
     cut->refused |= err == ERR_TOO_LARGE;
     cut_bury(cut);
 }
+
+void task_produce(struct task *t, struct outgoing *out, int64_t now_ms)
+{
+    struct cut *cut = cut_open(t, now_ms);
+    cut->outstanding++;
+    out->opaque = cut;
+    worker_produce(t->worker, out, cut);
+}
+
+bool task_owes(const struct task *t)
+{
+    return t->state == TASK_RUN && (t->first_cut || t->next != t->committed || t->queue_count);
+}

@@ -414,14 +414,6 @@ void task_stored(struct store_request *request, int64_t now_ms)
     load_destroy(l);
 }
 
-void task_produce(struct task *t, struct outgoing *out, int64_t now_ms)
-{
-    struct cut *cut = cut_open(t, now_ms);
-    cut->outstanding++;
-    out->opaque = cut;
-    worker_produce(t->worker, out, cut);
-}
-
 void task_drain(struct task *t)
 {
     t->draining = true;
@@ -501,9 +493,4 @@ void task_turn(struct task *t, int64_t now_ms)
         return; /* what was loaded stays until something was folded with it, however small the budget */
     t->evicted_at = t->folded;
     t->worker->counts.evictions += cells_evict(&t->cells, share, t->committed_cut, t->ops->destroy_cell);
-}
-
-bool task_owes(const struct task *t)
-{
-    return t->state == TASK_RUN && (t->first_cut || t->next != t->committed || t->queue_count);
 }
