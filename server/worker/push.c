@@ -15,7 +15,8 @@ struct sent {
     int64_t view_ms;
     uint64_t top; /* hash of the first places */
     uint32_t n;   /* lists of this attempt, so that versions of one offset differ */
-    bool pending;
+    int64_t offset; /* of the last event that asked for a ranking */
+    bool pending; /* in the wheel */
 };
 
 /* Enough of an event to rank after it. */
@@ -28,13 +29,22 @@ struct request {
     struct name user, scene;
 };
 
+#define WHEEL 64
+#define WHEEL_TICK_MS 5
+
+struct bucket {
+    struct request *at; /* owned */
+    size_t count, capacity;
+};
+
 struct push {
     struct worker *worker; /* borrowed */
     struct push_settings settings;
     struct recommender *recommender; /* owned */
     struct sim_cache *lists;         /* owned */
-    struct request *pending;         /* owned ring, in order of due_ms */
-    size_t first, count, capacity;
+    struct bucket wheel[WHEEL];      /* requests by due_ms / WHEEL_TICK_MS */
+    size_t count;                    /* in all buckets */
+    int64_t tick;                    /* last one served */
     struct writer value, key;        /* owned: scratch */
     struct recommendation *list;     /* owned: scratch */
 };
@@ -64,7 +74,8 @@ void push_destroy(struct push *p)
         return;
     recommender_destroy(p->recommender);
     sim_cache_destroy(p->lists);
-    free(p->pending);
+    for (int i = 0; i < WHEEL; i++)
+        free(p->wheel[i].at);
     free(p->list);
     writer_fini(&p->value);
     writer_fini(&p->key);
@@ -223,20 +234,18 @@ static void rank(struct push *p, struct task *t, struct cell *cell, const struct
     write_views(p, profile, sent, name_slice(&q->user), now_ms);
 }
 
+/* A throttle longer than the wheel goes round more than once. */
 static void wait_for_throttle(struct push *p, const struct request *q)
 {
-    if (p->count == p->capacity) {
-        size_t capacity = p->capacity ? p->capacity * 2 : 256;
-        struct request *grown = malloc(capacity * sizeof *grown);
-        ASSERT(grown);
-        for (size_t i = 0; i < p->count; i++)
-            grown[i] = p->pending[(p->first + i) % p->capacity];
-        free(p->pending);
-        p->pending = grown;
-        p->capacity = capacity;
-        p->first = 0;
+    int64_t tick = q->due_ms / WHEEL_TICK_MS + 1;
+    struct bucket *b = &p->wheel[(tick > p->tick ? tick : p->tick + 1) % WHEEL];
+    if (b->count == b->capacity) {
+        b->capacity = b->capacity ? b->capacity * 2 : 64;
+        b->at = realloc(b->at, b->capacity * sizeof *b->at);
+        ASSERT(b->at);
     }
-    p->pending[(p->first + p->count++) % p->capacity] = *q;
+    b->at[b->count++] = *q;
+    p->count++;
 }
 
 static struct name name_from(struct slice s)
@@ -278,7 +287,9 @@ void push_event(struct push *p, struct task *t, struct cell *cell, const struct 
     }
     struct request q = {t->partition, cell->local, sent->ranked_ms + p->settings.throttle_ms, r->offset, event->event_ms,
                         name_from(event->user), name_from(event->scene)};
+    sent->offset = r->offset;
     if (now_ms >= q.due_ms) {
+        sent->pending = false;
         rank(p, t, cell, &q, now_ms);
         return;
     }
@@ -286,23 +297,42 @@ void push_event(struct push *p, struct task *t, struct cell *cell, const struct 
     if (sent->pending || p->count >= p->settings.pending_max)
         return;
     sent->pending = true;
-    q.due_ms = now_ms + p->settings.throttle_ms; /* keeps the ring in order */
     wait_for_throttle(p, &q);
+}
+
+static void serve(struct push *p, struct request *q, int64_t now_ms)
+{
+    struct task *t = p->worker->tasks[STAGE_PROFILE][q->partition];
+    struct cell *cell = t && t->state == TASK_RUN ? map_find(&t->cells.by_local, q->local) : NULL;
+    struct sent *sent = cell && cell->object ? cell->soft : NULL;
+    if (!sent || !sent->pending)
+        return; /* gone, or ranked by a later event meanwhile */
+    sent->pending = false;
+    q->offset = sent->offset;
+    rank(p, t, cell, q, now_ms);
+}
+
+static void serve_bucket(struct push *p, struct bucket *b, int64_t now_ms)
+{
+    size_t kept = 0, count = b->count;
+    for (size_t i = 0; i < count; i++) {
+        if (b->at[i].due_ms > now_ms) {
+            b->at[kept++] = b->at[i];
+            continue;
+        }
+        serve(p, &b->at[i], now_ms);
+        p->count--;
+    }
+    b->count = kept;
 }
 
 void push_turn(struct push *p, int64_t now_ms)
 {
-    while (p->count && p->pending[p->first].due_ms <= now_ms) {
-        struct request q = p->pending[p->first];
-        p->first = (p->first + 1) % p->capacity;
-        p->count--;
-        struct task *t = p->worker->tasks[STAGE_PROFILE][q.partition];
-        struct cell *cell = t && t->state == TASK_RUN ? map_find(&t->cells.by_local, q.local) : NULL;
-        if (!cell || !cell->object || !cell->soft)
-            continue; /* gone: the next event starts anew */
-        ((struct sent *)cell->soft)->pending = false;
-        rank(p, t, cell, &q, now_ms);
-    }
+    int64_t until = now_ms / WHEEL_TICK_MS;
+    if (until - p->tick > WHEEL)
+        p->tick = until - WHEEL;
+    while (p->tick < until)
+        serve_bucket(p, &p->wheel[++p->tick % WHEEL], now_ms);
     sim_cache_turn(p->lists, now_ms);
 }
 
