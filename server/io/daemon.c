@@ -18,7 +18,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define SIGNALS 3
+#define SIGNALS 4
 #define FINISH_MS 2000 /* for what the drain left unacknowledged */
 
 struct daemon {
@@ -34,6 +34,7 @@ struct daemon {
     int64_t started_ms;
     uint64_t turns;
     int64_t now_ms;
+    bool hangup;         /* SIGHUP came */
     int stops;           /* SIGTERM or SIGINT so far */
     int64_t drain_by_ms; /* 0: not draining */
     int exit_code;
@@ -56,6 +57,11 @@ static void on_stop(evutil_socket_t number, short what, void *arg)
     struct daemon *d = arg;
     if (++d->stops > 1)
         _exit(75);
+}
+
+static void on_hangup(evutil_socket_t number, short what, void *arg)
+{
+    ((struct daemon *)arg)->hangup = true;
 }
 
 static void on_assigned(void *arg, const struct topic_partition *list, size_t count)
@@ -139,6 +145,16 @@ static const char *on_readiness(void *self)
     return metrics_unready(&in);
 }
 
+static void reload_if_told(struct daemon *d)
+{
+    struct worker_settings fresh;
+    if (!d->hangup)
+        return;
+    d->hangup = false;
+    if (d->settings->reload && d->settings->reload(d->settings->reload_arg, &fresh))
+        worker_reload(d->worker, &fresh);
+}
+
 static void drain_if_told(struct daemon *d)
 {
     if (d->stops && !d->drain_by_ms) {
@@ -163,6 +179,7 @@ static void turn(struct daemon *d)
     d->turns++;
     kafka_log_turn(d->kafka, &kafka_events, d, (size_t)d->settings->turn_records_max);
     redis_store_turn(d->redis, &redis_events, d, d->now_ms);
+    reload_if_told(d);
     drain_if_told(d);
     int64_t due_ms = worker_turn(d->worker, d->now_ms);
     redis_store_flush(d->redis);
@@ -173,7 +190,7 @@ static void turn(struct daemon *d)
 
 static bool open_loop(struct daemon *d)
 {
-    static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGQUIT};
+    static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP};
     signal(SIGPIPE, SIG_IGN);
     d->base = event_base_new();
     d->wakeup = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -183,7 +200,7 @@ static bool open_loop(struct daemon *d)
     d->timer = evtimer_new(d->base, on_timer, d);
     event_add(d->wake, NULL);
     for (int i = 0; i < SIGNALS; i++) {
-        d->signals[i] = evsignal_new(d->base, numbers[i], on_stop, d);
+        d->signals[i] = evsignal_new(d->base, numbers[i], numbers[i] == SIGHUP ? on_hangup : on_stop, d);
         event_add(d->signals[i], NULL);
     }
     return true;
@@ -201,9 +218,9 @@ static bool open_all(struct daemon *d)
     d->worker = worker_create(&d->settings->worker, kafka_log_port(d->kafka), redis_store_port(d->redis), seed);
     d->started_ms = steady_clock_ms(&d->clock);
     struct http_source source = {d, on_metrics, on_readiness};
-    if (d->settings->http)
+    if (d->settings->http && *d->settings->http)
         d->http = http_create(d->base, d->settings->http, &source);
-    return !d->settings->http || d->http;
+    return !d->settings->http || !*d->settings->http || d->http;
 }
 
 static void close_all(struct daemon *d)

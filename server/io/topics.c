@@ -111,7 +111,7 @@ static int demands_of(const struct topic_spec *spec, struct demand out[3])
     return input || spec->compacted ? 2 : 1;
 }
 
-static enum err check_settings(const rd_kafka_ConfigResource_t *resource, FILE *report)
+static enum err check_settings(const struct kafka_log_settings *s, const rd_kafka_ConfigResource_t *resource, FILE *report)
 {
     struct demand demands[3];
     enum err result = ERR_NONE;
@@ -120,7 +120,7 @@ static enum err check_settings(const rd_kafka_ConfigResource_t *resource, FILE *
     size_t count;
     const rd_kafka_ConfigEntry_t **entries = rd_kafka_ConfigResource_configs(resource, &count);
     for (int t = 0; spec && t < TOPICS; t++) {
-        if (strcmp(topic_defaults[t], topic) != 0)
+        if (strcmp(s->topics[t], topic) != 0)
             continue;
         int n = demands_of(&topic_specs[t], demands);
         for (int d = 0; d < n; d++)
@@ -179,7 +179,7 @@ static enum err check_all_settings(rd_kafka_t *client, const struct kafka_log_se
     if (answer && !rd_kafka_event_error(event)) {
         const rd_kafka_ConfigResource_t **resources = rd_kafka_DescribeConfigs_result_resources(answer, &count);
         for (size_t i = 0; i < count; i++)
-            if (check_settings(resources[i], report) != ERR_NONE)
+            if (check_settings(s, resources[i], report) != ERR_NONE)
                 result = ERR_INVALID;
     } else if (report) {
         fputs("the brokers do not tell the settings of topics; those are not checked\n", report);

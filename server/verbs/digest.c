@@ -27,15 +27,16 @@ static void print_verdict(void *arg, const struct slot_verdict *v)
 
 int verb_digest(int argc, char **argv)
 {
-    struct daemon_settings settings;
+    struct settings settings;
     struct totals totals = {0};
     if (!connect_options(&argc, argv, &settings))
         return EXIT_USAGE;
     totals.fold = take_flag(&argc, argv, "--verify");
     if (!is_all_taken(argc, argv, 0))
         return EXIT_USAGE;
-    settings.worker.cache_bytes = 8ull << 30;
-    enum err err = verify_state(&settings, totals.fold, print_verdict, &totals);
+    settings.daemon.worker.cache_bytes = 8ull << 30;
+    enum err err = verify_state(&settings.daemon, totals.fold, print_verdict, &totals);
     printf("%d tasks, %d good\n", totals.tasks, totals.good);
+    settings_fini(&settings);
     return err == ERR_NONE && totals.tasks ? 0 : 1;
 }

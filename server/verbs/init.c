@@ -10,7 +10,7 @@
 
 int verb_init(int argc, char **argv)
 {
-    struct daemon_settings settings;
+    struct settings settings;
     int written, existing;
     if (!connect_options(&argc, argv, &settings))
         return EXIT_USAGE;
@@ -22,7 +22,8 @@ int verb_init(int argc, char **argv)
     }
     if (!is_all_taken(argc, argv, 0))
         return EXIT_USAGE;
-    enum err err = slots_init(&settings, from_end, WAIT_MS, &written, &existing);
+    enum err err = slots_init(&settings.daemon, from_end, WAIT_MS, &written, &existing);
     printf("%d slots written, %d were there\n", written, existing);
+    settings_fini(&settings);
     return err == ERR_NONE ? 0 : 1;
 }

@@ -8,7 +8,7 @@
 
 int verb_key(int argc, char **argv)
 {
-    struct daemon_settings settings;
+    struct settings settings;
     uint8_t key[USER_KEY_BYTES];
     char text[USER_KEY_TEXT + 1];
     if (!connect_options(&argc, argv, &settings) || !is_all_taken(argc, argv, 1))
@@ -17,12 +17,13 @@ int verb_key(int argc, char **argv)
         fputs("sluice key: which user?\n", stderr);
         return EXIT_USAGE;
     }
-    struct user_hmac *h = user_hmac_create((struct slice){(const char *)settings.worker.user_key, settings.worker.user_key_size});
+    struct user_hmac *h = user_hmac_create((struct slice){(const char *)settings.daemon.worker.user_key, settings.daemon.worker.user_key_size});
     if (!h)
         return 1;
     user_hmac_of(h, slice_of(argv[1]), key);
     user_key_text(key, text);
     puts(text);
     user_hmac_destroy(h);
+    settings_fini(&settings);
     return 0;
 }

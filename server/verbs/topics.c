@@ -9,16 +9,16 @@
 
 int verb_topics(int argc, char **argv)
 {
-    struct daemon_settings settings;
+    struct settings settings;
     if (!connect_options(&argc, argv, &settings))
         return EXIT_USAGE;
     const char *replicas = take_option(&argc, argv, "--replicas");
     if (!is_all_taken(argc, argv, 1))
         return EXIT_USAGE;
     if (argc == 2 && strcmp(argv[1], "create") == 0)
-        return topics_create(&settings.kafka, replicas ? atoi(replicas) : 1, stdout) == ERR_NONE ? 0 : 1;
+        return topics_create(&settings.daemon.kafka, replicas ? atoi(replicas) : 1, stdout) == ERR_NONE ? 0 : 1;
     if (argc == 2 && strcmp(argv[1], "check") == 0)
-        return topics_check(&settings.kafka, stdout) == ERR_NONE ? 0 : 1;
+        return topics_check(&settings.daemon.kafka, stdout) == ERR_NONE ? 0 : 1;
     fputs("sluice topics: create or check?\n", stderr);
     return EXIT_USAGE;
 }

@@ -26,4 +26,5 @@ int verb_init(int argc, char **argv);
 int verb_topics(int argc, char **argv);
 int verb_broker(int argc, char **argv);
 int verb_digest(int argc, char **argv);
+int verb_check(int argc, char **argv);
 int verb_key(int argc, char **argv);

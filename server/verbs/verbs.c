@@ -8,6 +8,11 @@ const struct verb verbs[] = {
      "sluice run [--http HOST:PORT] " CONNECT_USAGE "\n\nConsumes events, keeps state in Redis, sends recommendations and traffic weights. SIGTERM: commits what is\n"
      "folded, then exits; a second one exits at once.\n\nExample:\n  sluice run --brokers 127.0.0.1:9092 --redis 127.0.0.1:6379\n",
      verb_run},
+    {"check", "the configuration: is it right",
+     "sluice check [FILE] [--print | --schema | --reference]\n\nReads the file by the code that starts the daemon; each fault is one line, FILE:LINE. Exit code 78 when there is\n"
+     "one. --print: all settings as they then are; --schema: JSON Schema of such a file; --reference: the page of settings.\n\n"
+     "Example:\n  sluice check config/minimal.json\n",
+     verb_check},
     {"init", "write the state every task begins with",
      "sluice init --start earliest|end " CONNECT_USAGE "\n\nOnce, before the first run: says where in the logs the state begins. Tasks that have state are left alone.\n\n"
      "Example:\n  sluice init --start earliest --brokers 127.0.0.1:9092 --redis 127.0.0.1:6379\n",

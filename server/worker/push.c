@@ -51,7 +51,7 @@ struct push {
 
 void push_settings_default(struct push_settings *s)
 {
-    *s = (struct push_settings){.throttle_ms = 200, .refresh_ms = 30000, .valid_ms = 120000, .active_ms = 1800000, .top = 5,
+    *s = (struct push_settings){.enabled = true, .throttle_ms = 200, .refresh_ms = 30000, .valid_ms = 120000, .active_ms = 1800000, .top = 5,
                                 .view_ms = 1000, .pending_max = 200000, .list_max = 100000, .list_age_ms = 30000};
 }
 
@@ -278,7 +278,7 @@ void push_event(struct push *p, struct task *t, struct cell *cell, const struct 
         forget(p, t, cell, event->user, now_ms);
         return;
     }
-    if (event->type == EVENT_IMPRESSION || now_ms - r->timestamp_ms > p->settings.active_ms || !p->worker->tables_ready)
+    if (!p->settings.enabled || event->type == EVENT_IMPRESSION || now_ms - r->timestamp_ms > p->settings.active_ms || !p->worker->tables_ready)
         return;
     struct sent *sent = cell->soft;
     if (!sent) {

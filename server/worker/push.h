@@ -10,6 +10,7 @@
 struct push;
 
 struct push_settings {
+    bool enabled;          /* off: nothing is ranked, sent or viewed */
     uint32_t throttle_ms;  /* between two rankings for one user; 200 */
     uint32_t refresh_ms;   /* an unchanged list is sent again after; 30,000 */
     uint32_t valid_ms;     /* how long a list may be used; 120,000 */

@@ -1,4 +1,4 @@
-/* Everything a worker needs to know; the table in server/codec/settings.c fills it from the configuration. */
+/* Everything a worker needs to know; the table in server/settings fills it from the configuration. */
 #pragma once
 
 #include "server/codec/event_decode.h"

@@ -1,0 +1,485 @@
+#include "server/settings/settings.h"
+
+#include "common/hash.h"
+#include "common/text.h"
+#include "server/settings/key_lines.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+struct text_list {
+    struct text_list *next;
+    char text[];
+};
+
+struct load {
+    struct settings *s;
+    const char *file;
+    char *text; /* owned */
+    FILE *report;
+    int refused;
+};
+
+static void refuse(struct load *l, const char *path, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static void refuse(struct load *l, const char *path, const char *format, ...)
+{
+    char what[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    fprintf(l->report, "%s:%d: %s\n", l->file, key_line(l->text, path), what);
+    l->refused++;
+}
+
+static char *keep_text(struct settings *s, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    struct text_list *t = malloc(sizeof *t + size);
+    if (!t)
+        abort();
+    memcpy(t->text, text, size);
+    t->next = s->texts;
+    s->texts = t;
+    return t->text;
+}
+
+void settings_init(struct settings *s)
+{
+    *s = (struct settings){0};
+    s->daemon = (struct daemon_settings){.kafka = kafka_log_settings_default(), .redis = redis_store_settings_default(),
+                                         .http = "127.0.0.1:8099", .drain_ms = 10000};
+    s->daemon.redis.connection.user = s->daemon.redis.connection.password = "";
+    worker_settings_default(&s->daemon.worker);
+    s->daemon.turn_records_max = (int)s->daemon.worker.turn_records_max;
+}
+
+void settings_fini(struct settings *s)
+{
+    while (s->texts) {
+        struct text_list *t = s->texts;
+        s->texts = t->next;
+        free(t);
+    }
+    json_decref(s->root);
+    free(s->file);
+    *s = (struct settings){0};
+}
+
+/* Edit distance, for "did you mean"; names are short. */
+static int distance(const char *a, const char *b)
+{
+    int row[64], n = (int)strlen(b);
+    if (n > 60 || strlen(a) > 60)
+        return 99;
+    for (int j = 0; j <= n; j++)
+        row[j] = j;
+    for (int i = 1; a[i - 1]; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            int best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            best = row[j] + 1 < best ? row[j] + 1 : best;
+            row[j] = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
+        }
+    }
+    return row[n];
+}
+
+struct nearest {
+    char name[80];
+    int distance;
+};
+
+static void try_name(struct nearest *best, const char *wrong, const char *name, size_t size)
+{
+    char copy[80];
+    snprintf(copy, sizeof copy, "%.*s", (int)size, name);
+    int d = distance(wrong, copy);
+    if (d >= best->distance)
+        return;
+    best->distance = d;
+    memcpy(best->name, copy, sizeof copy);
+}
+
+/* A wrong key at the top may be meant for a section; one within a section only for a setting. */
+static void unknown_key(struct load *l, const char *path)
+{
+    static const char *const others[] = {"kafka.properties", "profile.currencies", NULL};
+    struct nearest best = {"", 100};
+    for (const struct setting *r = settings_table; r->path; r++) {
+        try_name(&best, path, r->path, strlen(r->path));
+        if (!strchr(path, '.'))
+            try_name(&best, path, r->path, strcspn(r->path, "."));
+    }
+    for (int i = 0; others[i]; i++)
+        try_name(&best, path, others[i], strlen(others[i]));
+    refuse(l, path, "\"%.80s\" is not a setting; the nearest name is \"%s\"", path, best.name);
+}
+
+static size_t width(enum setting_kind kind)
+{
+    switch (kind) {
+    case SETTING_BOOL: return sizeof(bool);
+    case SETTING_U8: return 1;
+    case SETTING_I32: case SETTING_U32: return 4;
+    case SETTING_I64: case SETTING_U64: case SETTING_DOUBLE: return 8;
+    case SETTING_TEXT: return sizeof(char *);
+    }
+    return 0;
+}
+
+static void store_number(enum setting_kind kind, void *to, double real, int64_t whole)
+{
+    switch (kind) {
+    case SETTING_U8: *(uint8_t *)to = (uint8_t)whole; break;
+    case SETTING_I32: case SETTING_U32: *(uint32_t *)to = (uint32_t)whole; break;
+    case SETTING_I64: case SETTING_U64: *(int64_t *)to = whole; break;
+    default: *(double *)to = real; break;
+    }
+}
+
+/* One value to one place; `path` names it in a refusal. */
+static void read_value(struct load *l, const struct setting *r, const char *path, const json_t *value, void *to)
+{
+    if (r->kind == SETTING_BOOL) {
+        if (!json_is_boolean(value))
+            refuse(l, path, "%s is true or false", path);
+        else
+            *(bool *)to = json_is_true(value);
+    } else if (r->kind == SETTING_TEXT) {
+        if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))
+            refuse(l, path, "%s is a text", path);
+        else
+            *(const char **)to = json_string_value(value);
+    } else if (r->kind == SETTING_DOUBLE ? !json_is_number(value) : !json_is_integer(value)) {
+        refuse(l, path, "%s is a %s%s%s", path, r->kind == SETTING_DOUBLE ? "number" : "whole number", *r->unit ? " of " : "", r->unit);
+    } else if (json_number_value(value) < r->min || json_number_value(value) > r->max) {
+        refuse(l, path, "%s is %.15g to %.15g%s%s, not %.15g", path, r->min, r->max, *r->unit ? " " : "", r->unit, json_number_value(value));
+    } else {
+        store_number(r->kind, to, json_number_value(value), json_integer_value(value));
+    }
+}
+
+static void read_many(struct load *l, const struct setting *r, const json_t *value)
+{
+    char path[160];
+    char *to = (char *)&l->s->daemon + r->offset;
+    if (!r->name && (!json_is_array(value) || (int)json_array_size(value) != r->count)) {
+        refuse(l, r->path, "%s is an array of %d", r->path, r->count);
+        return;
+    }
+    for (int i = 0; !r->name && i < r->count; i++)
+        read_value(l, r, r->path, json_array_get(value, (size_t)i), to + (size_t)i * width(r->kind));
+    if (!r->name)
+        return;
+    if (!json_is_object(value)) {
+        refuse(l, r->path, "%s is an object", r->path);
+        return;
+    }
+    const char *key;
+    json_t *one;
+    json_object_foreach((json_t *)value, key, one) {
+        int i = 0;
+        snprintf(path, sizeof path, "%s.%.60s", r->path, key);
+        while (i < r->count && strcmp(r->name(i), key) != 0)
+            i++;
+        if (i == r->count)
+            refuse(l, path, "%s has no \"%.60s\"; it knows \"%s\" and others", r->path, key, r->name(0));
+        else
+            read_value(l, r, path, one, to + (size_t)i * width(r->kind));
+    }
+}
+
+static void read_row(struct load *l, const struct setting *r, const json_t *value)
+{
+    const char *file = NULL;
+    if (r->count) {
+        read_many(l, r, value);
+    } else if (r->flags & SETTING_FILE) {
+        read_value(l, r, r->path, value, &file);
+        if (strcmp(r->path, "user_key_file") == 0)
+            l->s->user_key_file = file;
+        else
+            l->s->password_file = file;
+    } else {
+        read_value(l, r, r->path, value, (char *)&l->s->daemon + r->offset);
+    }
+}
+
+/* {"CNY": {"amount_max": 10000000, "rate_num": 1, "rate_den": 1}}: replaces the default list as a whole. */
+static void read_currencies(struct load *l, const json_t *value)
+{
+    struct currency_settings *list = l->s->daemon.worker.profile.currencies;
+    const char *code;
+    json_t *one;
+    int n = 0;
+    if (!json_is_object(value) || json_object_size(value) > CURRENCIES_MAX) {
+        refuse(l, "profile.currencies", "profile.currencies is an object of at most %d currencies", CURRENCIES_MAX);
+        return;
+    }
+    memset(list, 0, sizeof *list * CURRENCIES_MAX);
+    json_object_foreach((json_t *)value, code, one) {
+        char path[64];
+        long long max = 0, num = 0, den = 0;
+        snprintf(path, sizeof path, "profile.currencies.%.8s", code);
+        bool letters = strlen(code) == 3 && strspn(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 3;
+        if (!letters || json_object_size(one) != 3 ||
+            json_unpack(one, "{s:I,s:I,s:I}", "amount_max", &max, "rate_num", &num, "rate_den", &den) < 0 || max < 1 ||
+            max > 1000000000000 || num < 1 || num > 1000000 || den < 1 || den > 1000000)
+            refuse(l, path, "a currency is three capitals with amount_max (1 to 10^12 minor units), rate_num and rate_den (1 to 10^6)");
+        else
+            list[n++] = (struct currency_settings){(uint32_t)code[0] << 16 | (uint32_t)code[1] << 8 | (uint32_t)code[2], max, num, den};
+    }
+}
+
+static void read_properties(struct load *l, const json_t *value)
+{
+    const char *name;
+    json_t *one;
+    if (!json_is_object(value)) {
+        refuse(l, "kafka.properties", "kafka.properties is an object");
+        return;
+    }
+    json_object_foreach((json_t *)value, name, one) {
+        char text[64], path[160];
+        snprintf(path, sizeof path, "kafka.properties.%.100s", name);
+        if (l->s->daemon.kafka.property_count >= SETTINGS_PROPERTIES_MAX || json_is_object(one) || json_is_array(one) || json_is_null(one)) {
+            refuse(l, path, "%s is a text, a number or true or false, and there are at most %d", path, SETTINGS_PROPERTIES_MAX);
+            continue;
+        }
+        if (json_is_integer(one))
+            snprintf(text, sizeof text, "%lld", (long long)json_integer_value(one));
+        else if (json_is_real(one))
+            snprintf(text, sizeof text, "%g", json_real_value(one));
+        const char *as_text = json_is_string(one) ? json_string_value(one) : json_is_boolean(one) ? json_is_true(one) ? "true" : "false"
+                                                                                                  : keep_text(l->s, text);
+        l->s->properties[l->s->daemon.kafka.property_count++] = (struct kafka_property){name, as_text};
+    }
+}
+
+static bool is_section(const char *name)
+{
+    size_t size = strlen(name);
+    for (const struct setting *r = settings_table; r->path; r++)
+        if (strncmp(r->path, name, size) == 0 && r->path[size] == '.')
+            return true;
+    return false;
+}
+
+static void read_key(struct load *l, const char *path, const json_t *value)
+{
+    const struct setting *r = settings_table;
+    while (r->path && strcmp(r->path, path) != 0)
+        r++;
+    if (r->path)
+        read_row(l, r, value);
+    else if (strcmp(path, "kafka.properties") == 0)
+        read_properties(l, value);
+    else if (strcmp(path, "profile.currencies") == 0)
+        read_currencies(l, value);
+    else
+        unknown_key(l, path);
+}
+
+static void read_root(struct load *l, json_t *root)
+{
+    const char *name, *inner;
+    json_t *value, *one;
+    json_object_foreach(root, name, value) {
+        if (!is_section(name)) {
+            read_key(l, name, value);
+            continue;
+        }
+        if (!json_is_object(value))
+            refuse(l, name, "%s is an object", name);
+        json_object_foreach(value, inner, one) {
+            char path[160];
+            snprintf(path, sizeof path, "%.60s.%.80s", name, inner);
+            read_key(l, path, one);
+        }
+    }
+}
+
+/* The whole file, terminated; NULL with errno. */
+static char *read_file(const char *path, size_t max)
+{
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return NULL;
+    char *text = calloc(1, max + 2);
+    size_t size = text ? fread(text, 1, max + 1, file) : 0;
+    int failed = ferror(file) ? errno : size > max ? EFBIG : memchr(text, 0, size) ? EILSEQ : 0;
+    fclose(file);
+    if (failed) {
+        free(text);
+        errno = failed;
+        return NULL;
+    }
+    return text;
+}
+
+/* What one value alone cannot tell. */
+static void check_together(struct load *l)
+{
+    const struct daemon_settings *d = &l->s->daemon;
+    const struct allocation_settings *a = &d->worker.allocation;
+    int64_t parts = 0, host_parts = 0;
+    for (int i = 0; i < SCORE_PARTS; i++)
+        parts += a->part_ppm[i];
+    for (int i = 0; i < HOST_PARTS; i++)
+        host_parts += a->host_part_ppm[i];
+    if (d->kafka.heartbeat_ms * 3 > d->kafka.session_timeout_ms)
+        refuse(l, "kafka.heartbeat_ms", "kafka.heartbeat_ms is at most a third of kafka.session_timeout_ms");
+    if (parts != PPM)
+        refuse(l, "allocation.part_ppm", "the shares of allocation.part_ppm sum to 1000000, not %lld", (long long)parts);
+    if (host_parts != PPM)
+        refuse(l, "allocation.host_part_ppm", "the shares of allocation.host_part_ppm sum to 1000000, not %lld", (long long)host_parts);
+    if (a->floor_ppm > a->cap_ppm)
+        refuse(l, "allocation.floor_ppm", "allocation.floor_ppm is at most allocation.cap_ppm");
+    if (d->worker.profile.history + d->worker.profile.history_hosts + d->worker.profile.history_rooms > PROFILE_HISTORY_MAX)
+        refuse(l, "profile.history", "profile.history, history_hosts and history_rooms are at most %d together", PROFILE_HISTORY_MAX);
+    if (!*d->redis.prefix || strpbrk(d->redis.prefix, "{}: \r\n"))
+        refuse(l, "redis.prefix", "redis.prefix is not empty and has no brace, colon or space");
+    if (d->redis.connection.backoff_min_ms > d->redis.connection.backoff_max_ms)
+        refuse(l, "redis.backoff_min_ms", "redis.backoff_min_ms is at most redis.backoff_max_ms");
+}
+
+bool settings_load(struct settings *s, const char *file, FILE *report)
+{
+    struct load l = {.s = s, .file = file, .report = report};
+    json_error_t error;
+    l.text = read_file(file, SETTINGS_BYTES_MAX);
+    if (!l.text) {
+        fprintf(report, "%s: %s\n", file, strerror(errno));
+        return false;
+    }
+    s->root = json_loads(l.text, JSON_REJECT_DUPLICATES, &error);
+    if (!s->root) {
+        fprintf(report, "%s:%d: %s\n", file, error.line, error.text);
+        l.refused++;
+    } else if (!json_is_object((json_t *)s->root)) {
+        refuse(&l, "", "the configuration is one JSON object");
+    } else {
+        read_root(&l, s->root);
+        check_together(&l);
+    }
+    free(l.text);
+    free(s->file);
+    s->file = strdup(file);
+    return l.refused == 0;
+}
+
+/* Without a file the key is the published one of the demo: user parts of keys can then be computed by anybody. */
+static bool read_user_key(struct settings *s, FILE *report)
+{
+    static const char published[] = "sluice-demo-key!";
+    struct worker_settings *w = &s->daemon.worker;
+    if (!s->user_key_file || !*s->user_key_file) {
+        w->user_key_size = sizeof published - 1;
+        memcpy(w->user_key, published, w->user_key_size);
+        return true;
+    }
+    FILE *file = fopen(s->user_key_file, "rb");
+    size_t size = file ? fread(w->user_key, 1, sizeof w->user_key, file) : 0;
+    if (file)
+        fclose(file);
+    while (size && (w->user_key[size - 1] == '\n' || w->user_key[size - 1] == '\r'))
+        size--;
+    w->user_key_size = (uint32_t)size;
+    if (size < 16)
+        fprintf(report, "%s: a key is 16 to 64 bytes\n", s->user_key_file);
+    return size >= 16;
+}
+
+static bool read_password(struct settings *s, FILE *report)
+{
+    if (!s->password_file || !*s->password_file)
+        return true;
+    char *text = read_file(s->password_file, sizeof s->password - 1);
+    if (!text) {
+        fprintf(report, "%s: %s\n", s->password_file, strerror(errno));
+        return false;
+    }
+    snprintf(s->password, sizeof s->password, "%s", text);
+    s->password[strcspn(s->password, "\r\n")] = 0;
+    free(text);
+    s->daemon.redis.connection.password = s->password;
+    return true;
+}
+
+bool settings_finish(struct settings *s, FILE *report)
+{
+    s->daemon.kafka.properties = s->properties;
+    s->daemon.turn_records_max = (int)s->daemon.worker.turn_records_max;
+    s->daemon.worker.fold_hash = settings_fold_hash(&s->daemon);
+    return read_user_key(s, report) && read_password(s, report);
+}
+
+static size_t row_size(const struct setting *r)
+{
+    return width(r->kind) * (size_t)(r->count ? r->count : 1);
+}
+
+static bool row_equal(const struct setting *r, const struct daemon_settings *a, const struct daemon_settings *b)
+{
+    const char *x = (const char *)a + r->offset, *y = (const char *)b + r->offset;
+    if (r->kind != SETTING_TEXT)
+        return memcmp(x, y, row_size(r)) == 0;
+    for (int i = 0; i < (r->count ? r->count : 1); i++)
+        if (strcmp(((const char *const *)x)[i], ((const char *const *)y)[i]) != 0)
+            return false;
+    return true;
+}
+
+bool settings_reload(const struct settings *running, struct worker_settings *out, FILE *report)
+{
+    struct settings fresh;
+    if (!running->file) {
+        fprintf(report, "there is no configuration file to read again\n");
+        return false;
+    }
+    settings_init(&fresh);
+    bool ok = settings_load(&fresh, running->file, report) && settings_finish(&fresh, report);
+    for (const struct setting *r = settings_table; ok && r->path; r++)
+        if (!(r->flags & (SETTING_RELOAD | SETTING_FILE)) && !row_equal(r, &running->daemon, &fresh.daemon) && r->kind != SETTING_TEXT) {
+            fprintf(report, "%s: %s cannot change while running\n", running->file, r->path);
+            ok = false;
+        }
+    if (ok)
+        *out = fresh.daemon.worker;
+    settings_fini(&fresh);
+    return ok;
+}
+
+/* Over path and value of every row that changes the fold; a new row at its default changes it too, deliberately. */
+uint64_t settings_fold_hash(const struct daemon_settings *d)
+{
+    uint64_t hash = 1;
+    for (const struct setting *r = settings_table; r->path; r++)
+        if (r->flags & SETTING_FOLD) {
+            hash = hash64(r->path, strlen(r->path), hash);
+            hash = hash64((const char *)d + r->offset, row_size(r), hash);
+        }
+    for (int i = 0; i < CURRENCIES_MAX; i++) {
+        const struct currency_settings *c = &d->worker.profile.currencies[i];
+        int64_t values[4] = {c->currency, c->amount_max, c->rate_num, c->rate_den};
+        hash = hash64(values, sizeof values, hash);
+    }
+    return hash;
+}
+
+uint64_t settings_memory_bytes(const struct settings *s)
+{
+    const struct daemon_settings *d = &s->daemon;
+    const struct worker_settings *w = &d->worker;
+    return w->cache_bytes + 3 * w->store_bytes_max + d->redis.view_bytes_max +
+           ((uint64_t)d->kafka.fetch_queue_kb + (uint64_t)d->kafka.produce_queue_kb) * 1024 +
+           (uint64_t)w->catalog.items_max * 250 + (uint64_t)(w->catalog.rooms_max + w->catalog.hosts_max) * 800 +
+           (uint64_t)w->catalog.names_max * 64 + (uint64_t)w->push.list_max * 300 + (uint64_t)w->push.pending_max * 150 +
+           (uint64_t)w->recommend.funnel_max * 96;
+}

@@ -1,0 +1,70 @@
+/*
+ * The configuration: one JSON file in which every key is optional, read through one table of rows (settings_table.c).
+ * From a row come loading, the range check, the default, reloading, the hash of the settings that change the fold, the
+ * schema and the reference page. The defaults are those of the modules themselves.
+ */
+#pragma once
+
+#include "server/io/daemon.h"
+
+#include <stdio.h>
+
+#define SETTINGS_PROPERTIES_MAX 64
+#define SETTINGS_BYTES_MAX (1 << 20)
+
+enum setting_kind { SETTING_BOOL, SETTING_I32, SETTING_U32, SETTING_I64, SETTING_U64, SETTING_U8, SETTING_DOUBLE, SETTING_TEXT };
+
+enum setting_flag {
+    SETTING_FOLD = 1,   /* changes the fold: its hash stands in every slot's header (design rule 12) */
+    SETTING_RELOAD = 2, /* taken over on SIGHUP */
+    SETTING_FILE = 4,   /* text that names a file */
+};
+
+struct setting {
+    const char *path;    /* "section.name" */
+    enum setting_kind kind;
+    const char *unit;
+    double min, max;     /* numbers */
+    unsigned flags;
+    size_t offset;       /* in struct daemon_settings; unused when SETTING_FILE */
+    const char *sentence;
+    int count;           /* 0: one value; else so many */
+    const char *(*name)(int i); /* several values: an object with these keys; NULL: an array */
+};
+
+extern const struct setting settings_table[]; /* ends with path = NULL */
+
+struct settings {
+    struct daemon_settings daemon;
+    char *file;                   /* owned; NULL: embedded defaults only */
+    const char *user_key_file;    /* as configured; NULL: the published key of the demo */
+    const char *password_file;
+    char password[256];
+    struct kafka_property properties[SETTINGS_PROPERTIES_MAX];
+    void *root;                   /* owned: the parsed file, to which texts point */
+    struct text_list *texts;      /* owned: texts made while reading */
+};
+
+/* Embedded defaults. */
+void settings_init(struct settings *s);
+void settings_fini(struct settings *s);
+/*
+ * Reads a file over the defaults and the secrets it names. False when anything is refused: one line each on `report`,
+ * "FILE:LINE: what is wrong and what would be right".
+ */
+bool settings_load(struct settings *s, const char *file, FILE *report);
+/* What settings_load() decides once files and options are in: fold hash, pointers. */
+bool settings_finish(struct settings *s, FILE *report);
+/*
+ * Reads the file again for a running daemon: false when it is refused, or when something differs that may not change
+ * while running (reported). Else `out` holds what worker_reload() takes.
+ */
+bool settings_reload(const struct settings *running, struct worker_settings *out, FILE *report);
+uint64_t settings_fold_hash(const struct daemon_settings *d);
+/* Most bytes the process holds by these settings: caches, tables, queues. */
+uint64_t settings_memory_bytes(const struct settings *s);
+
+/* All settings as the JSON of a file, the schema of such a file, and the reference page. */
+void settings_print(const struct settings *s, FILE *out);
+void settings_print_schema(FILE *out);
+void settings_print_reference(FILE *out);

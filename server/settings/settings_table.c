@@ -1,0 +1,205 @@
+/* One row a setting. Amounts of currencies and properties of Kafka's client, which have keys of their own, are read in settings.c. */
+#include "server/settings/settings.h"
+
+static const char *event_name(int i)
+{
+    return event_type_name((enum event_type)i);
+}
+
+static const char *reason_name(int i)
+{
+    return reason_names[i];
+}
+
+static const char *part_name(int i)
+{
+    return score_part_names[i];
+}
+
+static const char *host_name(int i)
+{
+    return host_part_names[i];
+}
+
+static const char *tier_name(int i)
+{
+    return tier_names[i];
+}
+
+static const char *step_name(int i)
+{
+    return funnel_step_names[i];
+}
+
+static const char *topic_name(int i)
+{
+    static const char *const names[TOPICS] = {"events",  "effects",         "rollups", "samples",          "catalog",
+                                              "models",  "control",         "recommendations", "traffic",  "traffic_snapshot",
+                                              "segments", "hosts",          "alerts",  "deadletter"};
+    return names[i];
+}
+
+#define AT(member) offsetof(struct daemon_settings, member)
+#define U32(path, member, unit, min, max, flags, text) {path, SETTING_U32, unit, min, max, flags, AT(member), text, 0, NULL}
+#define I32(path, member, unit, min, max, flags, text) {path, SETTING_I32, unit, min, max, flags, AT(member), text, 0, NULL}
+#define I64(path, member, unit, min, max, flags, text) {path, SETTING_I64, unit, min, max, flags, AT(member), text, 0, NULL}
+#define U64(path, member, unit, min, max, flags, text) {path, SETTING_U64, unit, min, max, flags, AT(member), text, 0, NULL}
+#define FLAG(path, member, flags, text) {path, SETTING_BOOL, "", 0, 1, flags, AT(member), text, 0, NULL}
+#define TEXT(path, member, text) {path, SETTING_TEXT, "", 0, 0, 0, AT(member), text, 0, NULL}
+#define NAMED_FILE(path, text) {path, SETTING_TEXT, "", 0, 0, SETTING_FILE, 0, text, 0, NULL}
+#define MANY(path, kind, member, unit, min, max, flags, text, count, name) {path, kind, unit, min, max, flags, AT(member), text, count, name}
+#define FOLD SETTING_FOLD
+#define RELOAD SETTING_RELOAD
+#define DAY 86400000.0
+
+const struct setting settings_table[] = {
+    TEXT("http", http, "Address for /livez, /readyz and /metrics, HOST:PORT; empty: none."),
+    NAMED_FILE("user_key_file", "File with the 16 to 64 bytes that key the hash of user ids; without it the published key of the demo."),
+    I32("drain_ms", drain_ms, "ms", 100, 600000, 0, "SIGTERM: the longest that finishing may take."),
+
+    TEXT("kafka.brokers", kafka.brokers, "Bootstrap list, HOST:PORT,…"),
+    TEXT("kafka.group", kafka.group, "Consumer group; all workers of one deployment share it."),
+    TEXT("kafka.client_id", kafka.client_id, "Name shown by brokers."),
+    MANY("kafka.topics", SETTING_TEXT, kafka.topics, "", 0, 0, 0, "Names of the topics.", TOPICS, topic_name),
+    I32("kafka.fetch_queue_kb", kafka.fetch_queue_kb, "KiB", 64, 2097151, 0, "Prefetched bytes the consumer keeps."),
+    I32("kafka.fetch_wait_ms", kafka.fetch_wait_ms, "ms", 1, 10000, 0, "How long a broker may hold an empty fetch."),
+    I32("kafka.session_timeout_ms", kafka.session_timeout_ms, "ms", 1000, 3600000, 0, "A worker not heard of for so long loses its partitions."),
+    I32("kafka.heartbeat_ms", kafka.heartbeat_ms, "ms", 100, 3600000, 0, "Between heartbeats; at most a third of the session timeout."),
+    {"kafka.linger_ms", SETTING_DOUBLE, "ms", 0, 1000, 0, AT(kafka.linger_ms), "How long a record waits for others before it is sent.", 0, NULL},
+    I32("kafka.produce_queue_records", kafka.produce_queue_messages, "records", 1000, 10000000, 0, "Records sent and not acknowledged; at the limit folding waits."),
+    I32("kafka.produce_queue_kb", kafka.produce_queue_kb, "KiB", 1024, 2097151, 0, "The same in bytes."),
+    I32("kafka.message_bytes_max", kafka.message_bytes_max, "bytes", 32768, 16777216, 0, "Largest record sent."),
+    I32("kafka.metadata_refresh_ms", kafka.metadata_refresh_ms, "ms", 100, 3600000, 0, "Between looks at partition counts."),
+    I32("kafka.watermark_refresh_ms", kafka.watermark_refresh_ms, "ms", 100, 3600000, 0, "Between looks at the ends of logs."),
+
+    TEXT("redis.addresses", redis.addresses, "HOST:PORT,… of a single Redis, its replicas, or nodes of a cluster."),
+    TEXT("redis.prefix", redis.prefix, "Of every key."),
+    TEXT("redis.user", redis.connection.user, "ACL user; empty: the default user."),
+    NAMED_FILE("redis.password_file", "File with the password; without it no AUTH is sent."),
+    I32("redis.connect_timeout_ms", redis.connection.connect_timeout_ms, "ms", 50, 60000, 0, "Until a new connection has been greeted."),
+    I32("redis.request_timeout_ms", redis.connection.request_timeout_ms, "ms", 50, 60000, 0, "Until an answer; then the connection is dropped."),
+    I32("redis.backoff_min_ms", redis.connection.backoff_min_ms, "ms", 1, 60000, 0, "First pause before connecting again."),
+    I32("redis.backoff_max_ms", redis.connection.backoff_max_ms, "ms", 1, 600000, 0, "Longest pause before connecting again."),
+    U64("redis.view_bytes_max", redis.view_bytes_max, "bytes", 65536, 1e10, 0, "Views queued for one node; beyond it they are dropped and counted."),
+    U32("redis.view_ttl_s", redis.view_ttl_s, "s", 10, 31536000, 0, "Time to live of views that name none."),
+    U32("redis.decisions_max", redis.decisions_max, "entries", 100, 10000000, 0, "Length of the stream of decisions."),
+
+    U32("worker.profile_commit_ms", worker.profile_commit_ms, "ms", 10, 600000, RELOAD, "Between commits of a profile task."),
+    U32("worker.entity_commit_ms", worker.entity_commit_ms, "ms", 10, 600000, RELOAD, "Between commits of an entity task."),
+    U32("worker.allocation_commit_ms", worker.allocation_commit_ms, "ms", 10, 600000, RELOAD, "Between commits of an allocation task."),
+    U32("worker.learner_commit_ms", worker.learner_commit_ms, "ms", 10, 600000, RELOAD, "Between commits of the learner."),
+    U32("worker.run_close_ms", worker.run_close_ms, "ms", 1, 10000, RELOAD, "Age at which a run of effects is sent."),
+    U32("worker.run_bytes_max", worker.run_bytes_max, "bytes", 1024, 900000, RELOAD, "Size at which it is sent."),
+    U32("worker.rollup_ms", worker.rollup_ms, "ms", 10, 60000, RELOAD, "Between rollups of one entity."),
+    U32("worker.tick_ms", worker.tick_ms, "ms", 100, 60000, RELOAD, "Between ticks of allocation."),
+    U32("worker.mark_ms", worker.mark_ms, "ms", 100, 600000, RELOAD, "Between marks to effects partitions without entries."),
+    U32("worker.audit_ms", worker.audit_ms, "ms", 100, 600000, RELOAD, "Between looks at the position of an idle task."),
+    U32("worker.retry_ms", worker.retry_ms, "ms", 10, 60000, RELOAD, "Before a slot is read again after a failure."),
+    U32("worker.reclaim_ms", worker.reclaim_ms, "ms", 10, 600000, RELOAD, "Before a task lost to another owner is claimed again."),
+    U32("worker.cut_keys_max", worker.cut_keys_max, "keys", 1, 100000, RELOAD, "Changed blobs that make a commit due; entity tasks: 8 times that."),
+    U32("worker.cuts_in_flight_max", worker.cuts_in_flight_max, "commits", 1, 64, RELOAD, "Commits of one task under way."),
+    U32("worker.load_keys_max", worker.load_keys_max, "keys", 1, 100000, RELOAD, "Blobs read in one command."),
+    U32("worker.queue_records_max", worker.queue_records_max, "records", 10, 10000000, RELOAD, "Records waiting in a task before its partition pauses."),
+    U32("worker.turn_records_max", worker.turn_records_max, "records", 1, 1000000, RELOAD, "Records folded in one turn."),
+    U64("worker.cache_bytes", worker.cache_bytes, "bytes", 1048576, 1e12, RELOAD, "State kept in memory, all tasks together."),
+    U64("worker.store_bytes_max", worker.store_bytes_max, "bytes", 65536, 1e10, RELOAD, "Sent to Redis and not answered; beyond it folding waits."),
+    U32("worker.claims_max", worker.claims_max, "claims", 1, 100, RELOAD, "Takeovers with an unmoved position before records are folded one at a time."),
+    U32("worker.tries_max", worker.tries_max, "tries", 1, 100, RELOAD, "Of one such record before its task halts."),
+    U32("worker.steps", worker.steps, "records", 1, 100000, RELOAD, "Records folded one at a time before folding freely again."),
+
+    U32("catalog.rooms_max", worker.catalog.rooms_max, "rooms", 1, 10000000, 0, "Rooms in the table every worker keeps."),
+    U32("catalog.hosts_max", worker.catalog.hosts_max, "hosts", 1, 10000000, 0, "Hosts in it."),
+    U32("catalog.items_max", worker.catalog.items_max, "items", 1, 100000000, 0, "Items in it; about 250 bytes each."),
+    U32("catalog.names_max", worker.catalog.names_max, "names", 1, 10000000, 0, "Distinct tags, categories, series, currencies and scenes."),
+
+    FLAG("profile.reference", worker.event_rules.reference, FOLD, "Events need only id, user, type and ts: the reference job."),
+    MANY("profile.weights", SETTING_U8, worker.profile.weights, "", 0, 5, FOLD, "Implicit rating by event type; 0 touches without rating.", EVENT_TYPES, event_name),
+    U32("profile.history", worker.profile.history, "items", 1, 100, FOLD, "Items remembered."),
+    U32("profile.history_hosts", worker.profile.history_hosts, "hosts", 0, 32, FOLD, "Hosts remembered; 0: no similarity of hosts."),
+    U32("profile.history_rooms", worker.profile.history_rooms, "rooms", 0, 64, FOLD, "Rooms remembered."),
+    U32("profile.dedupe", worker.profile.dedupe, "events", 0, PROFILE_DEDUPE_MAX, FOLD, "Last event ids among which duplicates are found."),
+    U32("profile.owned", worker.profile.owned, "items", 0, PROFILE_OWNED_MAX, FOLD, "Purchases remembered, for refunds and for never offering twice."),
+    U32("profile.relations", worker.profile.relations, "entities", 0, PROFILE_RELATIONS_MAX, FOLD, "Follows and blocks remembered."),
+    U32("profile.visits", worker.profile.visits, "visits", 0, PROFILE_VISITS_MAX, FOLD, "Visits within which unique visitors are exact."),
+    I64("profile.late_ms_max", worker.profile.late_ms_max, "ms", 0, 365 * DAY, FOLD, "An event later than this is a dead letter."),
+    I64("profile.early_ms_max", worker.profile.early_ms_max, "ms", 0, DAY, FOLD, "An event ahead of its record by more is a dead letter."),
+    U32("profile.dwell_ms_max", worker.profile.dwell_ms_max, "ms", 1, 86400000, FOLD, "Most that one watch event adds."),
+    U32("profile.room_dwell_ms_max", worker.profile.room_dwell_ms_max, "ms", 1, 86400000, FOLD, "Most that one visit adds."),
+    U32("profile.short_view_ms", worker.profile.short_view_ms, "ms", 0, 600000, FOLD, "A shorter view counts against the room."),
+    MANY("profile.watch_step_ms", SETTING_U32, worker.profile.watch_step_ms, "ms", 0, 86400000, FOLD, "Watch time that raises the rating to 1, 2, 3, 4; 0: off.", 4, NULL),
+    I64("profile.attribution_ms", worker.profile.attribution_ms, "ms", 0, DAY, FOLD, "A result counts for what was shown within this time."),
+    I32("profile.day_offset_ms", worker.profile.day_offset_ms, "ms", -DAY, DAY, FOLD, "Days are cut at UTC midnight minus this; Asia/Shanghai 28800000."),
+    U32("profile.pair_window_ms", worker.profile.pair_window_ms, "ms", 0, 4e9, FOLD, "Pairs link only entities touched within; 0: the whole history."),
+    FLAG("profile.funnel", worker.profile.funnel, FOLD, "Count funnels of rooms, hosts and items."),
+    FLAG("profile.room_counters_only", worker.profile.room_counters_only, FOLD, "Of rooms only, without unique visitors: the reference job."),
+
+    U32("entity.neighbours", worker.entity.neighbours, "entities", 1, 1024, FOLD, "Neighbours kept of one entity."),
+    U32("entity.pair_bucket_ms", worker.entity.pair_bucket_ms, "ms", 0, 4e9, FOLD, "Width of a bucket of pair counts; 0: one for ever."),
+    U32("entity.pair_buckets", worker.entity.pair_buckets, "buckets", 1, 8, FOLD, "Buckets of pair counts in the window."),
+    U32("entity.minutes", worker.entity.minutes, "minutes", 1, 1440, FOLD, "Minute buckets of counters."),
+    U32("entity.hours", worker.entity.hours, "hours", 1, 720, FOLD, "Hour buckets."),
+    U32("entity.days", worker.entity.days, "days", 1, 400, FOLD, "Day buckets."),
+    U32("entity.top", worker.entity.top, "entities", 1, 128, FOLD, "Length of a similarity list."),
+
+    U32("allocation.rooms_max", worker.allocation.rooms_max, "rooms", 1, 100000, FOLD, "Rooms of a scene, live and retired."),
+    U32("allocation.hosts_max", worker.allocation.hosts_max, "hosts", 1, 100000, FOLD, "Hosts of a scene."),
+    U32("allocation.items_max", worker.allocation.items_max, "items", 1, 1000000, FOLD, "Items of a scene."),
+    I64("allocation.silent_ms", worker.allocation.silent_ms, "ms", 1000, DAY, FOLD, "Without a sign for so long a room is retired."),
+    I64("allocation.retired_ms", worker.allocation.retired_ms, "ms", 1000, 30 * DAY, FOLD, "A retired room is forgotten after."),
+    I64("allocation.tick_gap_ms", worker.allocation.tick_gap_ms, "ms", 1000, 3600000, FOLD, "A longer gap between ticks counts as this much silence."),
+    MANY("allocation.age_ms", SETTING_I64, worker.allocation.age_ms, "ms", 1000, DAY, FOLD, "Bounds of the age cohorts.", 2, NULL),
+    U32("allocation.cohort_rooms", worker.allocation.cohort_rooms, "rooms", 1, 1000, FOLD, "A smaller cohort is judged against the scene."),
+    MANY("allocation.window_ppm", SETTING_U32, worker.allocation.window_ppm, "ppm", 0, 4000000, FOLD, "What the last 5, 30 and 60 minutes add to a count's weight.", 3, NULL),
+    MANY("allocation.prior", SETTING_U32, worker.allocation.prior, "trials", 0, 1000000, FOLD, "Trials at the cohort's rate mixed in.", SCORE_PARTS, part_name),
+    MANY("allocation.part_ppm", SETTING_U32, worker.allocation.part_ppm, "ppm", 0, 1000000, FOLD, "Share of each ratio in a room's score.", SCORE_PARTS, part_name),
+    U32("allocation.ratio_max_ppm", worker.allocation.ratio_max_ppm, "ppm", 1000000, 100000000, FOLD, "A ratio stays within one over this and this."),
+    I32("allocation.cap_ppm", worker.allocation.cap_ppm, "ppm", 1, 1000000, FOLD, "Largest weight."),
+    I32("allocation.floor_ppm", worker.allocation.floor_ppm, "ppm", 0, 500000, FOLD, "Least weight of a new room."),
+    I64("allocation.explore_ms", worker.allocation.explore_ms, "ms", 0, DAY, FOLD, "A room is new for so long."),
+    I32("allocation.step_ppm", worker.allocation.step_ppm, "ppm", 1, 1000000, FOLD, "Largest change of a weight in one tick."),
+    I32("allocation.guarantee_max_ppm", worker.allocation.guarantee_max_ppm, "ppm", 0, 1000000, FOLD, "Largest floor a guarantee may ask for."),
+    MANY("allocation.tier_factor_ppm", SETTING_U32, worker.allocation.tier_factor_ppm, "ppm", 1, 10000000, FOLD, "Factor on the score.", TIERS, tier_name),
+    MANY("allocation.tier_rise_ppm", SETTING_U32, worker.allocation.tier_rise_ppm, "ppm", 0, 10000000, FOLD, "Score at which a tier is left upwards.", TIERS, tier_name),
+    MANY("allocation.tier_fall_ppm", SETTING_U32, worker.allocation.tier_fall_ppm, "ppm", 0, 10000000, FOLD, "Score below which it is left downwards.", TIERS, tier_name),
+    U32("allocation.tier_streak", worker.allocation.tier_streak, "minutes", 1, 60, FOLD, "Evaluations in a row that it takes."),
+    U32("allocation.tier_exposures", worker.allocation.tier_exposures, "exposures", 0, 1000000, FOLD, "Within the hour, before a room may change tier."),
+    MANY("allocation.host_part_ppm", SETTING_U32, worker.allocation.host_part_ppm, "ppm", 0, 1000000, FOLD, "Share of each part in a host's score.", HOST_PARTS, host_name),
+    U32("allocation.host_prior", worker.allocation.host_prior, "enters", 0, 1000000, FOLD, "At the average rate, mixed into a host's."),
+    U32("allocation.rank_top", worker.allocation.rank_top, "hosts", 1, RANK_MAX, FOLD, "Hosts in a ranking."),
+    U32("allocation.rank_items", worker.allocation.rank_items, "items", 1, 10000, FOLD, "Items ranked again in one tick."),
+    I64("allocation.alert_period_ms", worker.allocation.alert_period_ms, "ms", 1000, 3600000, FOLD, "Between evaluations of funnels."),
+    U32("allocation.alert_streak", worker.allocation.alert_streak, "evaluations", 1, 100, FOLD, "In a row before an alert."),
+    U32("allocation.alert_z_milli", worker.allocation.alert_z_milli, "1/1000", 0, 100000, FOLD, "Standard errors below the cohort."),
+    U32("allocation.alert_exposures", worker.allocation.alert_exposures, "exposures", 1, 1000000, FOLD, "Least trials of the entrance step."),
+    U32("allocation.alert_enters", worker.allocation.alert_enters, "enters", 1, 1000000, FOLD, "Least trials of the other steps."),
+    U32("allocation.alert_ratio_ppm", worker.allocation.alert_ratio_ppm, "ppm", 0, 1000000, FOLD, "And below this share of the cohort's rate."),
+    U32("allocation.alert_young_ppm", worker.allocation.alert_young_ppm, "ppm", 0, 1000000, FOLD, "The same for a room without a past."),
+    U32("allocation.alert_past_ppm", worker.allocation.alert_past_ppm, "ppm", 0, 1000000, FOLD, "And below this share of its own past."),
+    MANY("allocation.alert_spread_milli", SETTING_U32, worker.allocation.alert_spread_milli, "1/1000", 1000, 100000, FOLD, "Variance over the binomial's or Poisson's.", FUNNEL_STEPS, step_name),
+    I64("allocation.refresh_ms", worker.allocation.refresh_ms, "ms", 100, 3600000, FOLD, "An unchanged weight is sent again after."),
+    I64("allocation.valid_ms", worker.allocation.valid_ms, "ms", 1000, 3600000, FOLD, "How long a weight may be used."),
+    I64("allocation.snapshot_ms", worker.allocation.snapshot_ms, "ms", 100, 3600000, FOLD, "Between snapshots."),
+    I64("allocation.card_ms", worker.allocation.card_ms, "ms", 100, 3600000, FOLD, "Between two cards of one entity."),
+
+    MANY("recommend.weights", SETTING_U32, worker.recommend.weights, "1/1000", 0, 10000, 0, "Weight of each reason.", REASONS, reason_name),
+    U32("recommend.explore_ppm", worker.recommend.explore_ppm, "ppm", 0, 500000, 0, "Probability that a place goes to any candidate."),
+    I64("recommend.pause_ms", worker.recommend.pause_ms, "ms", 0, DAY, 0, "Not shown again after an impression."),
+    U32("recommend.per_host", worker.recommend.per_host, "rooms", 1, 20, 0, "Rooms of one host in a list."),
+    U32("recommend.per_category", worker.recommend.per_category, "rooms", 1, 20, 0, "Rooms of one category in a list."),
+    I64("recommend.half_life_short_ms", worker.recommend.half_life_short_ms, "ms", 60000, 365 * DAY, 0, "Of the short-term taste."),
+    I64("recommend.half_life_long_ms", worker.recommend.half_life_long_ms, "ms", 60000, 3650 * DAY, 0, "Of the long-term taste."),
+    I64("recommend.trend_half_life_ms", worker.recommend.trend_half_life_ms, "ms", 1000, DAY, 0, "Of what is trending."),
+    U32("recommend.funnel_max", worker.recommend.funnel_max, "entities", 100, 10000000, 0, "Entities whose funnel a worker remembers."),
+
+    FLAG("push.enabled", worker.push.enabled, 0, "Rank and send recommendations and user views."),
+    U32("push.throttle_ms", worker.push.throttle_ms, "ms", 0, 600000, 0, "Between two rankings for one user."),
+    U32("push.refresh_ms", worker.push.refresh_ms, "ms", 1000, 3600000, 0, "An unchanged list is sent again after."),
+    U32("push.valid_ms", worker.push.valid_ms, "ms", 1000, 86400000, 0, "How long a list may be used."),
+    U32("push.active_ms", worker.push.active_ms, "ms", 1000, 86400000, 0, "A user whose event is older has gone: nothing is sent."),
+    U32("push.top", worker.push.top, "places", 1, 20, 0, "Places whose change is worth sending."),
+    U32("push.view_ms", worker.push.view_ms, "ms", 0, 3600000, 0, "Between two views of one user."),
+    U32("push.pending_max", worker.push.pending_max, "users", 100, 10000000, 0, "Users waiting out their throttle."),
+    U32("push.list_max", worker.push.list_max, "lists", 100, 10000000, 0, "Similarity lists kept."),
+    U32("push.list_age_ms", worker.push.list_age_ms, "ms", 100, 3600000, 0, "And for how long."),
+    {NULL},
+};
