@@ -30,6 +30,10 @@ enum counter {
     COUNTER_VISITOR,      /* unique (user, room), and for hosts unique (user, host, day) */
     COUNTER_BUYER,        /* unique (user, entity) with at least one order */
     COUNTER_SHORT_VIEW,
+    COUNTER_QUESTION,
+    COUNTER_LIKE,
+    COUNTER_VOTE,
+    COUNTER_GIFT,
     COUNTERS
 };
 

@@ -41,6 +41,9 @@ int counters_scenes(const struct counters *c);
 struct slice counters_scene(const struct counters *c, int scene, int64_t out_totals[COUNTERS]);
 /* Lifetime totals over all scenes, or those while the item was being explained. */
 void counters_total(const struct counters *c, bool explained, int64_t out_totals[COUNTERS]);
+/* The sums over all scenes of the newest minute; answers its first millisecond, or -1 when there is none. */
+int64_t counters_newest_minute(const struct counters *c, int64_t out_sums[COUNTERS]);
+
 struct neighbour {
     entity_id id;
     int64_t pair_count; /* windowed */

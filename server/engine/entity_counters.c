@@ -406,3 +406,22 @@ void counters_total(const struct counters *c, bool explained, int64_t out_totals
         for (int k = 0; k < COUNTERS; k++)
             out_totals[k] += c->scenes[i].totals[k];
 }
+
+int64_t counters_newest_minute(const struct counters *c, int64_t out_sums[COUNTERS])
+{
+    int64_t newest = -1;
+    for (uint32_t i = 0; i < c->bucket_count; i++)
+        if (c->buckets[i].level == MINUTES && c->buckets[i].at > newest)
+            newest = c->buckets[i].at;
+    memset(out_sums, 0, COUNTERS * sizeof *out_sums);
+    for (uint32_t i = 0; i < c->bucket_count; i++) {
+        const struct bucket *b = &c->buckets[i];
+        if (b->level != MINUTES || b->at != newest)
+            continue;
+        const int64_t *value = b->values;
+        for (int k = 0; k < COUNTERS; k++)
+            if (b->mask >> k & 1)
+                out_sums[k] += *value++;
+    }
+    return newest < 0 ? -1 : newest * level_ms[MINUTES];
+}

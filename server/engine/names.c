@@ -6,7 +6,7 @@
 const char *const counter_names[COUNTERS] = {
     "exposure", "click",  "enter",         "leave",       "watch_ms", "chat",     "interaction",   "cart",
     "trial",    "purchase", "units",       "gmv",         "refund",   "refund_amount", "gift_amount", "follow",
-    "negative", "rating_count", "rating_sum", "visitor",  "buyer",    "short_view",
+    "negative", "rating_count", "rating_sum", "visitor",  "buyer",    "short_view", "question", "like",     "vote",       "gift",
 };
 
 const char *event_type_name(enum event_type type)

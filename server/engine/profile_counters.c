@@ -28,10 +28,22 @@ static void add_plain(struct effect *e, enum event_type type)
         add(e, COUNTER_INTERACTION, 1);
         break;
     case EVENT_QUESTION:
+        add(e, COUNTER_QUESTION, 1);
+        add(e, COUNTER_INTERACTION, 1);
+        break;
     case EVENT_LIKE:
-    case EVENT_SHARE:
+        add(e, COUNTER_LIKE, 1);
+        add(e, COUNTER_INTERACTION, 1);
+        break;
     case EVENT_VOTE:
+        add(e, COUNTER_VOTE, 1);
+        add(e, COUNTER_INTERACTION, 1);
+        break;
     case EVENT_GIFT:
+        add(e, COUNTER_GIFT, 1);
+        add(e, COUNTER_INTERACTION, 1);
+        break;
+    case EVENT_SHARE:
     case EVENT_FOLLOW:
         add(e, COUNTER_INTERACTION, 1);
         break;

@@ -12,9 +12,9 @@
 
 enum metric {
     BUILD_UP, TURNS, RSS_BYTES,
-    RECORDS, PRODUCED, EVENTS, DUPLICATES, DEAD_LETTERS, RECOMMENDATIONS, THROTTLED,
+    RECORDS, PRODUCED, PRODUCED_BYTES, EVENTS, DUPLICATES, DEAD_LETTERS, RECOMMENDATIONS, THROTTLED, PAIR_DELTAS, RATINGS_RAISED,
     EFFECT_RUNS, EFFECT_ENTRIES, ENTRIES_APPLIED, ENTRIES_REPLAYED, ENTRIES_REFUSED, ROLLUPS,
-    COMMITS, COMMIT_KEYS, COMMIT_BYTES, COMMIT_CONFLICTS, LOADS, EVICTIONS, REWINDS, TASKS_LOST, MEMORY_REFUSALS,
+    COMMITS, COMMIT_KEYS, COMMIT_BYTES, COMMIT_CONFLICTS, LOADS, LOAD_KEYS, EVICTIONS, REWINDS, TASKS_LOST, MEMORY_REFUSALS,
     TASKS, HALTED, REPLAYED, LAG_RECORDS, LAG_SECONDS, COMMIT_AGE, STATE_BYTES,
     KAFKA_UP, KAFKA_DROPPED, KAFKA_RESTARTS, KAFKA_GAPS, KAFKA_REBALANCES, KAFKA_ERRORS, KAFKA_QUEUE,
     REDIS_SLOTS, REDIS_SLOTS_READY, REDIS_RECONNECTS, REDIS_IN_FLIGHT, REDIS_BYTES, VIEWS_WRITTEN, VIEWS_DROPPED, VIEWS_READ,
@@ -29,11 +29,14 @@ static const struct {
     [RSS_BYTES] = {"sluice_resident_bytes", "gauge", "", "memory of the process"},
     [RECORDS] = {"sluice_records_total", "counter", "topic", "records consumed"},
     [PRODUCED] = {"sluice_produced_total", "counter", "topic", "records produced"},
+    [PRODUCED_BYTES] = {"sluice_produced_bytes_total", "counter", "topic", "bytes of keys and values produced"},
     [EVENTS] = {"sluice_events_total", "counter", "type", "events applied"},
     [DUPLICATES] = {"sluice_duplicates_total", "counter", "", "events dropped because their id was seen before"},
     [DEAD_LETTERS] = {"sluice_dead_letters_total", "counter", "reason", "records refused"},
     [RECOMMENDATIONS] = {"sluice_recommendations_total", "counter", "", "lists pushed"},
     [THROTTLED] = {"sluice_throttled_total", "counter", "", "rankings put off because the user had one within the throttle"},
+    [PAIR_DELTAS] = {"sluice_pair_deltas_total", "counter", "", "changes of co-ratings sent to entity tasks, both directions"},
+    [RATINGS_RAISED] = {"sluice_ratings_raised_total", "counter", "", "ratings that an event raised"},
     [EFFECT_RUNS] = {"sluice_effect_runs_total", "counter", "", "effects records sent"},
     [EFFECT_ENTRIES] = {"sluice_effect_entries_total", "counter", "", "entries in them"},
     [ENTRIES_APPLIED] = {"sluice_entries_applied_total", "counter", "", "effects entries folded"},
@@ -45,6 +48,7 @@ static const struct {
     [COMMIT_BYTES] = {"sluice_commit_bytes_total", "counter", "", "bytes written by commits"},
     [COMMIT_CONFLICTS] = {"sluice_commit_conflicts_total", "counter", "", "commits refused because another owner wrote"},
     [LOADS] = {"sluice_loads_total", "counter", "", "bulk reads of state"},
+    [LOAD_KEYS] = {"sluice_load_keys_total", "counter", "", "blobs asked for by them"},
     [EVICTIONS] = {"sluice_evictions_total", "counter", "", "state objects that left the cache"},
     [REWINDS] = {"sluice_rewinds_total", "counter", "", "attempts given up and begun again from the stored position"},
     [TASKS_LOST] = {"sluice_tasks_lost_total", "counter", "", "tasks found in the hands of another owner"},
@@ -111,6 +115,10 @@ static void render_topics(const struct worker_counts *c, struct writer *w)
     for (int t = 0; t < TOPICS; t++)
         if (t != TOPIC_EVENTS && t != TOPIC_CATALOG && t != TOPIC_CONTROL)
             labelled(w, PRODUCED, "topic", topic_defaults[t], (double)c->produced[t]);
+    begin(w, PRODUCED_BYTES);
+    for (int t = 0; t < TOPICS; t++)
+        if (t != TOPIC_EVENTS && t != TOPIC_CATALOG && t != TOPIC_CONTROL)
+            labelled(w, PRODUCED_BYTES, "topic", topic_defaults[t], (double)c->produced_bytes[t]);
     begin(w, EVENTS);
     for (int t = 0; t < EVENT_TYPES; t++)
         labelled(w, EVENTS, "type", event_type_name((enum event_type)t), (double)c->events[t]);
@@ -129,7 +137,7 @@ static void render_counts(const struct worker_counts *c, struct writer *w)
         {EFFECT_RUNS, c->effect_runs},         {EFFECT_ENTRIES, c->effect_entries},     {ENTRIES_APPLIED, c->entries_applied},
         {ENTRIES_REPLAYED, c->entries_replayed}, {ENTRIES_REFUSED, c->entries_refused}, {ROLLUPS, c->rollups},
         {COMMITS, c->commits},                 {COMMIT_KEYS, c->commit_keys},           {COMMIT_BYTES, c->commit_bytes},
-        {COMMIT_CONFLICTS, c->conflicts},      {LOADS, c->loads},                       {EVICTIONS, c->evictions},
+        {COMMIT_CONFLICTS, c->conflicts},      {LOADS, c->loads}, {LOAD_KEYS, c->load_keys}, {PAIR_DELTAS, c->pair_deltas}, {RATINGS_RAISED, c->ratings_raised}, {EVICTIONS, c->evictions},
         {REWINDS, c->rewinds},                 {TASKS_LOST, c->lost},                   {MEMORY_REFUSALS, c->memory_refusals},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

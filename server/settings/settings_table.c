@@ -91,6 +91,8 @@ const struct setting settings_table[] = {
     U32("worker.run_close_ms", worker.run_close_ms, "ms", 1, 10000, RELOAD, "Age at which a run of effects is sent."),
     U32("worker.run_bytes_max", worker.run_bytes_max, "bytes", 1024, 900000, RELOAD, "Size at which it is sent."),
     U32("worker.rollup_ms", worker.rollup_ms, "ms", 10, 60000, RELOAD, "Between rollups of one entity."),
+    U32("worker.list_ms", worker.list_ms, "ms", 10, 3600000, RELOAD, "Between two similarity lists of one entity."),
+    FLAG("worker.rollups", worker.rollups, 0, "Send rollups to allocation; off: the entity stage writes room:<id> itself."),
     U32("worker.tick_ms", worker.tick_ms, "ms", 100, 60000, RELOAD, "Between ticks of allocation."),
     U32("worker.mark_ms", worker.mark_ms, "ms", 100, 600000, RELOAD, "Between marks to effects partitions without entries."),
     U32("worker.audit_ms", worker.audit_ms, "ms", 100, 600000, RELOAD, "Between looks at the position of an idle task."),

@@ -78,7 +78,7 @@ size_t cells_evict(struct cells *c, size_t bytes_max, uint64_t committed, cell_d
     size_t evicted = 0;
     for (struct cell *cell = c->oldest, *next; cell && c->bytes > bytes_max; cell = next) {
         next = cell->newer;
-        if (cell->dirty || cell->loading || cell->cut > committed)
+        if (cell->dirty || cell->held || cell->loading || cell->cut > committed)
             continue;
         unlink_cell(c, cell);
         map_remove(&c->by_local, cell->local);

@@ -15,6 +15,7 @@ struct cell {
     uint32_t bytes;      /* as counted in the budget */
     bool loading;        /* asked for; object not known yet */
     bool dirty;
+    bool held;           /* soft work waits for it: not evicted */
     uint64_t cut;        /* number of the last cut it is in */
     struct cell *older, *newer;
 };

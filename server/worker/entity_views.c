@@ -7,10 +7,11 @@
 #include "server/worker/worker_internal.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct entity_views {
-    struct cell **due; /* owned; cells changed since the last flush. They are dirty, so they cannot be evicted. */
+    struct cell **due; /* owned; cells changed since they were last sent. They are held, so they cannot be evicted. */
     size_t count, capacity;
     int64_t flushed_ms;
 };
@@ -18,6 +19,7 @@ struct entity_views {
 /* Soft part of an entity's cell. */
 struct due {
     bool listed;
+    int64_t sent_ms; /* lists: when it was last written */
 };
 
 struct entity_views *entity_views_create(void)
@@ -47,7 +49,7 @@ void entity_views_changed(struct entity_views *v, struct cell *cell)
     }
     if (due->listed)
         return;
-    due->listed = true;
+    due->listed = cell->held = true;
     if (v->count == v->capacity) {
         v->capacity = v->capacity ? v->capacity * 2 : 256;
         v->due = realloc(v->due, v->capacity * sizeof(struct cell *));
@@ -174,26 +176,65 @@ static void write_list(struct task *t, const struct cell *cell)
     writer_fini(&value);
 }
 
-/* Rollups when due; lists with each cut, until when their cells stay dirty and so in memory. */
+/* Without allocation: the room as one hash, lifetime totals and those of its newest minute. */
+static void write_room(struct task *t, const struct cell *cell)
+{
+    const struct counters *c = cell->object;
+    int64_t totals[COUNTERS], minute[COUNTERS];
+    struct slice fields[4 * COUNTERS + 2];
+    char names[COUNTERS][24], texts[2 * COUNTERS + 1][24];
+    int n = 0, k = 0;
+    if (!c || entity_kind_of(cell->key.id) != ENTITY_ROOM || counters_name(c).size == 0)
+        return;
+    counters_total(c, false, totals);
+    snprintf(texts[n], sizeof texts[n], "%lld", (long long)counters_newest_minute(c, minute));
+    fields[k++] = slice_of("minute");
+    fields[k++] = slice_of(texts[n++]);
+    for (int i = 0; i < COUNTERS; i++) {
+        if (totals[i]) {
+            fields[k++] = slice_of(counter_names[i]);
+            snprintf(texts[n], sizeof texts[n], "%lld", (long long)totals[i]);
+            fields[k++] = slice_of(texts[n++]);
+        }
+        if (minute[i]) {
+            snprintf(names[i], sizeof names[i], "minute_%s", counter_names[i]);
+            fields[k++] = slice_of(names[i]);
+            snprintf(texts[n], sizeof texts[n], "%lld", (long long)minute[i]);
+            fields[k++] = slice_of(texts[n++]);
+        }
+    }
+    struct writer key = {0};
+    text_add(&key, "room:");
+    text_add_slice(&key, counters_name(c));
+    t->worker->store->write_view(t->worker->store->self, &(struct view_write){.key = {(const char *)key.data, (uint32_t)key.size},
+                                                                              .fields = fields, .field_count = k});
+    writer_fini(&key);
+}
+
+/* Rollups when due and with each cut; a list at most every list_ms. */
 void entity_views_flush(struct entity_views *v, struct task *t, int64_t now_ms, bool all)
 {
     struct rollup_batch batches[BATCHES];
     int count = 0;
     size_t kept = 0;
-    if (!all && now_ms - v->flushed_ms < t->worker->settings.rollup_ms)
+    if (now_ms - v->flushed_ms < t->worker->settings.rollup_ms && !(all && t->worker->settings.rollups))
         return;
     v->flushed_ms = now_ms;
     for (size_t i = 0; i < v->count; i++) {
         struct cell *cell = v->due[i];
-        if (cell->key.class == 'n' && !all) {
+        struct due *due = cell->soft;
+        if (cell->key.class == 'n' && now_ms - due->sent_ms < t->worker->settings.list_ms) {
             v->due[kept++] = cell;
             continue;
         }
-        ((struct due *)cell->soft)->listed = false;
-        if (cell->key.class == 'c')
+        due->listed = cell->held = false;
+        due->sent_ms = now_ms;
+        if (cell->key.class == 'n')
+            write_list(t, cell);
+        else if (t->worker->settings.rollups)
             add_rollups(t, cell, batches, &count, now_ms);
         else
-            write_list(t, cell);
+            write_room(t, cell);
     }
     v->count = kept;
     send_batches(t, batches, &count, now_ms);

@@ -106,6 +106,8 @@ static void add_entries(struct task *t, const struct record *r, int64_t event_ms
     struct profile_state *s = t->stage_state;
     int32_t count = 0;
     for (size_t i = 0; i < s->effects.count; i++) {
+        t->worker->counts.pair_deltas += s->effects.at[i].op == EFFECT_PAIR;
+        t->worker->counts.ratings_raised += s->effects.at[i].op == EFFECT_RATING && s->effects.at[i].delta > 0;
         int32_t p = s->effects.at[i].partition = entity_partition(s->effects.at[i].target, s->partitions);
         int32_t k = 0;
         while (k < count && s->touched[k] != p)

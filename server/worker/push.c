@@ -181,6 +181,43 @@ static void view_user(struct push *p, const struct profile *profile, struct slic
     store->write_view(store->self, &(struct view_write){.key = written(&p->key), .fields = fields, .field_count = 2 * USER_FIELDS});
 }
 
+/* Without ranking: what the user touched, as one JSON text. */
+static void view_history(struct push *p, struct cell *cell, struct slice user, int64_t now_ms)
+{
+    const struct profile *profile = cell->object;
+    const struct store_port *store = p->worker->store;
+    struct sent *sent = cell->soft;
+    if (!sent) {
+        sent = cell->soft = calloc(1, sizeof *sent);
+        ASSERT(sent);
+    }
+    if (now_ms - sent->view_ms < p->settings.view_ms)
+        return;
+    sent->view_ms = now_ms;
+    p->value.size = 0;
+    text_printf(&p->value, "{\"events\":%llu,\"dwell_ms\":%llu,\"last_ms\":%lld,\"items\":[", (unsigned long long)profile->events,
+                (unsigned long long)profile->dwell_ms, (long long)profile->last_ms);
+    const char *comma = "";
+    for (uint32_t i = 0; i < profile->history_count; i++) {
+        const struct history_entry *h = &profile->history[i];
+        const struct catalog_item *item = catalog_item(p->worker->tables.catalog, h->id);
+        if (!item)
+            continue;
+        text_add(&p->value, comma);
+        text_add(&p->value, "{\"id\":");
+        text_add_json(&p->value, item->name);
+        text_add(&p->value, ",\"rating\":");
+        text_add_int(&p->value, h->rating);
+        text_add(&p->value, ",\"ts\":");
+        text_add_int(&p->value, h->touched_ms);
+        text_add(&p->value, "}");
+        comma = ",";
+    }
+    text_add(&p->value, "]}");
+    view_key(p, "history:", user);
+    store->write_view(store->self, &(struct view_write){.key = written(&p->key), .value = written(&p->value)});
+}
+
 static void write_views(struct push *p, const struct profile *profile, struct sent *sent, struct slice user, int64_t now_ms)
 {
     const struct store_port *store = p->worker->store;
@@ -278,7 +315,11 @@ void push_event(struct push *p, struct task *t, struct cell *cell, const struct 
         forget(p, t, cell, event->user, now_ms);
         return;
     }
-    if (!p->settings.enabled || event->type == EVENT_IMPRESSION || now_ms - r->timestamp_ms > p->settings.active_ms || !p->worker->tables_ready)
+    if (!p->settings.enabled) {
+        view_history(p, cell, event->user, now_ms);
+        return;
+    }
+    if (event->type == EVENT_IMPRESSION || now_ms - r->timestamp_ms > p->settings.active_ms || !p->worker->tables_ready)
         return;
     struct sent *sent = cell->soft;
     if (!sent) {

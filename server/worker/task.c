@@ -331,6 +331,7 @@ static void load_wanted(struct task *t)
     memmove(t->wanted, t->wanted + n, t->wanted_count * sizeof(struct cell *));
     put_bytes(&l->expected, t->expected.data, t->expected.size);
     t->worker->counts.loads++;
+    t->worker->counts.load_keys += n;
     submit(t, &l->request);
 }
 

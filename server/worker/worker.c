@@ -177,6 +177,7 @@ static void hold(struct worker *w, const struct outgoing *out, struct cut *cut)
 void worker_produce(struct worker *w, const struct outgoing *out, struct cut *cut)
 {
     w->counts.produced[out->topic]++;
+    w->counts.produced_bytes[out->topic] += out->key.size + out->value.size;
     enum err err = w->first_held ? ERR_MEMORY : w->log->produce(w->log->self, out);
     if (err == ERR_MEMORY)
         hold(w, out, cut);

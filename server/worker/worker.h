@@ -34,8 +34,11 @@ struct worker_counts {
     uint64_t scenes_refused;           /* more scenes than a task takes on */
     uint64_t scene_entries[16];        /* folded by allocation, by enum scene_verdict */
     uint64_t produced[TOPICS];
+    uint64_t produced_bytes[TOPICS]; /* keys and values */
+    uint64_t load_keys;              /* blobs asked for by loads */
     uint64_t events[EVENT_TYPES]; /* applied */
     struct dead_count dead[DEAD_REASONS_MAX];
+    uint64_t pair_deltas, ratings_raised; /* emitted by profile tasks */
     uint64_t recommendations, throttled, views;
 };
 

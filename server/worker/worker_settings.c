@@ -10,6 +10,8 @@ void worker_settings_default(struct worker_settings *s)
         .run_close_ms = 20,
         .run_bytes_max = 65536,
         .rollup_ms = 1000,
+        .list_ms = 5000,
+        .rollups = true,
         .tick_ms = 1000,
         .mark_ms = 5000,
         .audit_ms = 5000,

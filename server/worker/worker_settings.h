@@ -30,6 +30,8 @@ struct worker_settings {
     uint32_t run_close_ms;           /* an effects run is sent at this age; 20 */
     uint32_t run_bytes_max;          /* or at this size; 65,536 */
     uint32_t rollup_ms;              /* rollups of changed entities; 1,000 */
+    uint32_t list_ms;                /* between two similarity lists of one entity; 5,000 */
+    bool rollups;                    /* off: no allocation; the entity stage writes room:<id> itself */
     uint32_t tick_ms;                /* of allocation; 1,000 */
     uint32_t mark_ms;                /* a mark to effects partitions without entries; 5,000 */
     uint32_t audit_ms;               /* re-reading the position of an idle task; 5,000 */
