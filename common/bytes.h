@@ -18,17 +18,77 @@ struct writer {
 };
 
 void writer_fini(struct writer *w);
-void writer_reserve(struct writer *w, size_t more);
-void put_bytes(struct writer *w, const void *bytes, size_t size);
-void put_varint(struct writer *w, uint64_t value);
+void writer_grow(struct writer *w, size_t more);
+
+/* The short ones stand here: every effect and blob goes through them. */
+static inline void writer_reserve(struct writer *w, size_t more)
+{
+    if (w->capacity - w->size < more)
+        writer_grow(w, more);
+}
+
+static inline void put_bytes(struct writer *w, const void *bytes, size_t size)
+{
+    if (size == 0)
+        return;
+    writer_reserve(w, size);
+    memcpy(w->data + w->size, bytes, size);
+    w->size += size;
+}
+
+static inline void put_varint(struct writer *w, uint64_t value)
+{
+    writer_reserve(w, 10);
+    uint8_t *at = w->data + w->size;
+    while (value >= 0x80) {
+        *at++ = (uint8_t)(value | 0x80);
+        value >>= 7;
+    }
+    *at++ = (uint8_t)value;
+    w->size = (size_t)(at - w->data);
+}
+
+static inline void put_le(struct writer *w, uint64_t value, size_t bytes)
+{
+    writer_reserve(w, 8);
+    for (size_t i = 0; i < 8; i++) /* one store on little-endian machines; what is beyond `bytes` is overwritten */
+        w->data[w->size + i] = (uint8_t)(value >> (8 * i));
+    w->size += bytes;
+}
+
 /* Zigzag: small magnitudes of either sign are short. */
-void put_signed(struct writer *w, int64_t value);
-void put_u8(struct writer *w, uint8_t value);
-void put_u16(struct writer *w, uint16_t value);
-void put_u32(struct writer *w, uint32_t value);
-void put_u64(struct writer *w, uint64_t value);
+static inline void put_signed(struct writer *w, int64_t value)
+{
+    put_varint(w, ((uint64_t)value << 1) ^ (uint64_t)(value >> 63));
+}
+
+static inline void put_u8(struct writer *w, uint8_t value)
+{
+    writer_reserve(w, 1);
+    w->data[w->size++] = value;
+}
+
+static inline void put_u16(struct writer *w, uint16_t value)
+{
+    put_le(w, value, 2);
+}
+
+static inline void put_u32(struct writer *w, uint32_t value)
+{
+    put_le(w, value, 4);
+}
+
+static inline void put_u64(struct writer *w, uint64_t value)
+{
+    put_le(w, value, 8);
+}
+
 /* The low 48 bits. */
-void put_u48(struct writer *w, uint64_t value);
+static inline void put_u48(struct writer *w, uint64_t value)
+{
+    put_le(w, value, 6);
+}
+
 void put_slice(struct writer *w, struct slice s); /* varint size, then the bytes */
 
 struct reader {
@@ -48,13 +108,65 @@ static inline size_t reader_left(const struct reader *r)
     return r->failed ? 0 : (size_t)(r->end - r->at);
 }
 
-uint64_t get_varint(struct reader *r);
-int64_t get_signed(struct reader *r);
-uint8_t get_u8(struct reader *r);
-uint16_t get_u16(struct reader *r);
-uint32_t get_u32(struct reader *r);
-uint64_t get_u64(struct reader *r);
-uint64_t get_u48(struct reader *r);
+static inline uint64_t get_varint(struct reader *r)
+{
+    uint64_t value = 0;
+    for (int shift = 0; shift < 64; shift += 7) {
+        if (r->failed || r->at == r->end)
+            break;
+        uint8_t byte = *r->at++;
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if (!(byte & 0x80))
+            return value;
+    }
+    r->failed = true;
+    return 0;
+}
+
+static inline int64_t get_signed(struct reader *r)
+{
+    uint64_t value = get_varint(r);
+    return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
+}
+
+static inline uint64_t get_le(struct reader *r, size_t bytes)
+{
+    if (reader_left(r) < bytes) {
+        r->failed = true;
+        return 0;
+    }
+    uint64_t value = 0;
+    for (size_t i = 0; i < bytes; i++)
+        value |= (uint64_t)r->at[i] << (8 * i);
+    r->at += bytes;
+    return value;
+}
+
+static inline uint8_t get_u8(struct reader *r)
+{
+    return (uint8_t)get_le(r, 1);
+}
+
+static inline uint16_t get_u16(struct reader *r)
+{
+    return (uint16_t)get_le(r, 2);
+}
+
+static inline uint32_t get_u32(struct reader *r)
+{
+    return (uint32_t)get_le(r, 4);
+}
+
+static inline uint64_t get_u64(struct reader *r)
+{
+    return get_le(r, 8);
+}
+
+static inline uint64_t get_u48(struct reader *r)
+{
+    return get_le(r, 6);
+}
+
 /* Points into the reader's bytes. */
 struct slice get_slice(struct reader *r, uint32_t size_max);
 /* A count that is followed by at least `bytes_each` bytes an element; more sets failed and answers 0. */

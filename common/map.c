@@ -5,28 +5,10 @@
 
 #include <stdlib.h>
 
-static size_t home_of(const struct map *m, uint64_t key)
-{
-    return (size_t)(key * 0x9e3779b97f4a7c15u >> 20) & (m->capacity - 1);
-}
-
 void map_fini(struct map *m)
 {
     free(m->slots);
     *m = (struct map){0};
-}
-
-void *map_find(const struct map *m, uint64_t key)
-{
-    if (m->count == 0)
-        return NULL;
-    key += key == 0;
-    for (size_t i = home_of(m, key);; i = (i + 1) & (m->capacity - 1)) {
-        if (m->slots[i].key == key)
-            return m->slots[i].value;
-        if (m->slots[i].key == 0)
-            return NULL;
-    }
 }
 
 static void grow(struct map *m)
@@ -46,7 +28,7 @@ void map_put(struct map *m, uint64_t key, void *value)
     if ((m->count + 1) * 4 > m->capacity * 3)
         grow(m);
     key += key == 0;
-    size_t i = home_of(m, key);
+    size_t i = map_home(m, key);
     while (m->slots[i].key && m->slots[i].key != key)
         i = (i + 1) & (m->capacity - 1);
     m->count += m->slots[i].key == 0;
@@ -58,7 +40,7 @@ void *map_remove(struct map *m, uint64_t key)
     if (m->count == 0)
         return NULL;
     key += key == 0;
-    size_t mask = m->capacity - 1, i = home_of(m, key);
+    size_t mask = m->capacity - 1, i = map_home(m, key);
     while (m->slots[i].key != key) {
         if (m->slots[i].key == 0)
             return NULL;
@@ -66,7 +48,7 @@ void *map_remove(struct map *m, uint64_t key)
     }
     void *value = m->slots[i].value;
     for (size_t j = (i + 1) & mask; m->slots[j].key; j = (j + 1) & mask) {
-        size_t home = home_of(m, m->slots[j].key);
+        size_t home = map_home(m, m->slots[j].key);
         if (((j - home) & mask) >= ((j - i) & mask)) {
             m->slots[i] = m->slots[j];
             i = j;

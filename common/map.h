@@ -20,7 +20,24 @@ struct map {
 };
 
 void map_fini(struct map *m);
-void *map_find(const struct map *m, uint64_t key);
+static inline size_t map_home(const struct map *m, uint64_t key)
+{
+    return (size_t)(key * 0x9e3779b97f4a7c15u >> 20) & (m->capacity - 1);
+}
+
+static inline void *map_find(const struct map *m, uint64_t key)
+{
+    if (m->count == 0)
+        return NULL;
+    key += key == 0;
+    for (size_t i = map_home(m, key);; i = (i + 1) & (m->capacity - 1)) {
+        if (m->slots[i].key == key)
+            return m->slots[i].value;
+        if (m->slots[i].key == 0)
+            return NULL;
+    }
+}
+
 /* Adds or replaces. Key 0 is stored as key 1. */
 void map_put(struct map *m, uint64_t key, void *value);
 /* Answers what was removed, or NULL. */

@@ -38,8 +38,17 @@ static void put_name(struct writer *w, struct slice name)
     put_bytes(w, name.at, name.size);
 }
 
-static void put_effect(struct writer *w, const struct effect *e)
+/* A pair with the target of the effect before it: its id is left out. */
+#define PAIR_AGAIN 4
+
+static void put_effect(struct writer *w, const struct effect *e, const struct effect *before)
 {
+    if (e->op == EFFECT_PAIR && before && before->op == EFFECT_PAIR && before->target == e->target) {
+        put_u8(w, PAIR_AGAIN);
+        put_u48(w, e->other);
+        put_signed(w, e->delta);
+        return;
+    }
     put_u8(w, (uint8_t)e->op);
     put_u48(w, e->target);
     if (e->op == EFFECT_PAIR) {
@@ -76,9 +85,12 @@ void effects_run_add(struct writer *w, int64_t offset, int64_t prev, int64_t eve
     patch(w, (uint64_t)offset, (uint64_t)event_ms);
     size_t size_at = w->size;
     put_u32(w, 0);
+    const struct effect *before = NULL;
     for (size_t i = 0; i < list->count; i++)
-        if (list->at[i].partition == partition)
-            put_effect(w, &list->at[i]);
+        if (list->at[i].partition == partition) {
+            put_effect(w, &list->at[i], before);
+            before = &list->at[i];
+        }
     size_t size = w->size - size_at - 4;
     ASSERT(size <= UINT32_MAX);
     for (int i = 0; i < 4; i++)
@@ -116,7 +128,7 @@ bool effects_run_next(struct run_reader *run, struct run_entry *out)
     }
     run->offset = (int64_t)offset;
     run->event_ms = (int64_t)event_ms;
-    *out = (struct run_entry){run->offset, (int64_t)(offset - step), run->event_ms, reader_of(r->at, size)};
+    *out = (struct run_entry){run->offset, (int64_t)(offset - step), run->event_ms, reader_of(r->at, size), 0};
     r->at += size;
     return true;
 }
@@ -155,8 +167,17 @@ bool effects_entry_next(struct run_entry *entry, struct effect *out)
     struct reader *r = &entry->body;
     if (reader_left(r) == 0)
         return false;
-    out->op = (enum effect_op)get_u8(r);
+    uint8_t op = get_u8(r);
+    if (op == PAIR_AGAIN && entry->pair) {
+        out->op = EFFECT_PAIR;
+        out->target = entry->pair;
+        out->other = get_u48(r);
+        out->delta = (int32_t)get_signed(r);
+        return !r->failed;
+    }
+    out->op = (enum effect_op)op;
     out->target = get_u48(r);
+    entry->pair = op == EFFECT_PAIR ? out->target : 0;
     if (out->op == EFFECT_PAIR) {
         out->other = get_u48(r);
         out->delta = (int32_t)get_signed(r);

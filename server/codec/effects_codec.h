@@ -38,6 +38,7 @@ struct run_entry {
     int64_t prev; /* -1: the first that the source ever made for this partition */
     int64_t event_ms;
     struct reader body;
+    entity_id pair; /* target of the last effect when that was a pair, else 0 */
 };
 
 MUST_CHECK enum err effects_run_open(struct slice value, struct run_reader *out);

@@ -118,6 +118,7 @@ void fold_set_rating(struct fold *f, struct history_entry *h, uint8_t rating, st
     e->delta = (int32_t)rating - old;
     e->name = name;
     enum entity_kind kind = entity_kind_of(h->id);
+    size_t first = f->out->count;
     for (uint32_t i = 0; i < f->p->history_count; i++) {
         const struct history_entry *q = &f->p->history[i];
         if (q->id == h->id || q->rating == 0 || entity_kind_of(q->id) != kind)
@@ -130,9 +131,13 @@ void fold_set_rating(struct fold *f, struct history_entry *h, uint8_t rating, st
         e = effect_list_add(f->out, h->id, EFFECT_PAIR);
         e->other = q->id;
         e->delta = delta;
-        e = effect_list_add(f->out, q->id, EFFECT_PAIR);
+    }
+    /* The mirrors behind them, so that effects of one target stand together. */
+    for (size_t i = first, end = f->out->count; i < end; i++) {
+        entity_id other = f->out->at[i].other;
+        e = effect_list_add(f->out, other, EFFECT_PAIR);
         e->other = h->id;
-        e->delta = delta;
+        e->delta = f->out->at[i].delta;
     }
 }
 

@@ -13,6 +13,8 @@ struct entity_state {
     int32_t sources;
     int64_t *last; /* owned; offset of the last applied entry by source partition; -1 */
     struct entity_views *views; /* owned */
+    struct cell **found;        /* owned; what prepare() found for the record, one a target in the order of its effects */
+    size_t found_count, found_capacity;
 };
 
 static int64_t commit_ms(const struct task *t)
@@ -36,6 +38,7 @@ static void destroy(struct task *t)
     struct entity_state *s = t->stage_state;
     entity_views_destroy(s->views);
     free(s->last);
+    free(s->found);
     free(s);
 }
 
@@ -67,26 +70,48 @@ static char class_of(const struct effect *e)
     return e->op == EFFECT_PAIR ? 'n' : 'c';
 }
 
+static void keep(struct entity_state *s, struct cell *cell)
+{
+    if (s->found_count == s->found_capacity) {
+        s->found_capacity = s->found_capacity ? s->found_capacity * 2 : 1024;
+        s->found = realloc(s->found, s->found_capacity * sizeof(struct cell *));
+        ASSERT(s->found);
+    }
+    s->found[s->found_count++] = cell;
+}
+
+/*
+ * Neighbouring effects mostly have one target, so that a lookup serves several. What is found is kept for fold(), which
+ * follows at once, and fetched ahead: the cost of an effect is the wait for memory.
+ */
 static bool prepare(struct task *t, const struct record *r)
 {
     bool missing = false;
+    struct entity_state *s = t->stage_state;
     struct run_reader run;
     struct run_entry entry;
     struct effect e;
+    uint64_t last = 0;
+    s->found_count = 0;
     if (effects_run_open(r->value, &run) != ERR_NONE)
         return true; /* halts when folded */
     while (effects_run_next(&run, &entry))
-        while (effects_entry_next(&entry, &e))
-            task_need(t, local_of(e.target, class_of(&e)), (struct blob_key){class_of(&e), e.target}, &missing);
+        while (effects_entry_next(&entry, &e)) {
+            uint64_t local = local_of(e.target, class_of(&e));
+            if (local == last)
+                continue;
+            last = local;
+            keep(s, task_need(t, local, (struct blob_key){class_of(&e), e.target}, &missing));
+        }
+    for (size_t i = 0; i < s->found_count && !missing; i++)
+        __builtin_prefetch(s->found[i]->object, 1);
     return !missing;
 }
 
-static void apply(struct task *t, const struct effect *e, int64_t event_ms)
+static void apply(struct task *t, struct cell *cell, const struct effect *e, int64_t event_ms)
 {
     struct entity_state *s = t->stage_state;
     const struct entity_settings *settings = &t->worker->settings.entity;
-    struct cell *cell = map_find(&t->cells.by_local, local_of(e->target, class_of(e)));
-    ASSERT(cell);
     if (e->op == EFFECT_PAIR) {
         if (!cell->object)
             cell->object = neighbours_create();
@@ -124,6 +149,8 @@ static void fold(struct task *t, const struct record *r, int64_t now_ms)
         return;
     }
     int64_t *last = &s->last[run.source];
+    size_t at = 0;
+    struct cell *cell = s->found_count ? s->found[0] : NULL;
     while (effects_run_next(&run, &entry)) {
         enum link link = link_of(*last, entry.prev, entry.offset, run.confirmed);
         if (link == LINK_LOST) {
@@ -132,10 +159,14 @@ static void fold(struct task *t, const struct record *r, int64_t now_ms)
         }
         counts->entries_refused += link == LINK_GAP;
         counts->entries_replayed += link == LINK_REPLAY;
+        while (effects_entry_next(&entry, &e)) {
+            at += local_of(e.target, class_of(&e)) != cell->local;
+            cell = s->found[at];
+            if (link == LINK_APPLY)
+                apply(t, cell, &e, entry.event_ms);
+        }
         if (link != LINK_APPLY)
             continue;
-        while (effects_entry_next(&entry, &e))
-            apply(t, &e, entry.event_ms);
         *last = entry.offset;
         counts->entries_applied++;
     }

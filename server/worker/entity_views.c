@@ -119,12 +119,13 @@ static void add_rollups(struct task *t, const struct cell *cell, struct rollup_b
 }
 
 /* Item count of a neighbour: only known when its task runs in this process too. */
-static int64_t count_of(const struct worker *w, entity_id id)
+static const struct counters *counters_of(const struct worker *w, entity_id id, int32_t partitions)
 {
-    int32_t partitions = w->log->partitions(w->log->self, TOPIC_EFFECTS);
     const struct task *t = w->tasks[STAGE_ENTITY][entity_partition(id, partitions)];
     const struct cell *cell = t && t->state == TASK_RUN ? map_find(&t->cells.by_local, id | 1ull << 48) : NULL;
-    return cell && cell->object ? counters_rating(cell->object) : 0;
+    if (cell)
+        __builtin_prefetch(cell->object);
+    return cell ? cell->object : NULL;
 }
 
 #define LIST_FROM 40 /* strongest pairs among which the list is chosen */
@@ -135,10 +136,14 @@ struct scored {
     double sim;
 };
 
-static int by_sim(const void *a, const void *b)
+/* Keeps `list` sorted, best first. */
+static void insert(struct scored *list, uint32_t count, struct scored one)
 {
-    const struct scored *x = a, *y = b;
-    return x->sim > y->sim ? -1 : x->sim < y->sim;
+    while (count > 0 && list[count - 1].sim < one.sim) {
+        list[count] = list[count - 1];
+        count--;
+    }
+    list[count] = one;
 }
 
 /*
@@ -152,23 +157,29 @@ static void write_list(struct task *t, const struct cell *cell)
     struct neighbour top[LIST_FROM];
     struct scored list[LIST_FROM];
     uint32_t count = 0, found = own && cell->object ? neighbours_top(cell->object, &w->settings.entity, LIST_FROM, top) : 0;
-    int64_t mine = found ? count_of(w, cell->key.id) : 0;
+    const struct counters *counters[LIST_FROM];
+    int32_t partitions = w->log->partitions(w->log->self, TOPIC_EFFECTS);
+    const struct counters *self = found ? counters_of(w, cell->key.id, partitions) : NULL;
+    for (uint32_t i = 0; i < found; i++) /* all first: the waits for memory overlap */
+        counters[i] = counters_of(w, top[i].id, partitions);
+    int64_t mine = self ? counters_rating(self) : 0;
     for (uint32_t i = 0; i < found; i++) {
-        int64_t other = count_of(w, top[i].id), base = mine > 0 ? mine : top[0].pair_count;
+        int64_t other = counters[i] ? counters_rating(counters[i]) : 0, base = mine > 0 ? mine : top[0].pair_count;
         const struct catalog_item *it = catalog_item(w->tables.catalog, top[i].id);
         double norm = sqrt((double)base * (double)(other > 0 ? other : base));
         if (it && norm > 0)
-            list[count++] = (struct scored){it, (double)top[i].pair_count / norm};
+            insert(list, count++, (struct scored){it, (double)top[i].pair_count / norm});
     }
     if (count == 0)
         return;
-    qsort(list, count, sizeof *list, by_sim);
     struct writer key = {0}, value = {0};
     text_add(&key, "sim:");
     text_add_slice(&key, own->name);
     for (uint32_t i = 0; i < count && i < LIST_LENGTH; i++) {
         text_add_slice(&value, list[i].item->name);
-        text_printf(&value, " %.4f\n", list[i].sim < 1 ? list[i].sim : 1.0);
+        text_add(&value, " ");
+        text_add_decimal(&value, list[i].sim < 1 ? list[i].sim : 1.0, 4);
+        text_add(&value, "\n");
     }
     w->store->write_view(w->store->self, &(struct view_write){.key = {(const char *)key.data, (uint32_t)key.size},
                                                               .value = {(const char *)value.data, (uint32_t)value.size}});

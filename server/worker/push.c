@@ -310,7 +310,8 @@ static void forget(struct push *p, struct task *t, struct cell *cell, struct sli
 void push_event(struct push *p, struct task *t, struct cell *cell, const struct event *event, const struct record *r,
                 int64_t now_ms)
 {
-    recommender_see(p->recommender, event, now_ms);
+    if (p->settings.enabled)
+        recommender_see(p->recommender, event, now_ms);
     if (event->type == EVENT_FORGET) {
         forget(p, t, cell, event->user, now_ms);
         return;
