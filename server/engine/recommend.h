@@ -89,6 +89,13 @@ struct recommender;
 
 struct recommender *recommender_create(const struct recommend_settings *s, const struct catalog *catalog);
 void recommender_destroy(struct recommender *r);
+struct taste_word {
+    struct slice text; /* borrowed from the catalog */
+    float weight;      /* all of one taste: unit length together */
+};
+
+/* The strongest tags the user likes, strongest first; answers how many. */
+uint32_t recommender_taste(const struct recommender *r, const struct profile *p, int64_t now_ms, struct taste_word *out, uint32_t max);
 /* Counts an applied event. */
 void recommender_see(struct recommender *r, const struct event *e, int64_t now_ms);
 /*

@@ -107,3 +107,18 @@ double taste_match(const struct taste *t, const struct catalog_item *it)
     double both = 0.5 * tags + 0.5 * dot * (double)it->scale / TASTE_STEPS;
     return both > 0 ? both : 0;
 }
+
+uint32_t recommender_taste(const struct recommender *r, const struct profile *p, int64_t now_ms, struct taste_word *out, uint32_t max)
+{
+    struct taste t;
+    uint32_t count = 0;
+    double norm = 0;
+    taste_of(r, p, now_ms, &t);
+    for (uint32_t i = 0; i < t.tag_count && count < max && t.tags[i].weight > 0; i++) {
+        out[count++] = (struct taste_word){catalog_text(r->catalog, t.tags[i].tag), (float)t.tags[i].weight};
+        norm += t.tags[i].weight * t.tags[i].weight;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        out[i].weight /= (float)sqrt(norm);
+    return count;
+}

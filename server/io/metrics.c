@@ -12,7 +12,7 @@
 
 enum metric {
     BUILD_UP, TURNS, RSS_BYTES,
-    RECORDS, PRODUCED, PRODUCED_BYTES, EVENTS, DUPLICATES, DEAD_LETTERS, RECOMMENDATIONS, THROTTLED, PAIR_DELTAS, RATINGS_RAISED,
+    RECORDS, PRODUCED, PRODUCED_BYTES, EVENTS, DUPLICATES, DEAD_LETTERS, RECOMMENDATIONS, THROTTLED, PAIR_DELTAS, RATINGS_RAISED, MODELS_REFUSED,
     EFFECT_RUNS, EFFECT_ENTRIES, ENTRIES_APPLIED, ENTRIES_REPLAYED, ENTRIES_REFUSED, ROLLUPS,
     COMMITS, COMMIT_KEYS, COMMIT_BYTES, COMMIT_CONFLICTS, LOADS, LOAD_KEYS, EVICTIONS, REWINDS, TASKS_LOST, MEMORY_REFUSALS,
     TASKS, HALTED, REPLAYED, LAG_RECORDS, LAG_SECONDS, COMMIT_AGE, STATE_BYTES,
@@ -35,6 +35,7 @@ static const struct {
     [DEAD_LETTERS] = {"sluice_dead_letters_total", "counter", "reason", "records refused"},
     [RECOMMENDATIONS] = {"sluice_recommendations_total", "counter", "", "lists pushed"},
     [THROTTLED] = {"sluice_throttled_total", "counter", "", "rankings put off because the user had one within the throttle"},
+    [MODELS_REFUSED] = {"sluice_models_refused_total", "counter", "", "snapshots of the models that this version does not read"},
     [PAIR_DELTAS] = {"sluice_pair_deltas_total", "counter", "", "changes of co-ratings sent to entity tasks, both directions"},
     [RATINGS_RAISED] = {"sluice_ratings_raised_total", "counter", "", "ratings that an event raised"},
     [EFFECT_RUNS] = {"sluice_effect_runs_total", "counter", "", "effects records sent"},
@@ -137,7 +138,7 @@ static void render_counts(const struct worker_counts *c, struct writer *w)
         {EFFECT_RUNS, c->effect_runs},         {EFFECT_ENTRIES, c->effect_entries},     {ENTRIES_APPLIED, c->entries_applied},
         {ENTRIES_REPLAYED, c->entries_replayed}, {ENTRIES_REFUSED, c->entries_refused}, {ROLLUPS, c->rollups},
         {COMMITS, c->commits},                 {COMMIT_KEYS, c->commit_keys},           {COMMIT_BYTES, c->commit_bytes},
-        {COMMIT_CONFLICTS, c->conflicts},      {LOADS, c->loads}, {LOAD_KEYS, c->load_keys}, {PAIR_DELTAS, c->pair_deltas}, {RATINGS_RAISED, c->ratings_raised}, {EVICTIONS, c->evictions},
+        {COMMIT_CONFLICTS, c->conflicts},      {LOADS, c->loads}, {LOAD_KEYS, c->load_keys}, {MODELS_REFUSED, c->models_refused}, {PAIR_DELTAS, c->pair_deltas}, {RATINGS_RAISED, c->ratings_raised}, {EVICTIONS, c->evictions},
         {REWINDS, c->rewinds},                 {TASKS_LOST, c->lost},                   {MEMORY_REFUSALS, c->memory_refusals},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

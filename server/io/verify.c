@@ -215,7 +215,7 @@ enum err verify_state(const struct daemon_settings *settings, bool fold,
     enum err err = redis_scan(&settings->redis, keep_blob, v);
     if (err == ERR_NONE && fold && !open_client(v))
         err = ERR_IO;
-    for (int s = 0; s < STAGES; s++)
+    for (int s = 0; s < STAGE_LEARNER; s++) /* the learner is outside the digest */
         for (int32_t p = 0; p < SLOTS_MAX; p++) {
             if (!v->slots[s][p])
                 continue;

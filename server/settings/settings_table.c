@@ -203,5 +203,23 @@ const struct setting settings_table[] = {
     U32("push.pending_max", worker.push.pending_max, "users", 100, 10000000, 0, "Users waiting out their throttle."),
     U32("push.list_max", worker.push.list_max, "lists", 100, 10000000, 0, "Similarity lists kept."),
     U32("push.list_age_ms", worker.push.list_age_ms, "ms", 100, 3600000, 0, "And for how long."),
+
+    I64("learner.intent_ms", worker.learner.intent_ms, "ms", 1000, 365 * DAY, 0, "Horizon of purchase intent."),
+    I64("learner.churn_ms", worker.learner.churn_ms, "ms", 1000, 365 * DAY, 0, "Horizon of churn: away in its second half."),
+    U32("learner.examples_max", worker.learner.examples_max, "examples", 100, 100000000, 0, "Waiting for their labels; the oldest leave first."),
+    U32("learner.segments", worker.learner.segments, "segments", 1, SEGMENTS_MAX, 0, "At most so many."),
+    U32("learner.found_permille", worker.learner.found_permille, "1/1000", 0, 1000, 0, "A user whose best cosine is below this founds a segment."),
+    U32("learner.step_ppm", worker.learner.step_ppm, "ppm", 1, 1000000, 0, "Least step of a centroid."),
+    U32("learner.rate_permille", worker.learner.rate_permille, "1/1000", 1, 1000, 0, "Learning rate."),
+
+    U32("segments.sample_ms", worker.segments.sample_ms, "ms", 100, 86400000, 0, "Between two samples of one user."),
+    U32("segments.publish_ms", worker.segments.publish_ms, "ms", 100, 86400000, 0, "Between two records of one user."),
+    U32("segments.refresh_ms", worker.segments.refresh_ms, "ms", 1000, 86400000, 0, "An unchanged one is sent again after."),
+    U32("segments.step_permille", worker.segments.step_permille, "1/1000", 1, 1000, 0, "Change of intent or churn worth sending."),
+    I64("segments.high_spent", worker.segments.value.high_spent, "minor units", 1, 1e15, 0, "Spending of a high-value user."),
+    U32("segments.high_orders", worker.segments.value.high_orders, "orders", 1, 1000000, 0, "Or so many orders."),
+    I64("segments.recent_ms", worker.segments.value.recent_ms, "ms", 60000, 3650 * DAY, 0, "Age of the last order that still counts."),
+    I64("segments.dormant_ms", worker.segments.value.dormant_ms, "ms", 60000, 3650 * DAY, 0, "Not seen for so long is dormant."),
+    U32("segments.potential", worker.segments.value.potential, "events", 1, 1000, 0, "Carts and trials that make a potential."),
     {NULL},
 };

@@ -2,6 +2,7 @@
 
 #include "common/check.h"
 #include "common/text.h"
+#include "server/worker/segments.h"
 #include "server/worker/sim_cache.h"
 #include "server/worker/worker_internal.h"
 
@@ -17,6 +18,7 @@ struct sent {
     uint32_t n;   /* lists of this attempt, so that versions of one offset differ */
     int64_t offset; /* of the last event that asked for a ranking */
     bool pending; /* in the wheel */
+    struct standing standing;
 };
 
 /* Enough of an event to rank after it. */
@@ -152,6 +154,16 @@ static void write_list(struct push *p, const struct task *t, const struct reques
     text_add(w, "}");
 }
 
+static struct sent *sent_of(struct cell *cell)
+{
+    if (!cell->soft) {
+        struct sent *sent = cell->soft = calloc(1, sizeof *sent);
+        ASSERT(sent);
+        sent->standing = (struct standing){.segment = -1, .intent = -1, .churn = -1};
+    }
+    return cell->soft;
+}
+
 static void view_key(struct push *p, const char *prefix, struct slice user)
 {
     uint8_t key[USER_KEY_BYTES];
@@ -163,16 +175,22 @@ static void view_key(struct push *p, const char *prefix, struct slice user)
     text_add(&p->key, text);
 }
 
-static void view_user(struct push *p, const struct profile *profile, struct slice user)
+static void view_user(struct push *p, const struct profile *profile, const struct standing *standing, struct slice user)
 {
-    enum { USER_FIELDS = 8 };
-    static const char *const names[USER_FIELDS] = {"events", "orders", "spent", "refunded", "gifted", "watch_ms", "first_ms", "last_ms"};
-    const int64_t values[USER_FIELDS] = {(int64_t)profile->events, profile->orders, profile->spent, profile->refunded,
+    enum { NUMBERS = 8, USER_FIELDS = 12 };
+    static const char *const names[USER_FIELDS] = {"events", "orders", "spent", "refunded", "gifted", "watch_ms", "first_ms", "last_ms",
+                                                   "segment", "value", "intent", "churn"};
+    const int64_t values[NUMBERS] = {(int64_t)profile->events, profile->orders, profile->spent, profile->refunded,
                                     profile->gifted, (int64_t)profile->dwell_ms, profile->first_ms, profile->last_ms};
     char texts[USER_FIELDS][24];
     struct slice fields[2 * USER_FIELDS];
+    snprintf(texts[NUMBERS], sizeof texts[0], standing->segment < 0 ? "" : "s%d", standing->segment);
+    snprintf(texts[NUMBERS + 1], sizeof texts[0], "%s", standing->published ? value_tier_names[standing->value] : "");
+    snprintf(texts[NUMBERS + 2], sizeof texts[0], standing->intent < 0 ? "" : "%.4f", standing->intent);
+    snprintf(texts[NUMBERS + 3], sizeof texts[0], standing->churn < 0 ? "" : "%.4f", standing->churn);
     for (int i = 0; i < USER_FIELDS; i++) {
-        snprintf(texts[i], sizeof texts[i], "%lld", (long long)values[i]);
+        if (i < NUMBERS)
+            snprintf(texts[i], sizeof texts[i], "%lld", (long long)values[i]);
         fields[2 * i] = slice_of(names[i]);
         fields[2 * i + 1] = slice_of(texts[i]);
     }
@@ -186,11 +204,7 @@ static void view_history(struct push *p, struct cell *cell, struct slice user, i
 {
     const struct profile *profile = cell->object;
     const struct store_port *store = p->worker->store;
-    struct sent *sent = cell->soft;
-    if (!sent) {
-        sent = cell->soft = calloc(1, sizeof *sent);
-        ASSERT(sent);
-    }
+    struct sent *sent = sent_of(cell);
     if (now_ms - sent->view_ms < p->settings.view_ms)
         return;
     sent->view_ms = now_ms;
@@ -226,7 +240,7 @@ static void write_views(struct push *p, const struct profile *profile, struct se
     sent->view_ms = now_ms;
     view_key(p, "rec:", user);
     store->write_view(store->self, &(struct view_write){.key = written(&p->key), .value = written(&p->value)});
-    view_user(p, profile, user);
+    view_user(p, profile, &sent->standing, user);
 }
 
 static uint64_t top_hash(const struct push *p)
@@ -320,13 +334,11 @@ void push_event(struct push *p, struct task *t, struct cell *cell, const struct 
         view_history(p, cell, event->user, now_ms);
         return;
     }
+    if (now_ms - r->timestamp_ms <= p->settings.active_ms && p->worker->tables_ready)
+        segments_event(p->worker, t, cell->object, &sent_of(cell)->standing, event, r, now_ms);
     if (event->type == EVENT_IMPRESSION || now_ms - r->timestamp_ms > p->settings.active_ms || !p->worker->tables_ready)
         return;
-    struct sent *sent = cell->soft;
-    if (!sent) {
-        sent = cell->soft = calloc(1, sizeof *sent);
-        ASSERT(sent);
-    }
+    struct sent *sent = sent_of(cell);
     struct request q = {t->partition, cell->local, sent->ranked_ms + p->settings.throttle_ms, r->offset, event->event_ms,
                         name_from(event->user), name_from(event->scene)};
     sent->offset = r->offset;
@@ -381,4 +393,18 @@ void push_turn(struct push *p, int64_t now_ms)
 void push_views_read(struct push *p, struct view_read *read, int64_t now_ms)
 {
     sim_cache_read(p->lists, read, now_ms);
+}
+
+uint32_t push_taste(const struct push *p, const struct profile *profile, int64_t now_ms, struct model_tag *out)
+{
+    struct taste_word words[SAMPLE_TAGS];
+    uint32_t count = recommender_taste(p->recommender, profile, now_ms, words, SAMPLE_TAGS), kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (words[i].text.size > SCENE_ID_BYTES)
+            continue;
+        out[kept].size = (uint8_t)words[i].text.size;
+        memcpy(out[kept].text, words[i].text.at, words[i].text.size);
+        out[kept++].weight = words[i].weight;
+    }
+    return kept;
 }

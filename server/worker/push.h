@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "server/engine/model.h"
 #include "server/engine/recommend.h"
 #include "server/worker/task.h"
 
@@ -29,6 +30,8 @@ void push_destroy(struct push *p);
 /* An event of the cell's user was applied. */
 void push_event(struct push *p, struct task *t, struct cell *cell, const struct event *event, const struct record *r,
                 int64_t now_ms);
+/* The strongest tags the user likes, for samples; at most SAMPLE_TAGS. Answers how many. */
+uint32_t push_taste(const struct push *p, const struct profile *profile, int64_t now_ms, struct model_tag *out);
 /* Ranks for those whose throttle ended. */
 void push_turn(struct push *p, int64_t now_ms);
 /* Similarity lists that were asked for. */

@@ -3,6 +3,7 @@
 #include "common/check.h"
 #include "server/codec/catalog_decode.h"
 #include "server/codec/control_decode.h"
+#include "server/codec/learner_codec.h"
 #include "server/worker/dead_letter.h"
 #include "server/worker/worker_internal.h"
 
@@ -11,6 +12,8 @@
 void tables_init(struct tables *t, const struct catalog_limits *limits)
 {
     t->catalog = catalog_create(limits);
+    t->model = calloc(1, sizeof *t->model);
+    ASSERT(t->model);
     t->controls = calloc(CONTROLS_MAX, sizeof *t->controls);
     ASSERT(t->controls);
     t->control_begin = t->control_end = 0;
@@ -26,6 +29,7 @@ void tables_fini(struct tables *t)
     for (uint64_t n = t->control_begin; n < t->control_end; n++)
         free((char *)(uintptr_t)control_at(t, n)->bytes.at);
     free(t->controls);
+    free(t->model);
     catalog_destroy(t->catalog);
 }
 
@@ -50,6 +54,9 @@ void tables_record(struct worker *w, const struct record *r)
 {
     if (r->topic == TOPIC_CONTROL && !r->tombstone && r->value.size <= CONTROL_BYTES_MAX)
         keep_control(&w->tables, r);
+    /* A snapshot that is not readable is of another version: the last readable one goes on. */
+    if (r->topic == TOPIC_MODELS && !r->tombstone && model_decode(r->value, w->tables.model) != ERR_NONE)
+        w->counts.models_refused++;
     if (r->topic != TOPIC_CATALOG)
         return;
     enum entity_kind kind;

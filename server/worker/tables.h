@@ -5,6 +5,7 @@
 #pragma once
 
 #include "server/engine/catalog.h"
+#include "server/engine/model.h"
 #include "server/worker/ports.h"
 
 #define CONTROLS_MAX 4096 /* kept since the start; the oldest leave first */
@@ -19,6 +20,7 @@ struct kept_control {
 
 struct tables {
     struct catalog *catalog; /* owned */
+    struct model *model;     /* owned; number 0 until the learner has said something */
     struct kept_control *controls; /* owned ring: number n stands at n % CONTROLS_MAX */
     uint64_t control_begin, control_end; /* numbers kept */
 };

@@ -10,7 +10,7 @@
 
 #define TURN_MS 5 /* the longest between two turns */
 
-static const struct stage_ops *const stages[STAGES] = {&profile_stage, &entity_stage, &allocation_stage, NULL};
+static const struct stage_ops *const stages[STAGES] = {&profile_stage, &entity_stage, &allocation_stage, &learner_stage};
 
 struct worker *worker_create(const struct worker_settings *settings, const struct log_port *log,
                              const struct store_port *store, uint64_t seed)
@@ -23,6 +23,7 @@ struct worker *worker_create(const struct worker_settings *settings, const struc
     w->random = seed;
     w->secret = worker_random(w);
     tables_init(&w->tables, &settings->catalog);
+    w->users_seed = hash64(settings->user_key, settings->user_key_size, 7);
     w->users = user_hmac_create((struct slice){(const char *)settings->user_key, settings->user_key_size});
     ASSERT(w->users);
     w->push = push_create(w);

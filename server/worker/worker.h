@@ -38,6 +38,7 @@ struct worker_counts {
     uint64_t load_keys;              /* blobs asked for by loads */
     uint64_t events[EVENT_TYPES]; /* applied */
     struct dead_count dead[DEAD_REASONS_MAX];
+    uint64_t models_refused; /* snapshots of another version */
     uint64_t pair_deltas, ratings_raised; /* emitted by profile tasks */
     uint64_t recommendations, throttled, views;
 };

@@ -26,6 +26,7 @@ struct worker {
     uint64_t random;         /* state of the token generator */
     uint64_t secret;         /* seeds the keys of cells, so that user ids cannot be made to collide */
     struct user_hmac *users; /* owned */
+    uint64_t users_seed;     /* of the hash that stands for a user in samples; the same in all workers */
     size_t task_count;
     int32_t partitions_seen; /* no task has had a greater partition number - 1 */
     struct task *tasks[STAGES][PARTITIONS_MAX]; /* owned; NULL: not assigned */

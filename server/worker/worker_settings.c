@@ -34,4 +34,6 @@ void worker_settings_default(struct worker_settings *s)
     allocation_settings_default(&s->allocation);
     recommend_settings_default(&s->recommend);
     push_settings_default(&s->push);
+    learner_settings_default(&s->learner);
+    segments_settings_default(&s->segments);
 }

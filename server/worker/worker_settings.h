@@ -8,6 +8,7 @@
 #include "server/engine/profile.h"
 #include "server/engine/recommend.h"
 #include "server/worker/push.h"
+#include "server/worker/segments.h"
 
 struct worker_settings {
     struct event_rules event_rules;  /* fold settings */
@@ -16,6 +17,8 @@ struct worker_settings {
     struct allocation_settings allocation; /* fold settings */
     struct recommend_settings recommend;
     struct push_settings push;
+    struct learner_settings learner;
+    struct segments_settings segments;
     struct catalog_limits catalog;   /* of the table that every worker keeps */
     uint64_t fold_hash;              /* over all fold settings, as it stands in slot headers */
 

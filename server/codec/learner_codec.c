@@ -1,0 +1,133 @@
+#include "server/codec/learner_codec.h"
+
+#include <math.h>
+
+static void put_float(struct writer *w, float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    put_u32(w, bits);
+}
+
+static float get_float(struct reader *r)
+{
+    uint32_t bits = get_u32(r);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    r->failed |= !isfinite(value);
+    return r->failed ? 0 : value;
+}
+
+static void put_tags(struct writer *w, const struct model_tag *tags, uint32_t count)
+{
+    put_varint(w, count);
+    for (uint32_t i = 0; i < count; i++) {
+        put_slice(w, (struct slice){tags[i].text, tags[i].size});
+        put_float(w, tags[i].weight);
+    }
+}
+
+static uint32_t get_tags(struct reader *r, struct model_tag *out, uint32_t max)
+{
+    uint32_t count = get_count(r, max, 5);
+    for (uint32_t i = 0; i < count && !r->failed; i++) {
+        struct slice text = get_slice(r, SCENE_ID_BYTES);
+        out[i].size = r->failed ? 0 : (uint8_t)text.size;
+        memcpy(out[i].text, text.at ? text.at : "", out[i].size);
+        out[i].weight = get_float(r);
+    }
+    return r->failed ? 0 : count;
+}
+
+void sample_encode(const struct sample *s, struct writer *out)
+{
+    put_u8(out, LEARNER_VERSION);
+    put_u8(out, (uint8_t)s->kind);
+    put_u64(out, s->user);
+    put_signed(out, s->ts_ms);
+    if (s->kind != SAMPLE_SEEN)
+        return;
+    put_u8(out, FEATURES);
+    for (int i = 0; i < FEATURES; i++)
+        put_float(out, s->features[i]);
+    put_tags(out, s->tags, s->tag_count);
+}
+
+enum err sample_decode(struct slice bytes, struct sample *out)
+{
+    struct reader r = reader_of(bytes.at, bytes.size);
+    struct sample s = {0};
+    if (get_u8(&r) != LEARNER_VERSION)
+        return ERR_VERSION;
+    s.kind = (enum sample_kind)get_u8(&r);
+    s.user = get_u64(&r);
+    s.ts_ms = get_signed(&r);
+    if (s.kind == SAMPLE_SEEN) {
+        r.failed |= get_u8(&r) != FEATURES;
+        for (int i = 0; i < FEATURES; i++)
+            s.features[i] = get_float(&r);
+        s.tag_count = get_tags(&r, s.tags, SAMPLE_TAGS);
+    }
+    if (r.failed || reader_left(&r) || (s.kind != SAMPLE_SEEN && s.kind != SAMPLE_BOUGHT))
+        return ERR_INVALID;
+    *out = s;
+    return ERR_NONE;
+}
+
+static void put_logistic(struct writer *w, const struct logistic_model *m)
+{
+    put_varint(w, m->examples);
+    put_varint(w, m->positives);
+    put_float(w, (float)m->bias);
+    for (int i = 0; i < FEATURES; i++) {
+        put_float(w, (float)m->mean[i]);
+        put_float(w, (float)m->deviation[i]);
+        put_float(w, (float)m->weight[i]);
+    }
+}
+
+static void get_logistic(struct reader *r, struct logistic_model *out)
+{
+    out->examples = get_varint(r);
+    out->positives = get_varint(r);
+    out->bias = get_float(r);
+    for (int i = 0; i < FEATURES; i++) {
+        out->mean[i] = get_float(r);
+        out->deviation[i] = get_float(r);
+        out->weight[i] = get_float(r);
+    }
+}
+
+void model_encode(const struct model *m, struct writer *out)
+{
+    put_u8(out, LEARNER_VERSION);
+    put_u8(out, FEATURES);
+    put_varint(out, m->number);
+    put_logistic(out, &m->intent);
+    put_logistic(out, &m->churn);
+    put_varint(out, m->segment_count);
+    for (uint32_t i = 0; i < m->segment_count; i++) {
+        put_varint(out, m->segments[i].users);
+        put_tags(out, m->segments[i].tags, m->segments[i].tag_count);
+    }
+}
+
+enum err model_decode(struct slice bytes, struct model *out)
+{
+    struct reader r = reader_of(bytes.at, bytes.size);
+    struct model m = {0};
+    if (get_u8(&r) != LEARNER_VERSION || get_u8(&r) != FEATURES)
+        return ERR_VERSION;
+    m.number = get_varint(&r);
+    get_logistic(&r, &m.intent);
+    get_logistic(&r, &m.churn);
+    m.segment_count = get_count(&r, SEGMENTS_MAX, 2);
+    for (uint32_t i = 0; i < m.segment_count && !r.failed; i++) {
+        m.segments[i].users = get_varint(&r);
+        m.segments[i].tag_count = get_tags(&r, m.segments[i].tags, SEGMENT_TAGS);
+    }
+    if (r.failed || reader_left(&r))
+        return ERR_INVALID;
+    *out = m;
+    return ERR_NONE;
+}

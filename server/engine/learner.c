@@ -1,0 +1,242 @@
+#include "server/engine/learner.h"
+
+#include "common/check.h"
+#include "common/map.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* One example of both models, in a ring by time. */
+struct example {
+    uint64_t user;
+    int64_t ts_ms;
+    float features[FEATURES];
+    uint32_t before;   /* the user's example before this one, as number; 0 none */
+    bool bought, came; /* labels so far */
+    bool intent_done;
+};
+
+struct moments {
+    double count, mean[FEATURES], square[FEATURES]; /* Welford */
+    double gradient[FEATURES + 1];                  /* AdaGrad: sums of squares; the last is the bias's */
+};
+
+struct learner {
+    struct learner_settings settings;
+    struct model model;
+    struct moments intent, churn;
+    struct example *ring;    /* owned; number n stands at n % examples_max; numbers begin at 1 */
+    uint32_t first, intent_first, next;
+    struct map newest;       /* user -> number of the newest example */
+    int64_t now_ms;
+    uint64_t samples;
+};
+
+void learner_settings_default(struct learner_settings *s)
+{
+    *s = (struct learner_settings){.intent_ms = 1800000, .churn_ms = 7 * 86400000ll, .examples_max = 200000, .segments = 12,
+                                   .found_permille = 400, .step_ppm = 2000, .rate_permille = 100};
+}
+
+struct learner *learner_create(const struct learner_settings *s, const struct model *from)
+{
+    struct learner *l = calloc(1, sizeof *l);
+    ASSERT(l);
+    l->settings = *s;
+    if (from)
+        l->model = *from;
+    for (int i = 0; i < FEATURES; i++) { /* a model taken over goes on from its moments */
+        struct moments *m[2] = {&l->intent, &l->churn};
+        const struct logistic_model *of[2] = {&l->model.intent, &l->model.churn};
+        for (int k = 0; k < 2; k++) {
+            m[k]->count = of[k]->examples < 10000 ? (double)of[k]->examples : 10000;
+            m[k]->mean[i] = of[k]->mean[i];
+            m[k]->square[i] = of[k]->deviation[i] * of[k]->deviation[i] * m[k]->count;
+            m[k]->gradient[i] = m[k]->gradient[FEATURES] = 0.05 * m[k]->count;
+        }
+    }
+    l->ring = calloc(s->examples_max, sizeof *l->ring);
+    ASSERT(l->ring);
+    l->first = l->intent_first = l->next = 1;
+    return l;
+}
+
+void learner_destroy(struct learner *l)
+{
+    if (!l)
+        return;
+    map_fini(&l->newest);
+    free(l->ring);
+    free(l);
+}
+
+static struct example *at(struct learner *l, uint32_t number)
+{
+    return &l->ring[number % l->settings.examples_max];
+}
+
+static void learn(struct learner *l, struct logistic_model *m, struct moments *o, const float x[FEATURES], bool label)
+{
+    double z[FEATURES], sum = m->bias, rate = l->settings.rate_permille / 1000.0;
+    o->count++;
+    for (int i = 0; i < FEATURES; i++) {
+        double delta = x[i] - o->mean[i];
+        o->mean[i] += delta / o->count;
+        o->square[i] += delta * (x[i] - o->mean[i]);
+        m->mean[i] = o->mean[i];
+        m->deviation[i] = sqrt(o->square[i] / o->count);
+        z[i] = m->deviation[i] > 1e-6 ? (x[i] - m->mean[i]) / m->deviation[i] : 0;
+        z[i] = z[i] > 5 ? 5 : z[i] < -5 ? -5 : z[i];
+        sum += m->weight[i] * z[i];
+    }
+    sum = sum > 30 ? 30 : sum < -30 ? -30 : sum;
+    double error = 1 / (1 + exp2(-sum * 1.4426950408889634)) - label;
+    for (int i = 0; i < FEATURES; i++) {
+        double g = error * z[i];
+        o->gradient[i] += g * g;
+        m->weight[i] -= rate * g / (sqrt(o->gradient[i]) + 1e-3);
+    }
+    o->gradient[FEATURES] += error * error;
+    m->bias -= rate * error / (sqrt(o->gradient[FEATURES]) + 1e-3) * 2;
+    m->examples++;
+    m->positives += label;
+}
+
+static void forget_first(struct learner *l)
+{
+    struct example *e = at(l, l->first);
+    uint64_t newest = (uint64_t)(uintptr_t)map_find(&l->newest, e->user);
+    if (newest == l->first)
+        map_remove(&l->newest, e->user);
+    l->first++;
+    if (l->intent_first < l->first)
+        l->intent_first = l->first;
+}
+
+/* Everything whose window is over. A model's example is learned once, in the order of time. */
+static void close_windows(struct learner *l)
+{
+    for (; l->intent_first < l->next && at(l, l->intent_first)->ts_ms + l->settings.intent_ms < l->now_ms; l->intent_first++) {
+        struct example *e = at(l, l->intent_first);
+        if (!e->intent_done)
+            learn(l, &l->model.intent, &l->intent, e->features, false);
+        e->intent_done = true;
+    }
+    int64_t longest = l->settings.churn_ms > l->settings.intent_ms ? l->settings.churn_ms : l->settings.intent_ms;
+    while (l->first < l->next && at(l, l->first)->ts_ms + longest < l->now_ms) {
+        const struct example *e = at(l, l->first);
+        learn(l, &l->model.churn, &l->churn, e->features, !e->came);
+        forget_first(l);
+    }
+}
+
+/* What the user did tells the labels of the examples before. */
+static void label(struct learner *l, const struct sample *s)
+{
+    uint32_t number = (uint32_t)(uintptr_t)map_find(&l->newest, s->user);
+    for (; number >= l->first && number; number = at(l, number)->before) {
+        struct example *e = at(l, number);
+        int64_t passed_ms = s->ts_ms - e->ts_ms;
+        e->came |= passed_ms > l->settings.churn_ms / 2 && passed_ms <= l->settings.churn_ms;
+        if (s->kind != SAMPLE_BOUGHT || e->intent_done || passed_ms < 0 || passed_ms > l->settings.intent_ms)
+            continue;
+        e->intent_done = true;
+        learn(l, &l->model.intent, &l->intent, e->features, true);
+    }
+}
+
+static void add_example(struct learner *l, const struct sample *s)
+{
+    if (l->next - l->first == l->settings.examples_max)
+        forget_first(l);
+    struct example *e = at(l, l->next);
+    *e = (struct example){.user = s->user, .ts_ms = s->ts_ms, .before = (uint32_t)(uintptr_t)map_find(&l->newest, s->user)};
+    memcpy(e->features, s->features, sizeof e->features);
+    map_put(&l->newest, s->user, (void *)(uintptr_t)l->next);
+    l->next++;
+}
+
+static int by_weight(const void *a, const void *b)
+{
+    const struct model_tag *x = a, *y = b;
+    return x->weight < y->weight ? 1 : -(x->weight > y->weight);
+}
+
+static void move_centroid(struct segment_model *c, const struct sample *s, double step)
+{
+    struct model_tag all[SEGMENT_TAGS + SAMPLE_TAGS];
+    uint32_t count = c->tag_count;
+    double norm = 0;
+    memcpy(all, c->tags, count * sizeof *all);
+    for (uint32_t i = 0; i < count; i++)
+        all[i].weight *= (float)(1 - step);
+    for (uint32_t k = 0; k < s->tag_count; k++) {
+        uint32_t i = 0;
+        while (i < count && (all[i].size != s->tags[k].size || memcmp(all[i].text, s->tags[k].text, all[i].size) != 0))
+            i++;
+        if (i == count) {
+            all[count] = s->tags[k];
+            all[count++].weight = 0;
+        }
+        all[i].weight += (float)step * s->tags[k].weight;
+    }
+    qsort(all, count, sizeof *all, by_weight);
+    c->tag_count = count < SEGMENT_TAGS ? count : SEGMENT_TAGS;
+    for (uint32_t i = 0; i < c->tag_count; i++)
+        norm += (double)all[i].weight * all[i].weight;
+    for (uint32_t i = 0; i < c->tag_count; i++) {
+        c->tags[i] = all[i];
+        c->tags[i].weight = (float)(norm > 0 ? all[i].weight / sqrt(norm) : 0);
+    }
+}
+
+static double cosine(const struct segment_model *c, const struct sample *s)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < c->tag_count; i++)
+        for (uint32_t k = 0; k < s->tag_count; k++)
+            if (c->tags[i].size == s->tags[k].size && memcmp(c->tags[i].text, s->tags[k].text, c->tags[i].size) == 0)
+                sum += (double)c->tags[i].weight * s->tags[k].weight;
+    return sum;
+}
+
+static void cluster(struct learner *l, const struct sample *s)
+{
+    struct model *m = &l->model;
+    uint32_t most = l->settings.segments < SEGMENTS_MAX ? l->settings.segments : SEGMENTS_MAX;
+    if (s->tag_count == 0)
+        return;
+    int best = model_segment(m, s->tags, s->tag_count);
+    double near = best >= 0 ? cosine(&m->segments[best], s) : 0;
+    if (m->segment_count < most && near * 1000 < l->settings.found_permille) {
+        best = (int)m->segment_count++;
+        m->segments[best] = (struct segment_model){0};
+    }
+    if (best < 0)
+        return;
+    struct segment_model *c = &m->segments[best];
+    double least = l->settings.step_ppm / 1e6, step = 1 / (double)++c->users;
+    move_centroid(c, s, step > least ? step : least);
+}
+
+void learner_apply(struct learner *l, const struct sample *s)
+{
+    l->samples++;
+    l->now_ms = s->ts_ms > l->now_ms ? s->ts_ms : l->now_ms;
+    label(l, s);
+    close_windows(l);
+    if (s->kind != SAMPLE_SEEN)
+        return;
+    add_example(l, s);
+    cluster(l, s);
+}
+
+const struct model *learner_model(struct learner *l)
+{
+    return &l->model;
+}
+
+uint64_t learner_samples(const struct learner *l)
+{
+    return l->samples;
+}

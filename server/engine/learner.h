@@ -1,0 +1,47 @@
+/*
+ * Learns the models from samples, online. Outside the exactness digest: floats, and examples under way are lost with
+ * the process.
+ *
+ *   segments  streaming spherical k-means over tag vectors (Dhillon and Modha 2001, one pass, decaying step); a user far
+ *             from all centroids founds a new one while there is room, so that ids stay what they are
+ *   intent    logistic regression, AdaGrad (Duchi et al. 2011): will the user buy within intent_ms
+ *   churn     likewise: will the user be away in the second half of churn_ms
+ * Labels are delayed: an example waits until its window is over, or the purchase comes, and is learned then; so what is
+ * predicted never sees its own future.
+ */
+#pragma once
+
+#include "server/engine/model.h"
+
+struct learner_settings {
+    int64_t intent_ms;      /* horizon of intent; 1,800,000 */
+    int64_t churn_ms;       /* horizon of churn; 7 days */
+    uint32_t examples_max;  /* waiting for their labels; 200,000, the oldest leave first */
+    uint32_t segments;      /* at most SEGMENTS_MAX; 12 */
+    uint32_t found_permille; /* a user whose best cosine is below this founds a segment; 400 */
+    uint32_t step_ppm;      /* least step of a centroid; 2,000 */
+    uint32_t rate_permille; /* learning rate; 100 */
+};
+
+void learner_settings_default(struct learner_settings *s);
+
+enum sample_kind { SAMPLE_SEEN = 1, SAMPLE_BOUGHT = 2 };
+
+struct sample {
+    enum sample_kind kind;
+    uint64_t user;   /* keyed hash */
+    int64_t ts_ms;
+    float features[FEATURES];            /* SEEN */
+    uint32_t tag_count;                  /* SEEN */
+    struct model_tag tags[SAMPLE_TAGS];  /* unit length together */
+};
+
+struct learner;
+
+/* `from` may be NULL: begin with nothing. */
+struct learner *learner_create(const struct learner_settings *s, const struct model *from);
+void learner_destroy(struct learner *l);
+void learner_apply(struct learner *l, const struct sample *sample);
+/* The models as they stand. */
+const struct model *learner_model(struct learner *l);
+uint64_t learner_samples(const struct learner *l); /* applied since it was created */

@@ -1,0 +1,45 @@
+/*
+ * The small global models as every worker reads them: segments of users by taste, and two logistic regressions. A
+ * snapshot is a value; for a given snapshot everything derived from it is deterministic.
+ */
+#pragma once
+
+#include "server/engine/user_features.h"
+#include "server/engine/scene_entry.h"
+
+#define SEGMENTS_MAX 16
+#define SEGMENT_TAGS 24 /* strongest tags of a centroid */
+#define SAMPLE_TAGS 8   /* strongest tags of a user */
+
+struct model_tag {
+    uint8_t size;
+    char text[SCENE_ID_BYTES];
+    float weight;
+};
+
+struct segment_model {
+    uint64_t users;     /* samples it took */
+    uint32_t tag_count; /* 0: not in use */
+    struct model_tag tags[SEGMENT_TAGS]; /* strongest first, unit length together */
+};
+
+/* p = 1 / (1 + exp(-(bias + sum weight (x - mean) / deviation))). */
+struct logistic_model {
+    uint64_t examples, positives;
+    double bias;
+    double mean[FEATURES], deviation[FEATURES], weight[FEATURES];
+};
+
+struct model {
+    uint64_t number; /* of the snapshot, rising; 0: none yet */
+    uint32_t segment_count;
+    struct segment_model segments[SEGMENTS_MAX]; /* the index is the segment's id, for ever */
+    struct logistic_model intent, churn;
+};
+
+#define MODEL_EXAMPLES_MIN 200 /* before that a prediction says nothing */
+
+/* Index of the segment whose centroid is nearest by cosine, or -1. */
+int model_segment(const struct model *m, const struct model_tag *tags, uint32_t count);
+/* In (0, 1); -1 while the model has seen fewer than MODEL_EXAMPLES_MIN examples. */
+double logistic_predict(const struct logistic_model *m, const float x[FEATURES]);

@@ -1,0 +1,63 @@
+#include "server/engine/user_features.h"
+
+#include <math.h>
+
+#define RECENT_MS 600000
+
+const char *const feature_names[FEATURES] = {
+    "orders", "carts", "rate", "age", "pause", "hot", "recent", "watched", "interacts", "bought_ago", "trials", "negative",
+};
+
+const char *const value_tier_names[VALUE_TIERS] = {"high", "potential", "ordinary", "dormant"};
+
+static float log_of(double value)
+{
+    return value > 0 ? (float)log2(1 + value) : 0;
+}
+
+static bool is_owned(const struct profile *p, entity_id item)
+{
+    for (uint32_t i = 0; i < p->owned_count; i++)
+        if (p->owned[i].item == item)
+            return true;
+    return false;
+}
+
+void features_of(const struct profile *p, int64_t before_ms, int64_t now_ms, float out[FEATURES])
+{
+    double ratings = 0, watched_ms = 0, negative = 0, hot = 0;
+    for (uint32_t i = 0; i < p->history_count; i++) {
+        const struct history_entry *h = &p->history[i];
+        negative += (h->flags & HISTORY_NEGATIVE) != 0;
+        if (now_ms - h->touched_ms > RECENT_MS)
+            continue;
+        ratings += h->rating;
+        watched_ms += h->dwell_ms;
+        hot += entity_kind_of(h->id) == ENTITY_ITEM && h->rating >= 3 && !is_owned(p, h->id);
+    }
+    double events = (double)(p->events ? p->events : 1), age_ms = (double)(now_ms - p->first_ms);
+    double mean_pause_ms = age_ms / events, pause_ms = before_ms ? (double)(now_ms - before_ms) : 0;
+    double interacts = p->counts[EVENT_CHAT] + p->counts[EVENT_QUESTION] + p->counts[EVENT_VOTE] + p->counts[EVENT_LIKE];
+    out[FEATURE_ORDERS] = log_of(p->orders);
+    out[FEATURE_CARTS] = log_of(p->counts[EVENT_CART]);
+    out[FEATURE_RATE] = log_of(events / (age_ms / 86400000 + 0.01));
+    out[FEATURE_AGE] = log_of(age_ms / 3600000);
+    out[FEATURE_PAUSE] = log_of(pause_ms / (mean_pause_ms + 1000));
+    out[FEATURE_HOT] = (float)(hot < 4 ? hot : 4);
+    out[FEATURE_RECENT] = log_of(ratings);
+    out[FEATURE_WATCHED] = log_of(watched_ms / 60000);
+    out[FEATURE_INTERACTS] = (float)(interacts / events);
+    out[FEATURE_BOUGHT_AGO] = p->last_paid_ms ? (float)exp2(-(double)(now_ms - p->last_paid_ms) / (7 * 86400000.0)) : 0;
+    out[FEATURE_TRIALS] = log_of(p->counts[EVENT_TRIAL]);
+    out[FEATURE_NEGATIVE] = p->history_count ? (float)(negative / p->history_count) : 0;
+}
+
+enum value_tier value_tier_of(const struct profile *p, const struct value_settings *s, int64_t now_ms)
+{
+    bool bought = p->last_paid_ms && now_ms - p->last_paid_ms <= s->recent_ms;
+    if (now_ms - p->last_ms > s->dormant_ms)
+        return VALUE_DORMANT;
+    if (bought && (p->spent - p->refunded >= s->high_spent || p->orders >= s->high_orders))
+        return VALUE_HIGH;
+    return bought || p->counts[EVENT_CART] + p->counts[EVENT_TRIAL] >= s->potential ? VALUE_POTENTIAL : VALUE_ORDINARY;
+}

@@ -1,0 +1,43 @@
+/*
+ * What the predictions look at, derived from a profile when read (never folded). Each feature is a plain number; the
+ * model standardises. Logarithms are to base 2 of one plus the value.
+ */
+#pragma once
+
+#include "server/engine/profile.h"
+
+enum feature {
+    FEATURE_ORDERS,     /* log orders so far */
+    FEATURE_CARTS,      /* log cart events so far */
+    FEATURE_RATE,       /* log events a day since the first */
+    FEATURE_AGE,        /* log hours since the first event */
+    FEATURE_PAUSE,      /* log seconds since the event before this one, over the user's own mean */
+    FEATURE_HOT,        /* items in the history with a cart, trial or gift in the last 10 minutes, not owned */
+    FEATURE_RECENT,     /* log sum of ratings touched in the last 10 minutes */
+    FEATURE_WATCHED,    /* log minutes watched of what was touched in the last 10 minutes */
+    FEATURE_INTERACTS,  /* share of chats, questions, votes, likes among the events */
+    FEATURE_BOUGHT_AGO, /* 2^-(days since the last order / 7); 0: never */
+    FEATURE_TRIALS,     /* log trials */
+    FEATURE_NEGATIVE,   /* share of the history that counts against */
+    FEATURES
+};
+
+extern const char *const feature_names[FEATURES];
+
+/* `before_ms`: when the user was last seen before the event that asks; 0: never. */
+void features_of(const struct profile *p, int64_t before_ms, int64_t now_ms, float out[FEATURES]);
+
+enum value_tier { VALUE_HIGH, VALUE_POTENTIAL, VALUE_ORDINARY, VALUE_DORMANT, VALUE_TIERS };
+
+extern const char *const value_tier_names[VALUE_TIERS];
+
+struct value_settings {
+    int64_t high_spent;    /* settlement minor units within reach of a good customer; 50,000 */
+    uint32_t high_orders;  /* or so many orders; 3 */
+    int64_t recent_ms;     /* of the last order, to count as high; 90 days */
+    int64_t dormant_ms;    /* not seen for so long; 30 days */
+    uint32_t potential;    /* carts and trials without an order that make a potential; 1 */
+};
+
+/* Recency, frequency, money: high bought much and lately; potential is interested or has bought once; dormant is gone. */
+enum value_tier value_tier_of(const struct profile *p, const struct value_settings *s, int64_t now_ms);

@@ -1,0 +1,110 @@
+#include "server/worker/segments.h"
+
+#include "common/hash.h"
+#include "common/text.h"
+#include "server/codec/learner_codec.h"
+#include "server/worker/worker_internal.h"
+
+#include <math.h>
+
+void segments_settings_default(struct segments_settings *s)
+{
+    *s = (struct segments_settings){
+        .sample_ms = 10000, .publish_ms = 10000, .refresh_ms = 600000, .step_permille = 50,
+        .value = {.high_spent = 50000, .high_orders = 3, .recent_ms = 90 * 86400000ll, .dormant_ms = 30 * 86400000ll, .potential = 1},
+    };
+}
+
+static void add_chance(struct writer *w, const char *name, double value)
+{
+    text_add(w, name);
+    if (value < 0)
+        text_add(w, "null");
+    else
+        text_add_decimal(w, value, 4);
+}
+
+static void publish(struct worker *w, struct task *t, const struct standing *s, const struct event *event, const struct record *r, int64_t now_ms)
+{
+    const struct model *m = w->tables.model;
+    struct writer out = {0};
+    text_add(&out, "{\"v\":1,\"user\":");
+    text_add_json(&out, event->user);
+    text_printf(&out, ",\"ts\":%lld,\"version\":[%lld,%u,0],\"segment\":", (long long)now_ms, (long long)r->offset, t->position.epoch);
+    if (s->segment < 0) {
+        text_add(&out, "null,\"tags\":[");
+    } else {
+        text_printf(&out, "\"s%d\",\"tags\":[", s->segment);
+        const struct segment_model *c = &m->segments[s->segment];
+        for (uint32_t i = 0; i < c->tag_count && i < 5; i++) {
+            text_add(&out, i ? "," : "");
+            text_add_json(&out, (struct slice){c->tags[i].text, c->tags[i].size});
+        }
+    }
+    text_printf(&out, "],\"value\":\"%s\"", value_tier_names[s->value]);
+    add_chance(&out, ",\"intent\":", s->intent);
+    add_chance(&out, ",\"churn\":", s->churn);
+    text_add(&out, "}");
+    task_produce(t, &(struct outgoing){.topic = TOPIC_SEGMENTS, .partition = -1, .key = event->user,
+                                       .value = {(const char *)out.data, (uint32_t)out.size}}, now_ms);
+    writer_fini(&out);
+}
+
+static void send_sample(struct worker *w, struct task *t, const struct sample *s, int64_t now_ms)
+{
+    struct writer out = {0};
+    sample_encode(s, &out);
+    task_produce(t, &(struct outgoing){.topic = TOPIC_SAMPLES, .partition = 0, .key = {0},
+                                       .value = {(const char *)out.data, (uint32_t)out.size}}, now_ms);
+    writer_fini(&out);
+}
+
+static bool is_apart(const struct worker *w, double a, double b)
+{
+    return fabs(a - b) * 1000 >= w->settings.segments.step_permille;
+}
+
+/* Answers whether what is known changed enough to be told. */
+static bool derive(const struct worker *w, const struct profile *p, const struct sample *s, struct standing *standing, int64_t now_ms)
+{
+    const struct model *m = w->tables.model;
+    struct standing fresh = *standing;
+    fresh.segment = (int16_t)model_segment(m, s->tags, s->tag_count);
+    fresh.value = (uint8_t)value_tier_of(p, &w->settings.segments.value, now_ms);
+    fresh.intent = (float)logistic_predict(&m->intent, s->features);
+    fresh.churn = (float)logistic_predict(&m->churn, s->features);
+    bool changed = !standing->published || fresh.segment != standing->segment || fresh.value != standing->value ||
+                   is_apart(w, fresh.intent, standing->intent) || is_apart(w, fresh.churn, standing->churn) ||
+                   now_ms - standing->published_ms >= w->settings.segments.refresh_ms;
+    if (changed)
+        *standing = fresh;
+    return changed;
+}
+
+void segments_event(struct worker *w, struct task *t, const struct profile *p, struct standing *standing, const struct event *event,
+                    const struct record *r, int64_t now_ms)
+{
+    const struct segments_settings *s = &w->settings.segments;
+    int64_t before_ms = standing->seen_ms;
+    bool bought = event->type == EVENT_PURCHASE;
+    standing->seen_ms = event->event_ms;
+    struct sample sample = {.kind = SAMPLE_BOUGHT, .user = hash64(r->key.at, r->key.size, w->users_seed), .ts_ms = event->event_ms};
+    if (bought)
+        send_sample(w, t, &sample, now_ms);
+    bool due_sample = event->event_ms - standing->sampled_ms >= s->sample_ms;
+    bool due_record = now_ms - standing->published_ms >= s->publish_ms;
+    if (!due_sample && !due_record)
+        return;
+    sample.kind = SAMPLE_SEEN;
+    sample.tag_count = push_taste(w->push, p, now_ms, sample.tags);
+    features_of(p, before_ms, event->event_ms, sample.features);
+    if (due_sample) {
+        standing->sampled_ms = event->event_ms;
+        send_sample(w, t, &sample, now_ms);
+    }
+    if (!due_record || !derive(w, p, &sample, standing, now_ms))
+        return;
+    standing->published_ms = now_ms;
+    standing->published = true;
+    publish(w, t, standing, event, r, now_ms);
+}

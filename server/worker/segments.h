@@ -1,0 +1,31 @@
+/*
+ * What is known of a user beside the lists: segment, value tier, purchase intent, churn risk; published on
+ * live.segments when it changed. And the samples from which the learner learns all but the tier. Soft (rule 9).
+ */
+#pragma once
+
+#include "server/engine/learner.h"
+#include "server/worker/task.h"
+
+struct segments_settings {
+    uint32_t sample_ms;   /* between two samples of one user; 10,000 */
+    uint32_t publish_ms;  /* between two records of one user; 10,000 */
+    uint32_t refresh_ms;  /* an unchanged one is sent again after; 600,000 */
+    uint32_t step_permille; /* change of intent or churn worth sending; 50 */
+    struct value_settings value;
+};
+
+void segments_settings_default(struct segments_settings *s);
+
+/* Soft, one a user. */
+struct standing {
+    int64_t sampled_ms, published_ms, seen_ms;
+    bool published;
+    int16_t segment; /* -1: none */
+    uint8_t value;   /* enum value_tier */
+    float intent, churn; /* -1: unknown */
+};
+
+/* An event of the cell's user was applied. */
+void segments_event(struct worker *w, struct task *t, const struct profile *p, struct standing *standing, const struct event *event,
+                    const struct record *r, int64_t now_ms);
