@@ -31,49 +31,13 @@ struct context {
     void *arg;
 };
 
-static bool is_blocked(const struct profile *p, entity_id id)
-{
-    for (uint32_t i = 0; i < p->relation_count; i++)
-        if (p->relations[i].id == id)
-            return p->relations[i].blocked;
-    return false;
-}
-
-static bool is_followed(const struct profile *p, entity_id id)
-{
-    for (uint32_t i = 0; i < p->relation_count; i++)
-        if (p->relations[i].id == id)
-            return !p->relations[i].blocked;
-    return false;
-}
-
-static bool is_disliked(const struct profile *p, entity_id id)
-{
-    const struct history_entry *h = profile_find(p, id);
-    return h && h->flags & HISTORY_NEGATIVE;
-}
-
-static bool was_shown(const struct context *c, entity_id id)
-{
-    const struct history_entry *h = profile_find(c->p, id);
-    return h && h->flags & HISTORY_IMPRESSED && c->now_ms - h->impressed_ms < c->r->settings.pause_ms;
-}
-
-static bool is_owned(const struct profile *p, entity_id item)
-{
-    for (uint32_t i = 0; i < p->owned_count; i++)
-        if (p->owned[i].item == item && p->owned[i].refunded < p->owned[i].paid)
-            return true;
-    return false;
-}
-
 /* Not owned, blocked, disliked or restricted, and everything it requires is owned. */
 static bool is_offerable(const struct context *c, const struct catalog_item *it)
 {
-    if (!it || it->restricted || is_owned(c->p, it->id) || is_blocked(c->p, it->id) || is_disliked(c->p, it->id))
+    if (!it || it->restricted || known_of(c->r, it->id)->flags & (KNOWN_OWNED | KNOWN_BLOCKED | KNOWN_DISLIKED))
         return false;
     for (uint32_t i = 0; i < it->requires_count; i++)
-        if (!is_owned(c->p, it->requires[i]))
+        if (!(known_of(c->r, it->requires[i])->flags & KNOWN_OWNED))
             return false;
     return true;
 }
@@ -86,20 +50,6 @@ static bool continues_series(const struct context *c, const struct catalog_item 
             return true;
     }
     return false;
-}
-
-/* x / (1 + x): any non-negative number into [0, 1). */
-static double squash(double x)
-{
-    return x > 0 ? x / (1 + x) : 0;
-}
-
-static struct related *related_slot(struct recommender *r, entity_id id)
-{
-    uint64_t at = hash_mix(id) % RELATED_SLOTS;
-    while (r->related[at].id && r->related[at].id != id)
-        at = (at + 1) % RELATED_SLOTS;
-    return &r->related[at];
 }
 
 /* Adds up what the lists of the history say. */
@@ -192,7 +142,7 @@ static void forget_scores(struct recommender *r)
 
 static double host_known(const struct context *c, entity_id host)
 {
-    const struct history_entry *h = profile_find(c->p, host);
+    const struct history_entry *h = known_of(c->r, host)->history;
     if (!h || h->flags & HISTORY_NEGATIVE)
         return 0;
     double age = c->now_ms > h->touched_ms ? (double)(c->now_ms - h->touched_ms) : 0;
@@ -201,21 +151,19 @@ static double host_known(const struct context *c, entity_id host)
 
 static void score_host(const struct context *c, entity_id host, struct recommended *o)
 {
-    set_part(c, o, REASON_FOLLOWED, is_followed(c->p, host));
+    set_part(c, o, REASON_FOLLOWED, (known_of(c->r, host)->flags & KNOWN_FOLLOWED) != 0);
     set_part(c, o, REASON_KNOWN_HOST, host_known(c, host));
 }
 
-/* False: the room may not be shown. */
-static bool score_room(const struct context *c, const struct catalog_room *room, struct recommended *o)
+/* Of the best offers by estimate. False: nothing here may be shown. */
+static bool score_room(const struct context *c, const struct short_room *s, struct recommended *o)
 {
     struct recommended scratch;
+    const struct catalog_room *room = catalog_open(c->r->catalog, s->number);
     const struct recommended *best = NULL;
     double best_score = -1;
-    if (is_blocked(c->p, room->id) || is_blocked(c->p, room->host) || is_disliked(c->p, room->id) ||
-        is_disliked(c->p, room->host) || was_shown(c, room->id))
-        return false;
-    for (uint32_t i = 0; i < room->draft.item_count; i++) {
-        const struct catalog_item *it = catalog_item(c->r->catalog, room->items[i]);
+    for (uint32_t i = 0; i < s->offer_count; i++) {
+        const struct catalog_item *it = c->r->offers.at[s->offers[i]].item;
         if (!is_offerable(c, it))
             continue;
         const struct recommended *item = item_score(c, it, &scratch);
@@ -328,24 +276,12 @@ static void choose_item(const struct context *c, const struct catalog_item *it, 
     if (!is_offerable(c, it))
         return;
     const struct recommended *score = item_score(c, it, &scratch);
-    if ((full && score->score <= out->items[RECOMMEND_ITEMS - 1].score) || was_shown(c, it->id) ||
+    if ((full && score->score <= out->items[RECOMMEND_ITEMS - 1].score) || known_of(c->r, it->id)->flags & KNOWN_SHOWN ||
         has(out->items, out->item_count, it->id))
         return;
     struct recommended o = *score;
     o.propensity = 1;
     keep_best(out->items, &out->item_count, RECOMMEND_ITEMS, &o);
-}
-
-/* Those in the rooms, and those that people with this history went on to, live or not. */
-static void choose_items(const struct context *c, const struct catalog_room *const *rooms, uint32_t count,
-                         struct recommendation *out)
-{
-    for (uint32_t i = 0; i < count; i++)
-        for (uint32_t k = 0; k < rooms[i]->draft.item_count; k++)
-            choose_item(c, catalog_item(c->r->catalog, rooms[i]->items[k]), out);
-    for (uint32_t i = 0; i < RELATED_SLOTS && c->r->related_count; i++)
-        if (c->r->related[i].id)
-            choose_item(c, catalog_item(c->r->catalog, c->r->related[i].id), out);
 }
 
 static void choose_hosts(const struct context *c, const struct catalog_room *const *rooms, const struct recommended *scored,
@@ -366,30 +302,28 @@ static void choose_hosts(const struct context *c, const struct catalog_room *con
 void recommend(struct recommender *r, const struct profile *p, struct slice scene, int64_t now_ms, uint64_t seed,
                struct similar_list (*similar)(void *arg, entity_id item), void *arg, struct recommendation *out)
 {
-    static const struct recommendation none;
+    enum { ROOMS = SHORT_ROOMS + SHORT_RANDOM };
     uint32_t numbers[RECOMMEND_CANDIDATES], count = 0;
-    const struct catalog_room *rooms[RECOMMEND_CANDIDATES];
-    struct recommended scored[RECOMMEND_CANDIDATES], list[RECOMMEND_CANDIDATES];
+    const struct catalog_room *rooms[ROOMS];
+    struct recommended scored[ROOMS], list[ROOMS];
+    struct shortlist shorter;
     struct taste taste;
-    uint32_t scene_number = catalog_number(r->catalog, scene);
-    *out = none;
+    out->room_count = out->item_count = out->host_count = 0;
     index_refresh(r, now_ms);
+    known_fill(r, p, now_ms);
     taste_of(r, p, now_ms, &taste);
     struct context c = {r, p, &taste, now_ms, similar, arg};
     relate(&c);
     uint32_t found = index_candidates(r, p, &taste, seed, numbers);
-    for (uint32_t i = 0; i < found; i++) {
-        const struct catalog_room *room = catalog_open(r->catalog, numbers[i]);
-        bool here = false;
-        for (uint32_t k = 0; k < room->scene_count; k++)
-            here = here || room->scenes[k] == scene_number;
-        if (here && score_room(&c, room, &scored[count]))
-            rooms[count++] = room;
-    }
+    shortlist_make(r, &taste, catalog_number(r->catalog, scene), seed, numbers, found, &shorter);
+    for (uint32_t i = 0; i < shorter.room_count; i++)
+        if (score_room(&c, &shorter.rooms[i], &scored[count]))
+            rooms[count++] = catalog_open(r->catalog, shorter.rooms[i].number);
     memcpy(list, scored, count * sizeof *list);
     struct chooser ch = {hash_mix(seed), r->settings.explore_ppm / 1e6};
     choose_rooms(&c, &ch, list, count, out);
-    choose_items(&c, rooms, count, out);
+    for (uint32_t i = 0; i < shorter.item_count; i++)
+        choose_item(&c, shorter.items[i], out);
     choose_hosts(&c, rooms, scored, count, out);
     forget_scores(r);
 }

@@ -182,11 +182,13 @@ void index_refresh(struct recommender *r, int64_t now_ms)
     if (r->version != catalog_version(r->catalog) + 1) {
         r->version = catalog_version(r->catalog) + 1;
         build(r);
+        offers_build(r);
     }
     if (r->popular_ms && now_ms - r->popular_ms < POPULAR_REFRESH_MS)
         return;
     r->popular_ms = now_ms;
     order_popular(r, now_ms);
+    offers_refresh(r, now_ms);
 }
 
 static const struct posting *posting_of(const struct recommender *r, uint32_t tag)
@@ -263,7 +265,8 @@ struct recommender *recommender_create(const struct recommend_settings *s, const
     r->catalog = catalog;
     r->popular_key = calloc(FROM_POPULAR + 1, sizeof *r->popular_key);
     r->scored = calloc(SCORED_SLOTS, sizeof *r->scored);
-    ASSERT(r->popular_key && r->scored);
+    r->known = calloc(KNOWN_SLOTS, sizeof *r->known);
+    ASSERT(r->popular_key && r->scored && r->known);
     return r;
 }
 
@@ -281,6 +284,8 @@ void recommender_destroy(struct recommender *r)
     free(r->popular);
     free(r->popular_key);
     free(r->scored);
+    free(r->known);
+    offers_fini(&r->offers);
     free(r->seen);
     free(r);
 }

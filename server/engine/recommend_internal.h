@@ -36,6 +36,54 @@ struct posting { /* live rooms with an item of this tag */
     uint32_t tag, from, count;
 };
 
+/* What the profile says of one entity, found by its id. */
+enum known_flag { KNOWN_BLOCKED = 1, KNOWN_FOLLOWED = 2, KNOWN_DISLIKED = 4, KNOWN_SHOWN = 8, KNOWN_OWNED = 16 };
+
+struct known {
+    entity_id id; /* 0: empty */
+    uint32_t flags;
+    const struct history_entry *history; /* NULL: not in it */
+};
+
+#define KNOWN_SLOTS 4096 /* more than twice what a profile holds */
+
+/* An item on offer in some live room. */
+struct offer {
+    const struct catalog_item *item;
+    float base; /* its parts that do not depend on the user */
+};
+
+struct offers {
+    struct offer *at;   /* owned */
+    uint32_t count, capacity;
+    struct map numbers; /* item id -> number + 1 */
+    uint32_t *from;     /* owned; by open room, one more: where its offers begin in `of_room` */
+    uint32_t *of_room;  /* owned; numbers of offers */
+    struct posting *postings; /* owned; ordered by tag, over `of_tag` */
+    uint32_t posting_count;
+    uint32_t *of_tag;   /* owned; numbers of offers */
+    float *room_base;   /* owned; by open room */
+    float *estimate;    /* owned; scratch by offer */
+};
+
+#define SHORT_ROOMS 40  /* best by estimate, scored exactly */
+#define SHORT_RANDOM 8  /* and any */
+#define SHORT_ITEMS 32
+#define ROOM_OFFERS 2   /* of a room, best by estimate, scored exactly */
+
+struct short_room {
+    uint32_t number; /* of the open room */
+    uint32_t offers[ROOM_OFFERS];
+    uint32_t offer_count;
+    float estimate;
+};
+
+struct shortlist {
+    uint32_t room_count, item_count;
+    struct short_room rooms[SHORT_ROOMS + SHORT_RANDOM];
+    const struct catalog_item *items[2 * SHORT_ITEMS]; /* on offer, then related */
+};
+
 struct recommender {
     struct recommend_settings settings;
     const struct catalog *catalog; /* borrowed */
@@ -54,6 +102,10 @@ struct recommender {
     uint32_t seen_capacity, mark;
     struct related related[RELATED_SLOTS]; /* scratch: open addressing */
     uint32_t related_count;
+    struct offers offers;
+    struct known *known;       /* owned; scratch: open addressing */
+    uint32_t known_used[KNOWN_SLOTS / 2];
+    uint32_t known_count;
     struct scored_item *scored; /* owned; scratch: SCORED_SLOTS, open addressing */
     uint32_t scored_used[SCORED_SLOTS / 2];
     uint32_t scored_count;
@@ -80,6 +132,33 @@ struct taste {
 void taste_of(const struct recommender *r, const struct profile *p, int64_t now_ms, struct taste *out);
 /* In [0, 1]. */
 double taste_match(const struct taste *t, const struct catalog_item *it);
+
+/* Fills the table of what the profile knows. */
+void known_fill(struct recommender *r, const struct profile *p, int64_t now_ms);
+/* Never NULL; flags 0 when nothing is known. */
+const struct known *known_of(const struct recommender *r, entity_id id);
+
+/* x / (1 + x): any non-negative number into [0, 1). */
+static inline double squash(double x)
+{
+    return x > 0 ? x / (1 + x) : 0;
+}
+
+static inline struct related *related_slot(struct recommender *r, entity_id id)
+{
+    uint64_t at = (id * 0x9e3779b97f4a7c15u >> 40) % RELATED_SLOTS;
+    while (r->related[at].id && r->related[at].id != id)
+        at = (at + 1) % RELATED_SLOTS;
+    return &r->related[at];
+}
+
+/* After the catalog changed; and the parts of offers and rooms that only time changes. */
+void offers_build(struct recommender *r);
+void offers_refresh(struct recommender *r, int64_t now_ms);
+void offers_fini(struct offers *o);
+/* The rooms and items worth exact scores: estimates from tags, similarity, host and what everybody does. */
+void shortlist_make(struct recommender *r, const struct taste *t, uint32_t scene, uint64_t seed, const uint32_t *candidates,
+                    uint32_t count, struct shortlist *out);
 
 const struct funnel *funnel_of(const struct recommender *r, entity_id id);
 /* What of a count at `f` is left at `now_ms`. */

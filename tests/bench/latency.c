@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define PARTITIONS 64
-#define USERS 200000
+#define USERS 20000
 #define WARMUP_S 3
 
 struct track {
@@ -218,7 +218,7 @@ static void measure(char **argv)
             const struct spot *s = &spots[random % (uint64_t)count];
             clock_gettime(CLOCK_REALTIME, &t);
             long long ms = (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-            int key_size = snprintf(key, sizeof key, "l_%d", (int)(random >> 20) % USERS & 0x3ffff);
+            int key_size = snprintf(key, sizeof key, "l_%d", (int)(random >> 33) % USERS);
             int size = snprintf(value, sizeof value, "{\"v\":1,\"id\":\"%llx-%lx\",\"ts\":%lld,\"type\":\"%s\",\"user\":\"%s\",\"room\":\"%s\",\"host\":\"%s\",\"item\":\"%s\",\"scene\":\"home\"}",
                                 ms, n, ms, n % 3 ? "enter" : "like", key, s->room, s->host, s->item);
             double sent = wall_s();
