@@ -51,6 +51,7 @@ struct known {
 struct offer {
     const struct catalog_item *item;
     float base; /* its parts that do not depend on the user */
+    float scale; /* 1 / sqrt(tags) */
 };
 
 struct offers {
@@ -62,6 +63,7 @@ struct offers {
     struct posting *postings; /* owned; ordered by tag, over `of_tag` */
     uint32_t posting_count;
     uint32_t *of_tag;   /* owned; numbers of offers */
+    uint32_t *shown;    /* owned; by open room: the number of the offer on show, or UINT32_MAX */
     float *room_base;   /* owned; by open room */
     float *estimate;    /* owned; scratch by offer */
 };

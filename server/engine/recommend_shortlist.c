@@ -63,6 +63,7 @@ void offers_fini(struct offers *o)
     free(o->of_room);
     free(o->postings);
     free(o->of_tag);
+    free(o->shown);
     free(o->room_base);
     free(o->estimate);
     *o = (struct offers){0};
@@ -85,7 +86,7 @@ static uint32_t offer_number(struct offers *o, const struct catalog_item *it)
         o->at = realloc(o->at, o->capacity * sizeof *o->at);
         ASSERT(o->at);
     }
-    o->at[o->count] = (struct offer){it, 0};
+    o->at[o->count] = (struct offer){it, 0, it->tag_count ? 1 / sqrtf((float)it->tag_count) : 0};
     map_put(&o->numbers, it->id, (void *)(uintptr_t)(o->count + 1));
     return o->count++;
 }
@@ -128,14 +129,19 @@ void offers_build(struct recommender *r)
     offers_fini(o);
     o->from = array_of(open, sizeof *o->from);
     o->of_room = array_of((size_t)open * SCENE_ITEMS_MAX, sizeof *o->of_room);
+    o->shown = array_of(open, sizeof *o->shown);
     o->room_base = array_of(open, sizeof *o->room_base);
     for (uint32_t i = 0; i < open; i++) {
         const struct catalog_room *room = catalog_open(r->catalog, i);
         o->from[i] = n;
+        o->shown[i] = UINT32_MAX;
         for (uint32_t k = 0; k < room->draft.item_count; k++) {
             const struct catalog_item *it = catalog_item(r->catalog, room->items[k]);
-            if (it && !it->restricted)
-                o->of_room[n++] = offer_number(o, it);
+            if (!it || it->restricted)
+                continue;
+            o->of_room[n] = offer_number(o, it);
+            o->shown[i] = it->id == room->explaining ? o->of_room[n] : o->shown[i];
+            n++;
         }
     }
     o->from[open] = n;
@@ -188,8 +194,8 @@ static void estimate(struct recommender *r, const struct taste *t)
             o->estimate[o->of_tag[list->from + i]] += pull;
     }
     for (uint32_t i = 0; i < o->count; i++) {
-        float interest = o->estimate[i] > 0 && o->at[i].item->tag_count ? o->estimate[i] / sqrtf((float)o->at[i].item->tag_count) : 0;
-        o->estimate[i] = interest + o->at[i].base;
+        float interest = o->estimate[i] * o->at[i].scale;
+        o->estimate[i] = (interest > 0 ? interest : 0) + o->at[i].base;
     }
     for (uint32_t i = 0; i < RELATED_SLOTS && r->related_count; i++) {
         uintptr_t number = r->related[i].id ? (uintptr_t)map_find(&o->numbers, r->related[i].id) : 0;
@@ -219,7 +225,7 @@ static bool estimate_room(const struct recommender *r, uint32_t number, uint32_t
     float best[ROOM_OFFERS];
     for (uint32_t i = o->from[number]; i < o->from[number + 1]; i++) {
         uint32_t offer = o->of_room[i];
-        float value = o->estimate[offer] * (o->at[offer].item->id == room->explaining ? 1.25f : 1);
+        float value = o->estimate[offer] * (offer == o->shown[number] ? 1.25f : 1);
         uint32_t at = out->offer_count;
         if (value < 0 || (at == ROOM_OFFERS && value <= best[at - 1]))
             continue;
