@@ -31,7 +31,7 @@ struct profile_settings {
     uint8_t weights[EVENT_TYPES];     /* implicit rating per action; 0 touches without rating */
     uint32_t history;                 /* items remembered; default 20 */
     uint32_t history_hosts;           /* hosts remembered; 0 = no host similarity; default 12 */
-    uint32_t history_rooms;           /* rooms remembered, without similarity; default 24: what the pause after an impression rests on */
+    uint32_t history_rooms;           /* rooms remembered, without similarity; default 64: what the pause after an impression rests on */
     uint32_t dedupe;                  /* event id tags; default 64 */
     uint32_t owned;                   /* owned items kept; default 256 */
     uint32_t relations;               /* default 128 */

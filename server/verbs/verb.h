@@ -26,5 +26,8 @@ int verb_init(int argc, char **argv);
 int verb_topics(int argc, char **argv);
 int verb_broker(int argc, char **argv);
 int verb_digest(int argc, char **argv);
+int verb_inspect(int argc, char **argv);
+int verb_task(int argc, char **argv);
+int verb_audit(int argc, char **argv);
 int verb_check(int argc, char **argv);
 int verb_key(int argc, char **argv);

@@ -22,6 +22,21 @@ const struct verb verbs[] = {
      "compares; exit code 1 when one differs. Run it while nothing is being committed.\n\n"
      "Example:\n  sluice digest --verify --brokers 127.0.0.1:9092 --redis 127.0.0.1:6379\n",
      verb_digest},
+    {"inspect", "what is known of a user, room, host or item",
+     "sluice inspect user|room|host|item ID [-o json] " CONNECT_USAGE "\n\nPrints its views, and for a user the folded state, as lines of path and value or with -o json as one object.\n\n"
+     "Example:\n  sluice inspect user u_88 -o json --redis 127.0.0.1:6379\n",
+     verb_inspect},
+    {"task", "the tasks as they stand, and what to do about one that halted",
+     "sluice task status | restore TASK | rebuild TASK | accept-loss TASK --from OFFSET " CONNECT_USAGE "\n\nstatus lists position, log and state of every task; exit code 1 when one needs a hand. restore takes the state of\n"
+     "a task as it stands after a copy was restored; rebuild drops it and folds the log again from its origin; accept-loss\n"
+     "goes on from OFFSET although records before it are gone. Each is noted in the stream of decisions.\n\n"
+     "Example:\n  sluice task status --brokers 127.0.0.1:9092 --redis 127.0.0.1:6379\n",
+     verb_task},
+    {"audit", "which recommendations and weights break a rule",
+     "sluice audit " CONNECT_USAGE "\n\nReads the logs whole and prints every place that breaks a rule: closed room, owned item, blocked, shown within the\n"
+     "pause, reasons that do not add up; weights that do not sum to one, above the cap, of closed rooms. Exit code 1 when\n"
+     "there are any.\n\nExample:\n  sluice audit --brokers 127.0.0.1:9092\n",
+     verb_audit},
     {"key", "the part of a Redis key that stands for a user",
      "sluice key USER [--key-file FILE]\n\nPrints the first 16 bytes of HMAC-SHA-256(key file, user) in base64url.\n\nExample:\n  redis-cli GET sluice:rec:$(sluice key u_88)\n",
      verb_key},

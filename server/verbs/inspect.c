@@ -1,0 +1,199 @@
+/* inspect: what is known of one user, room, host or item, as JSON: the views, and for a user the folded state. */
+#include "common/hash.h"
+#include "common/hmac.h"
+#include "common/text.h"
+#include "server/engine/profile.h"
+#include "server/io/redis_ask.h"
+#include "server/verbs/connect.h"
+#include "server/verbs/verb.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct inspection {
+    struct settings settings;
+    struct redis_ask *redis;
+    json_t *out;
+};
+
+static json_t *text_of(const redisReply *r)
+{
+    json_t *text = json_loadb(r->str, (size_t)r->len, 0, NULL);
+    return text ? text : json_stringn(r->str, (size_t)r->len);
+}
+
+static json_t *number_or_text(const redisReply *r)
+{
+    char *end;
+    long long number = strtoll(r->str, &end, 10);
+    return r->len && *end == 0 ? json_integer(number) : json_stringn(r->str, (size_t)r->len);
+}
+
+/* A hash as an object, a string as it is; left out when there is none. */
+static void add_view(struct inspection *in, const char *name, const char *kind, const char *id)
+{
+    char key[300];
+    snprintf(key, sizeof key, "%s:%s:%s", in->settings.daemon.redis.prefix, kind, id);
+    redisReply *type = redis_ask_key(in->redis, "TYPE", key);
+    bool hash = type && strcmp(type->str, "hash") == 0, string = type && strcmp(type->str, "string") == 0;
+    redisReply *value = hash ? redis_ask_key(in->redis, "HGETALL", key) : string ? redis_ask_key(in->redis, "GET", key) : NULL;
+    if (value && hash) {
+        json_t *fields = json_object();
+        for (size_t i = 0; i + 1 < value->elements; i += 2)
+            json_object_set_new(fields, value->element[i]->str, number_or_text(value->element[i + 1]));
+        json_object_set_new(in->out, name, fields);
+    } else if (value && value->type == REDIS_REPLY_STRING) {
+        json_object_set_new(in->out, name, text_of(value));
+    }
+    if (type)
+        freeReplyObject(type);
+    if (value)
+        freeReplyObject(value);
+}
+
+static const char *kind_name(entity_id id)
+{
+    switch (entity_kind_of(id)) {
+    case ENTITY_ITEM: return "item";
+    case ENTITY_HOST: return "host";
+    case ENTITY_ROOM: return "room";
+    default: return "none";
+    }
+}
+
+static json_t *history_of(const struct profile *p)
+{
+    json_t *list = json_array();
+    for (uint32_t i = p->history_count; i-- > 0;) {
+        const struct history_entry *h = &p->history[i];
+        char id[24];
+        snprintf(id, sizeof id, "%012llx", (unsigned long long)h->id);
+        json_array_append_new(list, json_pack("{s:s,s:s,s:i,s:i,s:i,s:b,s:I}", "kind", kind_name(h->id), "id", id, "rating", h->rating,
+                                              "stars", h->stars, "watched_ms", (int)h->dwell_ms, "negative", (h->flags & HISTORY_NEGATIVE) != 0,
+                                              "touched_ms", (json_int_t)h->touched_ms));
+    }
+    return list;
+}
+
+static json_t *state_of(const struct profile *p)
+{
+    json_t *counts = json_object(), *out;
+    for (int i = 0; i < EVENT_TYPES; i++)
+        if (p->counts[i])
+            json_object_set_new(counts, event_type_name((enum event_type)i), json_integer(p->counts[i]));
+    out = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:i,s:o,s:o}", "events", (json_int_t)p->events, "watch_ms", (json_int_t)p->dwell_ms,
+                    "first_ms", (json_int_t)p->first_ms, "last_ms", (json_int_t)p->last_ms, "spent", (json_int_t)p->spent, "refunded",
+                    (json_int_t)p->refunded, "gifted", (json_int_t)p->gifted, "orders", (int)p->orders, "owned", (int)p->owned_count, "visits_lost",
+                    (int)p->visits_lost, "counts", counts, "history", history_of(p));
+    return out;
+}
+
+/* The blob stands in the slot of one of the profile tasks: which, the key's hash and the number of partitions say. */
+static void add_state(struct inspection *in, const char *user, const uint8_t key[USER_KEY_BYTES])
+{
+    struct blob_key blob = {.class = 'u'};
+    memcpy(&blob.id, key, sizeof blob.id);
+    for (int32_t p = 0; p < 1024; p++) {
+        struct writer header = {0}, name = {0};
+        redis_blob_name(in->settings.daemon.redis.prefix, STAGE_PROFILE, p, HEADER_KEY, &header);
+        redisReply *have = redis_ask_key(in->redis, "EXISTS", text_cstr(&header));
+        bool exists = have && have->integer;
+        if (have)
+            freeReplyObject(have);
+        redis_blob_name(in->settings.daemon.redis.prefix, STAGE_PROFILE, p, blob, &name);
+        redisReply *value = exists ? redis_ask_key(in->redis, "GET", text_cstr(&name)) : NULL;
+        struct profile *profile = NULL;
+        if (value && value->type == REDIS_REPLY_STRING &&
+            profile_decode((struct slice){value->str, (uint32_t)value->len}, &profile) == ERR_NONE) {
+            json_object_set_new(in->out, "task", json_sprintf("profile.%d", (int)p));
+            json_object_set_new(in->out, "state_bytes", json_integer((json_int_t)value->len));
+            json_object_set_new(in->out, "state", state_of(profile));
+            profile_destroy(profile);
+        }
+        if (value)
+            freeReplyObject(value);
+        writer_fini(&header);
+        writer_fini(&name);
+        if (!exists || profile)
+            return;
+    }
+}
+
+static void inspect_user(struct inspection *in, const char *user)
+{
+    uint8_t key[USER_KEY_BYTES];
+    char text[USER_KEY_TEXT + 1];
+    const struct worker_settings *w = &in->settings.daemon.worker;
+    struct user_hmac *h = user_hmac_create((struct slice){(const char *)w->user_key, w->user_key_size});
+    if (!h)
+        return;
+    user_hmac_of(h, slice_of(user), key);
+    user_key_text(key, text);
+    user_hmac_destroy(h);
+    json_object_set_new(in->out, "key", json_string(text));
+    add_state(in, user, key);
+    add_view(in, "view", "user", text);
+    add_view(in, "recommendations", "rec", text);
+    add_view(in, "items", "history", text);
+}
+
+static void print_plain(const json_t *value, const char *path)
+{
+    const char *key;
+    json_t *one;
+    char inner[400];
+    size_t i;
+    if (json_is_object(value)) {
+        json_object_foreach((json_t *)value, key, one) {
+            snprintf(inner, sizeof inner, "%s%s%s", path, *path ? "." : "", key);
+            print_plain(one, inner);
+        }
+    } else if (json_is_array(value)) {
+        json_array_foreach(value, i, one) {
+            snprintf(inner, sizeof inner, "%s[%zu]", path, i);
+            print_plain(one, inner);
+        }
+    } else {
+        char *text = json_dumps(value, JSON_ENCODE_ANY);
+        printf("%-40s %s\n", path, text);
+        free(text);
+    }
+}
+
+int verb_inspect(int argc, char **argv)
+{
+    struct inspection in = {.out = json_object()};
+    if (!connect_options(&argc, argv, &in.settings))
+        return EXIT_CONFIG;
+    const char *format = take_option(&argc, argv, "-o");
+    const char *kind = argc == 3 ? argv[1] : "";
+    bool user = strcmp(kind, "user") == 0;
+    if (!user && strcmp(kind, "room") != 0 && strcmp(kind, "host") != 0 && strcmp(kind, "item") != 0) {
+        fputs("sluice inspect: user, room, host or item, and its id\n", stderr);
+        return EXIT_USAGE;
+    }
+    in.redis = redis_ask_open(&in.settings.daemon.redis);
+    if (!in.redis)
+        return 1;
+    json_object_set_new(in.out, "id", json_string(argv[2]));
+    if (user)
+        inspect_user(&in, argv[2]);
+    else
+        add_view(&in, "card", kind, argv[2]);
+    if (strcmp(kind, "item") == 0)
+        add_view(&in, "similar", "sim", argv[2]);
+    bool found = json_object_size(in.out) > (user ? 2u : 1u);
+    if (format && strcmp(format, "json") == 0) {
+        json_dumpf(in.out, stdout, JSON_INDENT(1));
+        putchar('\n');
+    } else {
+        print_plain(in.out, "");
+    }
+    if (!found)
+        fprintf(stderr, "sluice inspect: nothing is known of %s %s\n", kind, argv[2]);
+    redis_ask_close(in.redis);
+    json_decref(in.out);
+    settings_fini(&in.settings);
+    return found ? 0 : 1;
+}
