@@ -14,9 +14,9 @@
 #define SCENES_PER_ENTITY 8
 
 struct entity_settings {
-    uint32_t neighbours;        /* kept per entity; default 128 */
-    uint32_t pair_bucket_ms;    /* default 7 days; 0 = one bucket for ever (reference job) */
-    uint32_t pair_buckets;      /* window; default 5, at most 8 */
+    uint32_t neighbours;        /* kept per entity; default 256 */
+    uint32_t pair_bucket_ms;    /* default 30 days; 0 = one bucket for ever (reference job) */
+    uint32_t pair_buckets;      /* window; default 8, at most 8 */
     uint32_t minutes, hours, days; /* retention of counter buckets; defaults 60, 48, 35 */
     uint32_t top;               /* length of a similarity list; default 20 */
 };

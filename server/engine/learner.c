@@ -16,15 +16,10 @@ struct example {
     bool intent_done;
 };
 
-struct moments {
-    double count, mean[FEATURES], square[FEATURES]; /* Welford */
-    double gradient[FEATURES + 1];                  /* AdaGrad: sums of squares; the last is the bias's */
-};
-
 struct learner {
     struct learner_settings settings;
     struct model model;
-    struct moments intent, churn;
+    struct logistic_moments intent, churn;
     struct example *ring;    /* owned; number n stands at n % examples_max; numbers begin at 1 */
     uint32_t first, intent_first, next;
     struct map newest;       /* user -> number of the newest example */
@@ -46,7 +41,7 @@ struct learner *learner_create(const struct learner_settings *s, const struct mo
     if (from)
         l->model = *from;
     for (int i = 0; i < FEATURES; i++) { /* a model taken over goes on from its moments */
-        struct moments *m[2] = {&l->intent, &l->churn};
+        struct logistic_moments *m[2] = {&l->intent, &l->churn};
         const struct logistic_model *of[2] = {&l->model.intent, &l->model.churn};
         for (int k = 0; k < 2; k++) {
             m[k]->count = of[k]->examples < 10000 ? (double)of[k]->examples : 10000;
@@ -75,9 +70,9 @@ static struct example *at(struct learner *l, uint32_t number)
     return &l->ring[number % l->settings.examples_max];
 }
 
-static void learn(struct learner *l, struct logistic_model *m, struct moments *o, const float x[FEATURES], bool label)
+void logistic_learn(struct logistic_model *m, struct logistic_moments *o, double rate, const float x[FEATURES], bool label)
 {
-    double z[FEATURES], sum = m->bias, rate = l->settings.rate_permille / 1000.0;
+    double z[FEATURES], sum = m->bias;
     o->count++;
     for (int i = 0; i < FEATURES; i++) {
         double delta = x[i] - o->mean[i];
@@ -119,13 +114,13 @@ static void close_windows(struct learner *l)
     for (; l->intent_first < l->next && at(l, l->intent_first)->ts_ms + l->settings.intent_ms < l->now_ms; l->intent_first++) {
         struct example *e = at(l, l->intent_first);
         if (!e->intent_done)
-            learn(l, &l->model.intent, &l->intent, e->features, false);
+            logistic_learn(&l->model.intent, &l->intent, l->settings.rate_permille / 1000.0, e->features, false);
         e->intent_done = true;
     }
     int64_t longest = l->settings.churn_ms > l->settings.intent_ms ? l->settings.churn_ms : l->settings.intent_ms;
     while (l->first < l->next && at(l, l->first)->ts_ms + longest < l->now_ms) {
         const struct example *e = at(l, l->first);
-        learn(l, &l->model.churn, &l->churn, e->features, !e->came);
+        logistic_learn(&l->model.churn, &l->churn, l->settings.rate_permille / 1000.0, e->features, !e->came);
         forget_first(l);
     }
 }
@@ -141,7 +136,7 @@ static void label(struct learner *l, const struct sample *s)
         if (s->kind != SAMPLE_BOUGHT || e->intent_done || passed_ms < 0 || passed_ms > l->settings.intent_ms)
             continue;
         e->intent_done = true;
-        learn(l, &l->model.intent, &l->intent, e->features, true);
+        logistic_learn(&l->model.intent, &l->intent, l->settings.rate_permille / 1000.0, e->features, true);
     }
 }
 

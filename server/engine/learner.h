@@ -36,6 +36,15 @@ struct sample {
     struct model_tag tags[SAMPLE_TAGS];  /* unit length together */
 };
 
+/* What a logistic regression remembers of its inputs: Welford's moments and AdaGrad's sums; the last is the bias's. */
+struct logistic_moments {
+    double count, mean[FEATURES], square[FEATURES];
+    double gradient[FEATURES + 1];
+};
+
+/* One step of online learning. */
+void logistic_learn(struct logistic_model *m, struct logistic_moments *o, double rate, const float x[FEATURES], bool label);
+
 struct learner;
 
 /* `from` may be NULL: begin with nothing. */

@@ -1,5 +1,5 @@
 /*
- * The neighbours of one entity: at most 128 others with their pair counts in a ring of event-time buckets, kept as
+ * The neighbours of one entity: at most 256 others with their pair counts in a ring of event-time buckets, kept as
  * arrays by column so that a search reads one word a neighbour.
  *
  * When the table is full a newcomer is admitted by pressure, after Misra and Gries (1982): the deltas of everybody
@@ -15,7 +15,7 @@
 #include <emmintrin.h>
 #endif
 
-#define NEIGHBOURS_MAX 128
+#define NEIGHBOURS_MAX 256
 #define PAIR_BUCKETS_MAX 8
 
 struct neighbours {

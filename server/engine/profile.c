@@ -186,7 +186,7 @@ static void apply_to(struct fold *f, enum entity_kind kind, struct slice name)
         history_drop(f->p, f->leaves);
 }
 
-static bool is_duplicate(const struct profile *p, uint16_t tag)
+static bool is_duplicate(const struct profile *p, uint32_t tag)
 {
     for (uint32_t i = 0; i < p->dedupe_count; i++)
         if (p->dedupe[i] == tag)
@@ -194,7 +194,7 @@ static bool is_duplicate(const struct profile *p, uint16_t tag)
     return false;
 }
 
-static void remember_id(struct profile *p, const struct profile_settings *s, uint16_t tag)
+static void remember_id(struct profile *p, const struct profile_settings *s, uint32_t tag)
 {
     if (s->dedupe == 0)
         return;
@@ -308,7 +308,7 @@ enum profile_refusal profile_apply(struct profile *p, const struct profile_setti
     enum profile_refusal refusal = judge_time(s, event, record_ms);
     if (refusal != PROFILE_APPLIED)
         return refusal;
-    uint16_t tag = (uint16_t)hash64(event->id.at, event->id.size, 13);
+    uint32_t tag = (uint32_t)hash64(event->id.at, event->id.size, 13) & 0xffffff;
     if (is_duplicate(p, tag))
         return PROFILE_DUPLICATE;
     refusal = fold_money(&f);

@@ -12,7 +12,7 @@
 #include "server/engine/effects.h"
 #include "server/engine/event.h"
 
-#define PROFILE_HISTORY_MAX 128 /* of all kinds together, one more while an event is folded */
+#define PROFILE_HISTORY_MAX 256 /* of all kinds together, one more while an event is folded */
 #define PROFILE_DEDUPE_MAX 256
 #define PROFILE_OWNED_MAX 512
 #define PROFILE_RELATIONS_MAX 256 /* follows and blocks together */
@@ -29,7 +29,7 @@ struct currency_settings {
 /* Fold settings: changing one changes state, so their hash stands in every slot's header (settings_hash). */
 struct profile_settings {
     uint8_t weights[EVENT_TYPES];     /* implicit rating per action; 0 touches without rating */
-    uint32_t history;                 /* items remembered; default 20 */
+    uint32_t history;                 /* items remembered; default 50 */
     uint32_t history_hosts;           /* hosts remembered; 0 = no host similarity; default 12 */
     uint32_t history_rooms;           /* rooms remembered, without similarity; default 64: what the pause after an impression rests on */
     uint32_t dedupe;                  /* event id tags; default 64 */
@@ -105,7 +105,7 @@ struct profile {
     struct owned_item *owned;      /* owned; oldest first */
     struct relation *relations;    /* owned; oldest first */
     struct visit *visits;          /* owned; oldest first */
-    uint16_t *dedupe;              /* owned; oldest first */
+    uint32_t *dedupe;              /* owned; oldest first; 24 bits each: 64 of them take one event in 260,000 for another */
 };
 
 /* Why an event is refused in the profile stage; each is a dead-letter reason. */

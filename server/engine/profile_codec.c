@@ -110,7 +110,7 @@ static void put_lists(const struct profile *p, struct writer *out)
     }
     put_varint(out, p->dedupe_count);
     for (uint32_t i = 0; i < p->dedupe_count; i++)
-        put_u16(out, p->dedupe[i]);
+        put_le(out, p->dedupe[i], 3);
 }
 
 static uint32_t capacity_of(uint32_t count)
@@ -137,10 +137,10 @@ static void get_lists(struct profile *p, struct reader *r)
         p->visits[i].dwell_ms = (uint32_t)get_varint(r);
     }
     p->visit_count = count;
-    count = get_count(r, PROFILE_DEDUPE_MAX, 2);
+    count = get_count(r, PROFILE_DEDUPE_MAX, 3);
     p->dedupe = count ? calloc(capacity_of(count), sizeof *p->dedupe) : NULL;
     for (uint32_t i = 0; i < count; i++)
-        p->dedupe[i] = get_u16(r);
+        p->dedupe[i] = (uint32_t)get_le(r, 3);
     p->dedupe_count = count;
 }
 
@@ -211,7 +211,7 @@ void profile_settings_default(struct profile_settings *s)
         [EVENT_PURCHASE] = 5, [EVENT_PROGRESS] = 1,
     };
     *s = (struct profile_settings){
-        .history = 20, .history_hosts = 12, .history_rooms = 64, .dedupe = 64, .owned = 256, .relations = 128,
+        .history = 50, .history_hosts = 12, .history_rooms = 64, .dedupe = 64, .owned = 256, .relations = 128,
         .visits = 128, .late_ms_max = 86400000, .early_ms_max = 300000, .dwell_ms_max = 600000,
         .room_dwell_ms_max = 1800000, .short_view_ms = 3000, .watch_step_ms = {3000, 60000, 300000, 900000},
         .attribution_ms = 1800000, .day_offset_ms = 8 * 3600000, .funnel = true,

@@ -5,7 +5,7 @@
 #define RECENT_MS 600000
 
 const char *const feature_names[FEATURES] = {
-    "orders", "carts", "rate", "age", "pause", "hot", "recent", "watched", "interacts", "bought_ago", "trials", "negative",
+    "orders", "carts", "rate", "age", "pause", "hot", "recent", "watched", "interacts", "bought_ago", "trials", "silence", "rhythm", "spent", "negative",
 };
 
 const char *const value_tier_names[VALUE_TIERS] = {"high", "potential", "ordinary", "dormant"};
@@ -49,6 +49,10 @@ void features_of(const struct profile *p, int64_t before_ms, int64_t now_ms, flo
     out[FEATURE_INTERACTS] = (float)(interacts / events);
     out[FEATURE_BOUGHT_AGO] = p->last_paid_ms ? (float)exp2(-(double)(now_ms - p->last_paid_ms) / (7 * 86400000.0)) : 0;
     out[FEATURE_TRIALS] = log_of(p->counts[EVENT_TRIAL]);
+    double silent_ms = (double)(now_ms - p->last_ms), between_ms = (age_ms + 86400000) / (p->orders + 1.0);
+    out[FEATURE_SILENCE] = log_of(silent_ms / 86400000);
+    out[FEATURE_RHYTHM] = log_of(silent_ms / between_ms);
+    out[FEATURE_SPENT] = log_of((double)(p->spent - p->refunded) / 100);
     out[FEATURE_NEGATIVE] = p->history_count ? (float)(negative / p->history_count) : 0;
 }
 

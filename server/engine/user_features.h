@@ -18,6 +18,9 @@ enum feature {
     FEATURE_INTERACTS,  /* share of chats, questions, votes, likes among the events */
     FEATURE_BOUGHT_AGO, /* 2^-(days since the last order / 7); 0: never */
     FEATURE_TRIALS,     /* log trials */
+    FEATURE_SILENCE,    /* log days since the last event */
+    FEATURE_RHYTHM,     /* log of that over the mean time between orders, tenure over orders */
+    FEATURE_SPENT,      /* log of what was spent, refunds subtracted */
     FEATURE_NEGATIVE,   /* share of the history that counts against */
     FEATURES
 };

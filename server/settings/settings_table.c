@@ -135,7 +135,7 @@ const struct setting settings_table[] = {
     FLAG("profile.funnel", worker.profile.funnel, FOLD, "Count funnels of rooms, hosts and items."),
     FLAG("profile.room_counters_only", worker.profile.room_counters_only, FOLD, "Of rooms only, without unique visitors: the reference job."),
 
-    U32("entity.neighbours", worker.entity.neighbours, "entities", 1, 1024, FOLD, "Neighbours kept of one entity."),
+    U32("entity.neighbours", worker.entity.neighbours, "entities", 1, 256, FOLD, "Neighbours kept of one entity."),
     U32("entity.pair_bucket_ms", worker.entity.pair_bucket_ms, "ms", 0, 4e9, FOLD, "Width of a bucket of pair counts; 0: one for ever."),
     U32("entity.pair_buckets", worker.entity.pair_buckets, "buckets", 1, 8, FOLD, "Buckets of pair counts in the window."),
     U32("entity.minutes", worker.entity.minutes, "minutes", 1, 1440, FOLD, "Minute buckets of counters."),

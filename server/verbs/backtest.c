@@ -2,6 +2,8 @@
  * backtest: the whole pipeline over a file of events, in memory: the same worker as the daemon's, between a log and a
  * store that live in this process.
  */
+#include "server/evaluate/protocols.h"
+#include "server/verbs/connect.h"
 #include "server/verbs/replay.h"
 #include "server/verbs/verb.h"
 #include "server/worker/memory_store.h"
@@ -93,18 +95,52 @@ static void print_digests(const struct backtest *b)
                    (unsigned long long)memory_redis_digest(b->redis, (enum stage)s, p));
 }
 
+/* One public data set by its protocol. */
+static int run_protocol(const char *name, const char *data, bool json)
+{
+    static struct figures figures;
+    struct stream_settings settings;
+    const struct protocol *p = protocols;
+    while (p->name && strcmp(p->name, name) != 0)
+        p++;
+    if (!p->name || !data) {
+        fputs("sluice backtest: --protocol is one of", stderr);
+        for (p = protocols; p->name; p++)
+            fprintf(stderr, " %s", p->name);
+        fputs(", and needs --data DIR\n", stderr);
+        return EXIT_USAGE;
+    }
+    stream_settings_default(&settings);
+    if (!p->run(&settings, data, &figures))
+        return 1;
+    unsigned long long hash = stream_settings_hash(&settings);
+    if (json)
+        printf("{\"protocol\":\"%s\",\"configuration\":\"%016llx\"", name, hash);
+    else
+        printf("%s: %s; configuration %016llx\n", name, p->what, hash);
+    for (int i = 0; i < figures.count; i++) {
+        const struct figure *f = &figures.at[i];
+        if (json)
+            printf(",\"%s\":%.6g", f->name, f->value);
+        else
+            printf(f->error > 0 ? "  %-28s %.4f +- %.4f\n" : "  %-28s %.4f\n", f->name, f->value, f->error);
+    }
+    fputs(json ? "}\n" : "", stdout);
+    return 0;
+}
+
 int verb_backtest(int argc, char **argv)
 {
     struct backtest b = {.now_ms = 1};
     uint64_t bad;
-    const char *path = NULL;
-    bool digests = false;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--digest") == 0)
-            digests = true;
-        else
-            path = argv[i];
-    }
+    const char *protocol = take_option(&argc, argv, "--protocol"), *data = take_option(&argc, argv, "--data");
+    const char *format = take_option(&argc, argv, "-o");
+    bool digests = take_flag(&argc, argv, "--digest");
+    if (!is_all_taken(argc, argv, 1))
+        return EXIT_USAGE;
+    if (protocol)
+        return run_protocol(protocol, data, format && strcmp(format, "json") == 0);
+    const char *path = argc > 1 ? argv[1] : NULL;
     if (!path) {
         fputs("sluice backtest: which file?\n", stderr);
         return EXIT_USAGE;

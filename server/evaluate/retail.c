@@ -1,0 +1,380 @@
+/* P4: a shop's lines as purchases. a: baskets, b: who buys again, c: products by next week's revenue. */
+#include "server/evaluate/protocols.h"
+
+#include "common/check.h"
+#include "server/engine/learner.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define DAY_MS 86400000ll
+#define AMOUNT_MAX 10000000
+
+struct line {
+    uint32_t user, item, order; /* order: number of the invoice */
+    int64_t ts_ms, amount;      /* minor units */
+    int invoice, at;
+};
+
+struct lines {
+    struct line *list; /* owned */
+    int count;
+};
+
+static int by_time(const void *a, const void *b)
+{
+    const struct line *x = a, *y = b;
+    if (x->ts_ms != y->ts_ms)
+        return x->ts_ms < y->ts_ms ? -1 : 1;
+    return x->invoice != y->invoice ? x->invoice - y->invoice : x->at - y->at;
+}
+
+static int64_t time_of(const char *text)
+{
+    struct tm t = {0};
+    if (sscanf(text, "%d-%d-%d %d:%d:%d", &t.tm_year, &t.tm_mon, &t.tm_mday, &t.tm_hour, &t.tm_min, &t.tm_sec) < 5)
+        return 0;
+    t.tm_year -= 1900;
+    t.tm_mon -= 1;
+    return (int64_t)timegm(&t) * 1000;
+}
+
+/* Item names are made of letters that ids may have. */
+static uint32_t item_number(struct stream *s, const char *code)
+{
+    char name[32];
+    size_t n = 0;
+    name[n++] = 'p';
+    for (const char *c = code; *c && n < sizeof name - 1; c++)
+        name[n++] = (*c >= '0' && *c <= '9') || (*c >= 'A' && *c <= 'Z') || (*c >= 'a' && *c <= 'z') ? *c : '_';
+    name[n] = 0;
+    return stream_item(s, name);
+}
+
+/* Without `anonymous` only lines with a customer. */
+static bool read_lines(const char *data, struct stream *s, bool anonymous, struct lines *out)
+{
+    struct table *t = table_open(data, "online-retail/online_retail.csv.gz");
+    char *f[16], user[32];
+    int capacity = 0;
+    *out = (struct lines){0};
+    if (!t)
+        return false;
+    table_next(t, ",", f, 16);
+    for (int at = 0; table_next(t, ",", f, 16) >= 8; at++) {
+        double quantity = atof(f[3]), price = atof(f[5]);
+        if (f[0][0] == 'C' || quantity <= 0 || price <= 0 || (!anonymous && !*f[6]) || (anonymous && (f[1][0] < '0' || f[1][0] > '9')))
+            continue;
+        if (out->count == capacity) {
+            capacity = capacity ? capacity * 2 : 65536;
+            out->list = realloc(out->list, (size_t)capacity * sizeof *out->list);
+            ASSERT(out->list);
+        }
+        snprintf(user, sizeof user, "c%d", atoi(f[6]));
+        struct line *l = &out->list[out->count++];
+        *l = (struct line){stream_user(s, user), item_number(s, f[1]), 0, time_of(f[4]), (int64_t)(quantity * price * 100 + 0.5), atoi(f[0]), at};
+        l->amount = l->amount > AMOUNT_MAX ? AMOUNT_MAX : l->amount < 1 ? 1 : l->amount;
+    }
+    table_close(t);
+    qsort(out->list, (size_t)out->count, sizeof *out->list, by_time);
+    return true;
+}
+
+static void buy(struct stream *s, const struct line *l)
+{
+    char fields[96];
+    snprintf(fields, sizeof fields, ",\"order\":\"o%d_%d\",\"amount\":%lld,\"currency\":\"CNY\"", l->invoice, l->at, (long long)l->amount);
+    stream_event(s, l->user, "purchase", l->item, l->ts_ms, fields);
+}
+
+struct p4a_sums {
+    double hits[METHODS], new_hits[METHODS], new_recall[METHODS];
+    int asked, new_asked;
+};
+
+static void judge_basket(struct stream *s, const struct line *from, int size, const float *const *scores, struct p4a_sums *sum)
+{
+    int fresh = 0;
+    for (int i = 0; i < size; i++)
+        fresh += !stream_has(s, from->user, from[i].item) && scores[METHOD_SLUICE][from[i].item] >= 0;
+    for (int m = 0; m < METHODS; m++) {
+        double miss = 1;
+        for (int i = 0; i < size; i++)
+            if (scores[m][from[i].item] >= 0)
+                miss *= 1 - hit_at(scores[m], stream_items(s), from[i].item, 10);
+        sum->hits[m] += 1 - miss;
+    }
+    sum->asked++;
+}
+
+static void judge_new(struct stream *s, const struct line *from, int size, const float *const *scores, struct p4a_sums *sum)
+{
+    int fresh = 0;
+    for (int i = 0; i < size; i++)
+        fresh += !stream_has(s, from->user, from[i].item);
+    if (fresh == 0)
+        return;
+    for (int m = 0; m < METHODS; m++) {
+        double miss = 1, found = 0;
+        for (int i = 0; i < size; i++) {
+            if (scores[m][from[i].item] < 0)
+                continue;
+            double hit = hit_at(scores[m], stream_items(s), from[i].item, 10);
+            miss *= 1 - hit;
+            found += hit;
+        }
+        sum->new_hits[m] += 1 - miss;
+        sum->new_recall[m] += found / fresh;
+    }
+    sum->new_asked++;
+}
+
+bool protocol_p4a(const struct stream_settings *settings, const char *data, struct figures *out)
+{
+    struct stream *s = stream_create(settings);
+    struct lines lines;
+    struct p4a_sums sum = {0};
+    if (!read_lines(data, s, false, &lines)) {
+        stream_destroy(s);
+        return false;
+    }
+    int64_t start_ms = lines.count ? lines.list[0].ts_ms : 0;
+    for (int i = 0, j; i < lines.count; i = j) {
+        const struct line *from = &lines.list[i];
+        for (j = i; j < lines.count && lines.list[j].invoice == from->invoice; j++)
+            ;
+        if (from->ts_ms - start_ms >= 90 * DAY_MS) {
+            bool returning = stream_profile(s, from->user);
+            judge_basket(s, from, j - i, stream_rank(s, from->user, from->ts_ms, true), &sum);
+            for (int k = i; k < j && k < i + 5; k++)
+                stream_chosen(s, lines.list[k].item);
+            if (returning)
+                judge_new(s, from, j - i, stream_rank(s, from->user, from->ts_ms, false), &sum);
+        } else if ((i & 3) == 0) {
+            stream_rank(s, from->user, from->ts_ms, true);
+            stream_chosen(s, from->item);
+        }
+        for (int k = i; k < j; k++)
+            buy(s, &lines.list[k]);
+    }
+    for (int m = 0; sum.asked && m < METHODS; m++) {
+        double hr = sum.hits[m] / sum.asked, fresh = sum.new_hits[m] / sum.new_asked;
+        figure_add(out, method_names[m], "hr_at_10", hr, sqrt(hr * (1 - hr) / sum.asked));
+        figure_add(out, method_names[m], "new_hr_at_10", fresh, sqrt(fresh * (1 - fresh) / sum.new_asked));
+        figure_add(out, method_names[m], "new_recall_at_10", sum.new_recall[m] / sum.new_asked, 0);
+    }
+    free(lines.list);
+    stream_destroy(s);
+    return sum.asked > 0;
+}
+
+#define CUTS_MAX 16
+#define CUSTOMERS_MAX 8192
+
+struct customer_cut {
+    float x[FEATURES];
+    double orders;
+    bool here, buys;
+};
+
+static void label_cuts(const struct lines *lines, int64_t start_ms, int cuts, int64_t horizon_ms, struct customer_cut (*at)[CUSTOMERS_MAX])
+{
+    for (int i = 0; i < lines->count; i++)
+        for (int c = 0; c < cuts; c++) {
+            int64_t cut_ms = start_ms + (90 + 30 * c) * DAY_MS, ts_ms = lines->list[i].ts_ms;
+            if (ts_ms >= cut_ms && ts_ms < cut_ms + horizon_ms && lines->list[i].user < CUSTOMERS_MAX)
+                at[c][lines->list[i].user].buys = true;
+        }
+}
+
+struct predictions {
+    double *score, *frequency;
+    bool *label;
+    uint32_t count;
+};
+
+/* Predicts every cut by a model that has learned only from cuts whose window was over. */
+static void predict_cuts(int cuts, int horizon_cuts, struct customer_cut (*at)[CUSTOMERS_MAX], struct predictions *out)
+{
+    for (int c = horizon_cuts; c < cuts; c++) {
+        struct logistic_model m = {0};
+        struct logistic_moments o = {0};
+        for (int epoch = 0; epoch < 6; epoch++)
+            for (int u = 0; u < CUSTOMERS_MAX; u++)
+                for (int k = 0; k + horizon_cuts <= c; k++)
+                    if (at[k][u].here)
+                        logistic_learn(&m, &o, 0.05, at[k][u].x, at[k][u].buys);
+        for (int u = 0; u < CUSTOMERS_MAX; u++)
+            if (at[c][u].here) {
+                out->score[out->count] = logistic_predict(&m, at[c][u].x);
+                out->frequency[out->count] = at[c][u].orders;
+                out->label[out->count++] = at[c][u].buys;
+            }
+    }
+}
+
+static void report_predictions(const struct predictions *p, const char *suffix, struct figures *out)
+{
+    double loss = 0, bins[10] = {0}, wins[10] = {0}, sums[10] = {0}, ece = 0;
+    char name[32];
+    for (uint32_t i = 0; i < p->count; i++) {
+        double q = p->score[i] < 1e-6 ? 1e-6 : p->score[i] > 1 - 1e-6 ? 1 - 1e-6 : p->score[i];
+        int bin = (int)(q * 10);
+        loss -= p->label[i] ? log(q) : log(1 - q);
+        bins[bin]++;
+        wins[bin] += p->label[i];
+        sums[bin] += q;
+    }
+    for (int b = 0; b < 10; b++)
+        ece += fabs(wins[b] - sums[b]);
+    snprintf(name, sizeof name, "auc_%s", suffix);
+    figure_add(out, "sluice", name, area_under(p->score, p->label, p->count), 0);
+    figure_add(out, "frequency", name, area_under(p->frequency, p->label, p->count), 0);
+    snprintf(name, sizeof name, "logloss_%s", suffix);
+    figure_add(out, "sluice", name, p->count ? loss / p->count : 0, 0);
+    snprintf(name, sizeof name, "ece_%s", suffix);
+    figure_add(out, "sluice", name, p->count ? ece / p->count : 0, 0);
+    if (strcmp(suffix, "30d") == 0) {
+        figure_add(out, "sluice", "auc", area_under(p->score, p->label, p->count), 0);
+        figure_add(out, "frequency", "auc", area_under(p->frequency, p->label, p->count), 0);
+        figure_add(out, "sluice", "ece", p->count ? ece / p->count : 0, 0);
+    }
+}
+
+bool protocol_p4b(const struct stream_settings *settings, const char *data, struct figures *out)
+{
+    static struct customer_cut at[CUTS_MAX][CUSTOMERS_MAX];
+    struct stream *s = stream_create(settings);
+    struct lines lines;
+    if (!read_lines(data, s, false, &lines)) {
+        stream_destroy(s);
+        return false;
+    }
+    int64_t start_ms = lines.list[0].ts_ms, end_ms = lines.list[lines.count - 1].ts_ms;
+    memset(at, 0, sizeof at);
+    int cuts = 0;
+    for (int i = 0; i < lines.count; i++) {
+        while (lines.list[i].ts_ms >= start_ms + (90 + 30 * cuts) * DAY_MS && cuts < CUTS_MAX) {
+            int64_t cut_ms = start_ms + (90 + 30 * cuts) * DAY_MS;
+            for (uint32_t u = 0; u < stream_users(s) && u < CUSTOMERS_MAX; u++) {
+                const struct profile *p = stream_profile(s, u);
+                at[cuts][u].here = p;
+                at[cuts][u].orders = p ? p->orders : 0;
+                if (p)
+                    features_of(p, 0, cut_ms, at[cuts][u].x);
+            }
+            cuts++;
+        }
+        buy(s, &lines.list[i]);
+    }
+    static const int horizons[] = {30, 90};
+    for (int h = 0; h < 2; h++) {
+        struct predictions p = {calloc(CUTS_MAX * CUSTOMERS_MAX, sizeof(double)), calloc(CUTS_MAX * CUSTOMERS_MAX, sizeof(double)),
+                                calloc(CUTS_MAX * CUSTOMERS_MAX, sizeof(bool)), 0};
+        ASSERT(p.score && p.frequency && p.label);
+        int whole = 0; /* cuts whose window the data cover */
+        while (whole < cuts && start_ms + (90 + 30 * whole + horizons[h]) * DAY_MS <= end_ms + DAY_MS)
+            whole++;
+        for (int c = 0; c < cuts; c++)
+            for (int u = 0; u < CUSTOMERS_MAX; u++)
+                at[c][u].buys = false;
+        label_cuts(&lines, start_ms, cuts, horizons[h] * DAY_MS, at);
+        predict_cuts(whole, horizons[h] / 30, at, &p);
+        report_predictions(&p, h ? "90d" : "30d", out);
+        free(p.score);
+        free(p.frequency);
+        free(p.label);
+    }
+    free(lines.list);
+    stream_destroy(s);
+    return true;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? 1 : -(x > y);
+}
+
+static double ndcg(const double *score, const double *gain, uint32_t count)
+{
+    double sum = 0, ideal = 0;
+    double *sorted = malloc((count + 1) * sizeof *sorted);
+    ASSERT(sorted);
+    memcpy(sorted, gain, count * sizeof *sorted);
+    qsort(sorted, count, sizeof *sorted, by_value);
+    for (uint32_t k = 0; k < 20 && k < count; k++)
+        ideal += sorted[k] / log2(k + 2.0);
+    bool *taken = calloc(count + 1, sizeof *taken);
+    ASSERT(taken);
+    for (uint32_t k = 0; k < 20 && k < count; k++) {
+        uint32_t best = count;
+        for (uint32_t i = 0; i < count; i++)
+            if (!taken[i] && (best == count || score[i] > score[best]))
+                best = i;
+        taken[best] = true;
+        sum += gain[best] / log2(k + 2.0);
+    }
+    free(taken);
+    free(sorted);
+    return ideal > 0 ? sum / ideal : 0;
+}
+
+/* Revenue a product is expected to make: a fast and a slow fading mean, where no single line counts for too much. */
+bool protocol_p4c(const struct stream_settings *settings, const char *data, struct figures *out)
+{
+    enum { ALL, EWMA, CAPPED, OURS, WAYS };
+    static const char *const names[WAYS] = {"popularity", "decayed", "itemitem", "sluice"};
+    struct stream *s = stream_create(settings);
+    struct lines lines;
+    double sums[WAYS] = {0};
+    int cuts = 0;
+    if (!read_lines(data, s, true, &lines)) {
+        stream_destroy(s);
+        return false;
+    }
+    uint32_t items = stream_items(s);
+    double *score = calloc((size_t)items * WAYS, sizeof *score), *gain = calloc(items, sizeof *gain), *slow = calloc(items, sizeof *slow), *both = calloc(items, sizeof *both);
+    ASSERT(score && gain && slow && both);
+    int64_t start_ms = lines.list[0].ts_ms, day_ms = start_ms, end_ms = lines.list[lines.count - 1].ts_ms;
+    int next = 0;
+    for (int day = 0; day_ms <= end_ms; day++, day_ms += DAY_MS) {
+        if (day >= 60 && (day - 60) % 7 == 0 && day_ms + 7 * DAY_MS <= end_ms + DAY_MS) {
+            memset(gain, 0, items * sizeof *gain);
+            for (int i = next; i < lines.count && lines.list[i].ts_ms < day_ms + 7 * DAY_MS; i++)
+                gain[lines.list[i].item] += (double)lines.list[i].amount / 100;
+            for (uint32_t i = 0; i < items; i++)
+                both[i] = score[(size_t)OURS * items + i] / 7 + slow[i] / 21;
+            for (int w = 0; w < WAYS; w++)
+                sums[w] += ndcg(w == OURS ? both : score + (size_t)w * items, gain, items);
+            cuts++;
+        }
+        double fade = exp2(-1 / 9.7), fade_fast = exp2(-1 / 7.0), fade_slow = exp2(-1 / 21.0);
+        for (uint32_t i = 0; i < items; i++) {
+            score[EWMA * items + i] *= fade;
+            score[CAPPED * items + i] *= fade;
+            score[OURS * items + i] *= fade_fast;
+            slow[i] *= fade_slow;
+        }
+        for (; next < lines.count && lines.list[next].ts_ms < day_ms + DAY_MS; next++) {
+            double amount = (double)lines.list[next].amount / 100, capped = amount > 300 ? 300 : amount;
+            uint32_t item = lines.list[next].item;
+            score[ALL * items + item] += amount;
+            score[EWMA * items + item] += amount;
+            score[CAPPED * items + item] += capped;
+            score[OURS * items + item] += capped;
+            slow[item] += capped;
+        }
+    }
+    for (int w = 0; w < WAYS; w++)
+        figure_add(out, names[w], "ndcg_at_20", cuts ? sums[w] / cuts : 0, 0);
+    free(score);
+    free(gain);
+    free(slow);
+    free(both);
+    free(lines.list);
+    stream_destroy(s);
+    return cuts > 0;
+}
