@@ -73,9 +73,10 @@ static enum profile_refusal purchase(struct fold *f)
     if (find_order(p, tag, item))
         return PROFILE_DUPLICATE;
     f->first_order = !owns(p, item);
+    bool same_order = p->owned_count && p->owned[p->owned_count - 1].order_tag == tag; /* several items of one */
     add_owned(f, tag);
     p->spent += f->amount;
-    p->orders++;
+    p->orders += !same_order;
     if (e->event_ms > p->last_paid_ms)
         p->last_paid_ms = e->event_ms;
     return PROFILE_APPLIED;

@@ -85,7 +85,7 @@ static bool read_lines(const char *data, struct stream *s, bool anonymous, struc
 static void buy(struct stream *s, const struct line *l)
 {
     char fields[96];
-    snprintf(fields, sizeof fields, ",\"order\":\"o%d_%d\",\"amount\":%lld,\"currency\":\"CNY\"", l->invoice, l->at, (long long)l->amount);
+    snprintf(fields, sizeof fields, ",\"order\":\"o%d\",\"amount\":%lld,\"currency\":\"CNY\"", l->invoice, (long long)l->amount);
     stream_event(s, l->user, "purchase", l->item, l->ts_ms, fields);
 }
 

@@ -88,7 +88,7 @@ static void *grown(void *at, uint32_t *capacity, uint32_t count, size_t size)
 
 struct stream *stream_create(const struct stream_settings *settings)
 {
-    static const double first[RANK_SOURCES] = {8, 5, 1, 8};
+    static const double first[RANK_SOURCES] = {6, 3, 2, 8};
     struct stream *s = calloc(1, sizeof *s);
     ASSERT(s);
     s->settings = *settings;
@@ -345,7 +345,8 @@ const float *const *stream_rank(struct stream *s, uint32_t user, int64_t now_ms,
         float *own = &s->parts[SOURCE_OWN][u->own[i].item];
         *own = *own / (*own + 1);
     }
-    scale(s->parts[SOURCE_POPULAR], n, s->out[METHOD_POPULARITY]);
+    for (int k = 0; k < RANK_SOURCES - 1; k++)
+        scale(s->parts[k], n, s->out[METHOD_POPULARITY]);
     for (uint32_t i = 0; i < n; i++) {
         bool candidate = s->out[METHOD_POPULARITY][i] >= 0;
         float sum = 0;
