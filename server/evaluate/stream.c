@@ -61,7 +61,7 @@ struct stream {
 
 void stream_settings_default(struct stream_settings *s)
 {
-    *s = (struct stream_settings){.history_decay = 0.93, .popular_half_life_ms = 7 * 86400000ll, .own_half_life_ms = 60 * 86400000ll, .rate = 0.5};
+    *s = (struct stream_settings){.history_decay = 0.95, .popular_half_life_ms = 7 * 86400000ll, .own_half_life_ms = 365 * 86400000ll, .rate = 0.5};
     profile_settings_default(&s->profile);
     entity_settings_default(&s->entity);
     s->profile.early_ms_max = INT64_MAX / 4;
@@ -88,7 +88,7 @@ static void *grown(void *at, uint32_t *capacity, uint32_t count, size_t size)
 
 struct stream *stream_create(const struct stream_settings *settings)
 {
-    static const double first[RANK_SOURCES] = {6, 3, 2, 8};
+    static const double first[RANK_SOURCES] = {6, 3, 2, 12};
     struct stream *s = calloc(1, sizeof *s);
     ASSERT(s);
     s->settings = *settings;
