@@ -9,7 +9,7 @@
 #include "common/hash.h"
 #include "common/log.h"
 #include "common/text.h"
-#include "server/simulate/feedback.h"
+#include "server/simulate/listener.h"
 #include "server/simulate/kafka_io.h"
 #include "server/simulate/reference.h"
 #include "server/simulate/report.h"
@@ -20,16 +20,12 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define FILE_START_MS 1732370000000
 #define FILE_STEP_MS 100
 #define DRAIN_MS 2000
 #define FLUSH_MS 30000
 #define OFFSETS_KEPT 65536 /* a partition: those whose recommendation may still come */
 #define PARTITIONS_MAX 1024
 
-enum { READ_RECOMMENDATIONS, READ_TRAFFIC, READ_SEGMENTS, READ_HOSTS, READ_ALERTS, READS };
-static const char *const read_topics[READS + 1] = {"live.recommendations", "live.traffic", "live.segments",
-                                                   "live.hosts", "live.alerts", NULL};
 
 /* When an offset was acknowledged, or when its recommendation came if that was first; 0: unknown. */
 struct stood {
@@ -97,7 +93,7 @@ static void on_delivered(void *self, int32_t partition, int64_t offset, int64_t 
         report_latency(d->report, 0);
 }
 
-static void note_latency(struct drive *d, const struct recommendation *r)
+static void note_latency(struct drive *d, const struct advice *r)
 {
     if (d->partitions == 0)
         return;
@@ -109,50 +105,20 @@ static void note_latency(struct drive *d, const struct recommendation *r)
         report_latency(d->report, (double)(s->answered_us - s->acknowledged_us) / 1000);
 }
 
-static void on_recommendation(struct drive *d, struct slice value)
-{
-    struct feedback f;
-    struct recommendation r;
-    if (feedback_recommendation(&f, value, &r)) {
-        note_latency(d, &r);
-        world_recommend(d->world, &r, d->now_ms);
-    }
-    feedback_done(&f);
-}
-
 static void on_received(void *self, const struct link_record *record)
 {
     struct drive *d = self;
-    struct feedback f = {NULL};
-    struct traffic t;
-    struct segment s;
-    struct ranking k;
-    struct alert a;
-    switch (record->topic) {
-    case READ_RECOMMENDATIONS:
-        on_recommendation(d, record->value);
-        return;
-    case READ_TRAFFIC:
-        if (feedback_traffic(&f, record->key, record->value, &t)) {
-            /* A room that left the pool stays out. */
-            int64_t life_ms = t.weight < 0 ? INT32_MAX : t.valid_until - t.ts;
-            world_weigh(d->world, t.scene, t.room, t.weight, d->now_ms, life_ms);
+    struct feedback f;
+    struct advice r;
+    if (record->topic == HEARD_RECOMMENDATIONS) {
+        if (feedback_recommendation(&f, record->value, &r)) {
+            note_latency(d, &r);
+            world_recommend(d->world, &r, d->now_ms);
         }
-        break;
-    case READ_SEGMENTS:
-        if (feedback_segment(&f, record->key, record->value, &s))
-            report_segment(d->report, &s, d->now_ms);
-        break;
-    case READ_HOSTS:
-        if (feedback_ranking(&f, record->key, record->value, &k))
-            report_ranking(d->report, &k);
-        break;
-    case READ_ALERTS:
-        if (feedback_alert(&f, record->value, &a))
-            report_alert(d->report, &a, d->now_ms);
-        break;
+        feedback_done(&f);
+        return;
     }
-    feedback_done(&f);
+    listener_take(&(struct listener){d->world, d->report}, (enum heard)record->topic, record->key, record->value, d->now_ms);
 }
 
 /* {"timestamp":…,"key":…,"value":…}: a value that is no JSON object stands as a string, a tombstone as null. */
@@ -222,7 +188,7 @@ static bool open_output(struct drive *d)
 {
     const struct drive_settings *s = &d->settings;
     if (s->brokers) {
-        struct link_settings l = {s->brokers, s->reference ? NULL : read_topics, d, on_received,
+        struct link_settings l = {s->brokers, s->reference ? NULL : heard_topics, d, on_received,
                                   s->reference ? NULL : on_delivered};
         d->link = link_open(&l);
         if (d->link && !s->reference)
@@ -265,7 +231,7 @@ int drive_world(const struct drive_settings *settings)
     ASSERT(d);
     d->settings = *settings;
     if (d->settings.world.start_ms == 0) {
-        d->settings.world.start_ms = FILE_START_MS;
+        d->settings.world.start_ms = SIMULATED_START_MS;
         if (settings->brokers) /* so that simulated time ends at the present, and is never ahead of it */
             d->settings.world.start_ms = clock_us(CLOCK_REALTIME) / 1000 -
                                          (int64_t)(1000 * settings->seconds * (1 - 1 / settings->speed));

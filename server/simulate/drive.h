@@ -3,6 +3,8 @@
 
 #include "server/simulate/world.h"
 
+#define SIMULATED_START_MS 1732370000000 /* where time begins when nothing else says so */
+
 struct drive_settings {
     struct world_settings world; /* start_ms 0: now for Kafka, a fixed day for a file */
     const char *brokers;         /* NULL: to a file */

@@ -35,7 +35,7 @@ static double number(const json_t *object, const char *name, double absent)
     return json_is_number(value) ? json_number_value(value) : absent;
 }
 
-static uint32_t recommended(const json_t *list, struct recommended *out)
+static uint32_t recommended(const json_t *list, struct advised *out)
 {
     uint32_t count = 0;
     size_t at;
@@ -44,8 +44,8 @@ static uint32_t recommended(const json_t *list, struct recommended *out)
     {
         if (count == RECOMMENDED_MAX)
             break;
-        struct recommended *r = &out[count];
-        *r = (struct recommended){.id = text(entry, "id"), .score = number(entry, "score", 0)};
+        struct advised *r = &out[count];
+        *r = (struct advised){.id = text(entry, "id"), .score = number(entry, "score", 0)};
         const json_t *reasons = json_object_get(entry, "reasons");
         for (size_t i = 0; i < RECOMMENDED_REASONS && i < json_array_size(reasons); i++)
             r->reasons[i] = text(json_array_get(reasons, i), "code");
@@ -54,13 +54,13 @@ static uint32_t recommended(const json_t *list, struct recommended *out)
     return count;
 }
 
-bool feedback_recommendation(struct feedback *f, struct slice value, struct recommendation *out_r)
+bool feedback_recommendation(struct feedback *f, struct slice value, struct advice *out_r)
 {
     const json_t *d = load(f, value);
     const json_t *version = json_object_get(d, "version");
     if (!d || json_array_size(version) != 3)
         return false;
-    *out_r = (struct recommendation){
+    *out_r = (struct advice){
         .rec = text(d, "rec"),
         .user = text(d, "user"),
         .scene = text(d, "scene"),

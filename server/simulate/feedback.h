@@ -44,7 +44,7 @@ struct alert {
 };
 
 /* Each answers false for what does not look like such a record; feedback_done() is due in any case. */
-bool feedback_recommendation(struct feedback *f, struct slice value, struct recommendation *out_r);
+bool feedback_recommendation(struct feedback *f, struct slice value, struct advice *out_r);
 /* `key` is "scene|room". */
 bool feedback_traffic(struct feedback *f, struct slice key, struct slice value, struct traffic *out_t);
 bool feedback_segment(struct feedback *f, struct slice key, struct slice value, struct segment *out_s);

@@ -117,7 +117,7 @@ static void take_event(struct screen *s, const struct link_record *r)
         s->ring[(size_t)r->partition * RING + (size_t)(r->offset % RING)] = (struct appended){r->offset, r->timestamp_ms};
 }
 
-static void take_latency(struct screen *s, const struct recommendation *r, int64_t now_ms)
+static void take_latency(struct screen *s, const struct advice *r, int64_t now_ms)
 {
     if (s->places->partitions == 0 || r->version[0] < 0)
         return;
@@ -130,7 +130,7 @@ static void take_latency(struct screen *s, const struct recommendation *r, int64
     a->at_ms = 0;
 }
 
-static uint32_t keep_lines(struct line *out, uint32_t limit, const struct recommended *list, uint32_t count)
+static uint32_t keep_lines(struct line *out, uint32_t limit, const struct advised *list, uint32_t count)
 {
     count = count < limit ? count : limit;
     for (uint32_t i = 0; i < count; i++) {
@@ -151,7 +151,7 @@ static uint32_t keep_lines(struct line *out, uint32_t limit, const struct recomm
 static void take_recommendation(struct screen *s, struct slice value, int64_t now_ms)
 {
     struct feedback f;
-    struct recommendation r;
+    struct advice r;
     if (feedback_recommendation(&f, value, &r)) {
         s->recommendations++;
         take_latency(s, &r, now_ms);

@@ -158,7 +158,7 @@ static bool is_newer(const int64_t *a, const int64_t *b)
     return false;
 }
 
-bool world_recommend(struct world *w, const struct recommendation *r, int64_t now_ms)
+bool world_recommend(struct world *w, const struct advice *r, int64_t now_ms)
 {
     int64_t user = number_of(r->user, 'u', w->settings.users);
     int scene = scene_of(w, r->scene);

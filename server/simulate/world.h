@@ -68,29 +68,29 @@ void world_step(struct world *w, int64_t now_ms, const struct world_sink *sink);
 #define RECOMMENDED_MAX 20
 #define RECOMMENDED_REASONS 3
 
-struct recommended {
+struct advised {
     struct slice id;
     double score;
     struct slice reasons[RECOMMENDED_REASONS]; /* their codes; size 0 ends */
 };
 
 /* One record of live.recommendations, as far as its users need it. */
-struct recommendation {
+struct advice {
     struct slice rec;
     struct slice user;
     struct slice scene;
     int64_t ts;
     int64_t valid_until;
     int64_t version[3];
-    struct recommended rooms[RECOMMENDED_MAX];
-    struct recommended items[RECOMMENDED_MAX];
+    struct advised rooms[RECOMMENDED_MAX];
+    struct advised items[RECOMMENDED_MAX];
     uint32_t room_count;
     uint32_t item_count;
 };
 
 /* The user is shown this list until it expires (its own length of life from `now_ms` on). Unknown ids are skipped.
  * False for an unknown user or a version that is not newer than the one known. */
-bool world_recommend(struct world *w, const struct recommendation *r, int64_t now_ms);
+bool world_recommend(struct world *w, const struct advice *r, int64_t now_ms);
 /* The room's share of its scene's exposures for `life_ms` from now; a weight below 0 says the room left the pool. */
 void world_weigh(struct world *w, struct slice scene, struct slice room, double weight, int64_t now_ms,
                  int64_t life_ms);

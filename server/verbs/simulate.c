@@ -1,23 +1,29 @@
 #include "server/verbs/verb.h"
 
+#include "server/loop/loop.h"
+#include "server/settings/settings.h"
 #include "server/simulate/drive.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 const char simulate_usage[] =
-    "sluice simulate --brokers HOST:PORT | --to-file FILE [OPTION...]\n"
+    "sluice simulate --brokers HOST:PORT | --to-file FILE | --in-memory [OPTION...]\n"
     "\n"
     "Users with true tastes, hosts with true quality, rooms that open and close: writes their events and the catalog,\n"
     "in real time to Kafka or as fast as it goes to a file. On Kafka it is a closed loop: what live.recommendations\n"
     "and live.traffic say decides what its users are shown; a tenth of them, the control, see popularity and uniform\n"
-    "weights. The same seed gives the same stream.\n"
+    "weights. The same seed gives the same stream. In memory the loop closes around a whole worker in this process, on\n"
+    "virtual time: hours in minutes, and the same report for the same seed.\n"
     "\n"
     "  --brokers LIST     Kafka to write to and read from\n"
     "  --to-file FILE     one JSON object a line instead; \"-\" is standard output:\n"
     "                     {\"timestamp\":MS,\"key\":USER,\"value\":{EVENT}}, for the catalog with \"topic\":\"live.catalog\"\n"
     "                     in front. `timestamp` is the record's; a value that is no object stands as a string.\n"
+    "  --in-memory        no Kafka, no Redis: the daemon's own worker between a log and a store in this process\n"
+    "  --config FILE      its configuration, with --in-memory (default: embedded)\n"
     "  --seconds N        simulated seconds; 0 = until Ctrl-C (default 60)\n"
     "  --speed X          simulated seconds a real second, with --brokers (default 1)\n"
     "  --rate N           events a simulated second (default 200)\n"
@@ -41,13 +47,14 @@ const char simulate_usage[] =
     "Examples:\n"
     "  sluice simulate --to-file day.jsonl --seconds 3600 --rate 500\n"
     "  sluice simulate --brokers 127.0.0.1:9092 --seconds 600 --scenario flash --report -o json\n"
+    "  sluice simulate --in-memory --seconds 3600 --scenario course-launch --faults 20 --report\n"
     "  sluice simulate --reference 3000000 --brokers 127.0.0.1:9092 --topic ev\n";
 
-enum kind { KIND_REAL, KIND_SHARE, KIND_U32, KIND_U64, KIND_SECONDS, KIND_TEXT, KIND_FLAG };
+enum option_kind { OPTION_REAL, OPTION_SHARE, OPTION_U32, OPTION_U64, OPTION_SECONDS, OPTION_TEXT, OPTION_FLAG };
 
 struct option {
     const char *name;
-    enum kind kind;
+    enum option_kind kind;
     void *to;
     double low;
     double high;
@@ -60,17 +67,17 @@ static bool set_number(const struct option *o, const char *text)
     if (*end || end == text || !(value >= o->low && value <= o->high))
         return false;
     switch (o->kind) {
-    case KIND_REAL:
-    case KIND_SHARE:
+    case OPTION_REAL:
+    case OPTION_SHARE:
         *(double *)o->to = value;
         break;
-    case KIND_U32:
+    case OPTION_U32:
         *(uint32_t *)o->to = (uint32_t)value;
         break;
-    case KIND_U64:
+    case OPTION_U64:
         *(uint64_t *)o->to = (uint64_t)value;
         break;
-    case KIND_SECONDS:
+    case OPTION_SECONDS:
         *(int64_t *)o->to = (int64_t)(value * 1000);
         break;
     default:
@@ -93,13 +100,13 @@ static int read_options(const struct option *options, int argc, char **argv)
             o++;
         if (!o->name)
             return refuse("unknown option", argv[i]);
-        if (o->kind == KIND_FLAG) {
+        if (o->kind == OPTION_FLAG) {
             *(bool *)o->to = true;
             continue;
         }
         if (++i == argc)
             return refuse("a value is missing after", argv[i - 1]);
-        if (o->kind == KIND_TEXT)
+        if (o->kind == OPTION_TEXT)
             *(const char **)o->to = argv[i];
         else if (!set_number(o, argv[i]))
             return refuse("not a value for it", argv[i]);
@@ -118,49 +125,95 @@ static bool set_scenario(struct world_settings *w, const char *name)
     return false;
 }
 
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int number)
+{
+    stopped = 1;
+}
+
+static int run_in_memory(const struct drive_settings *s, const char *config)
+{
+    struct settings settings;
+    settings_init(&settings);
+    int code = EXIT_CONFIG;
+    if ((!config || settings_load(&settings, config, stderr)) && settings_finish(&settings, stderr)) {
+        struct loop_settings loop = {s->world, &settings.daemon.worker, s->seconds, 50};
+        if (loop.world.start_ms == 0)
+            loop.world.start_ms = SIMULATED_START_MS;
+        signal(SIGINT, on_signal);
+        signal(SIGTERM, on_signal);
+        struct loop *l = loop_create(&loop);
+        code = loop_run(l, &stopped) ? 0 : 1;
+        struct findings f = loop_findings(l);
+        report_print(&f, loop_world(l), s->json, stdout);
+        loop_destroy(l);
+    }
+    settings_fini(&settings);
+    return code;
+}
+
+/* Answers what is wrong with the choice of a place to write to, or NULL. */
+static const char *refuse_place(const struct drive_settings *s, bool in_memory, const char *config)
+{
+    if ((s->brokers != NULL) + (s->file != NULL) + in_memory != 1)
+        return "needs exactly one of --brokers, --to-file, --in-memory";
+    if (in_memory && s->reference)
+        return "--reference goes to --brokers or --to-file";
+    if (config && !in_memory)
+        return "--config goes with --in-memory";
+    if (!s->brokers && s->seconds <= 0 && !s->reference)
+        return "--seconds above 0 is needed without --brokers";
+    return NULL;
+}
+
 int verb_simulate(int argc, char **argv)
 {
     struct drive_settings s = {.world = world_defaults(), .seconds = 60, .speed = 1, .topic = "live.events"};
     struct world_settings *w = &s.world;
-    const char *scenario = "ordinary", *output = "text";
+    const char *scenario = "ordinary", *output = "text", *config = NULL;
+    bool in_memory = false;
     uint64_t start_ms = 0;
     const struct option options[] = {
-        {"--brokers", KIND_TEXT, &s.brokers, 0, 0},
-        {"--to-file", KIND_TEXT, &s.file, 0, 0},
-        {"--seconds", KIND_REAL, &s.seconds, 0, 1e9},
-        {"--speed", KIND_REAL, &s.speed, 0.01, 1000},
-        {"--rate", KIND_REAL, &w->rate, 0.1, 1e6},
-        {"--users", KIND_U32, &w->users, 10, 1e8},
-        {"--rooms", KIND_U32, &w->rooms, 1, 1e5},
-        {"--items", KIND_U32, &w->items, 16, 1e7},
-        {"--hosts", KIND_U32, &w->hosts, 1, 1e6},
-        {"--scenes", KIND_U32, &w->scenes, 1, 8},
-        {"--seed", KIND_U64, &w->seed, 0, 1e15},
-        {"--scenario", KIND_TEXT, &scenario, 0, 0},
-        {"--scenario-after", KIND_SECONDS, &w->scenario_after_ms, 0, 1e9},
-        {"--duplicates", KIND_SHARE, &w->duplicates, 0, 1},
-        {"--late", KIND_SHARE, &w->late, 0, 1},
-        {"--malformed", KIND_SHARE, &w->malformed, 0, 1},
-        {"--faults", KIND_REAL, &w->faults_per_hour, 0, 3600},
-        {"--catalog-every", KIND_SECONDS, &w->catalog_interval_ms, 0, 1e6},
-        {"--start", KIND_U64, &start_ms, 0, 1e14},
-        {"--oracle", KIND_FLAG, &w->oracle, 0, 0},
-        {"--report", KIND_FLAG, &s.report, 0, 0},
-        {"-o", KIND_TEXT, &output, 0, 0},
-        {"--reference", KIND_U64, &s.reference, 1, 1e12},
-        {"--topic", KIND_TEXT, &s.topic, 0, 0},
-        {NULL, KIND_FLAG, NULL, 0, 0},
+        {"--brokers", OPTION_TEXT, &s.brokers, 0, 0},
+        {"--to-file", OPTION_TEXT, &s.file, 0, 0},
+        {"--in-memory", OPTION_FLAG, &in_memory, 0, 0},
+        {"--config", OPTION_TEXT, &config, 0, 0},
+        {"--seconds", OPTION_REAL, &s.seconds, 0, 1e9},
+        {"--speed", OPTION_REAL, &s.speed, 0.01, 1000},
+        {"--rate", OPTION_REAL, &w->rate, 0.1, 1e6},
+        {"--users", OPTION_U32, &w->users, 10, 1e8},
+        {"--rooms", OPTION_U32, &w->rooms, 1, 1e5},
+        {"--items", OPTION_U32, &w->items, 16, 1e7},
+        {"--hosts", OPTION_U32, &w->hosts, 1, 1e6},
+        {"--scenes", OPTION_U32, &w->scenes, 1, 8},
+        {"--seed", OPTION_U64, &w->seed, 0, 1e15},
+        {"--scenario", OPTION_TEXT, &scenario, 0, 0},
+        {"--scenario-after", OPTION_SECONDS, &w->scenario_after_ms, 0, 1e9},
+        {"--duplicates", OPTION_SHARE, &w->duplicates, 0, 1},
+        {"--late", OPTION_SHARE, &w->late, 0, 1},
+        {"--malformed", OPTION_SHARE, &w->malformed, 0, 1},
+        {"--faults", OPTION_REAL, &w->faults_per_hour, 0, 3600},
+        {"--catalog-every", OPTION_SECONDS, &w->catalog_interval_ms, 0, 1e6},
+        {"--start", OPTION_U64, &start_ms, 0, 1e14},
+        {"--oracle", OPTION_FLAG, &w->oracle, 0, 0},
+        {"--report", OPTION_FLAG, &s.report, 0, 0},
+        {"-o", OPTION_TEXT, &output, 0, 0},
+        {"--reference", OPTION_U64, &s.reference, 1, 1e12},
+        {"--topic", OPTION_TEXT, &s.topic, 0, 0},
+        {NULL, OPTION_FLAG, NULL, 0, 0},
     };
     int refused = read_options(options, argc, argv);
     if (refused)
         return refused;
-    if (!s.brokers == !s.file)
-        return refuse("needs exactly one of", "--brokers, --to-file");
+    const char *wrong = refuse_place(&s, in_memory, config);
+    if (wrong)
+        return refuse("arguments", wrong);
     if (!set_scenario(w, scenario))
         return refuse("no such scenario", scenario);
-    if (s.file && s.seconds <= 0 && !s.reference)
-        return refuse("--to-file needs", "--seconds above 0");
     w->start_ms = (int64_t)start_ms;
     s.json = strcmp(output, "json") == 0;
+    if (in_memory)
+        return run_in_memory(&s, config);
     return s.reference ? drive_reference(&s) : drive_world(&s);
 }

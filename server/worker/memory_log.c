@@ -127,8 +127,17 @@ void memory_truncate(struct memory_cluster *c, enum topic topic, int32_t partiti
 void memory_trim(struct memory_cluster *c, enum topic topic, int32_t partition, int64_t offset)
 {
     struct partition *p = &c->logs[topic][partition];
-    if (offset > p->low)
-        p->low = offset;
+    int64_t end = p->start + (int64_t)p->count;
+    offset = offset < end ? offset : end;
+    for (int64_t o = p->low > p->start ? p->low : p->start; o < offset; o++)
+        forget(p, (size_t)(o - p->start));
+    p->low = offset > p->low ? offset : p->low;
+    size_t gone = p->low > p->start ? (size_t)(p->low - p->start) : 0;
+    if (gone < 64 || gone < p->count / 2)
+        return;
+    p->count -= gone;
+    p->start += (int64_t)gone;
+    memmove(p->records, p->records + gone, p->count * sizeof *p->records);
 }
 
 static enum err port_produce(void *self, const struct outgoing *out)

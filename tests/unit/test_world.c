@@ -210,7 +210,7 @@ static void test_recommendation_decides_what_the_user_is_shown(void)
     world_room_id(w, w->live[3], room);
     for (uint32_t u = 0; u < s.users; u++) {
         snprintf(user, sizeof user, "u_%u", u);
-        struct recommendation r = {.rec = slice_of("7-1-0-0"), .user = slice_of(user), .scene = slice_of("home"),
+        struct advice r = {.rec = slice_of("7-1-0-0"), .user = slice_of(user), .scene = slice_of("home"),
                                    .valid_until = 60000, .version = {5, 0, 0}, .room_count = 1};
         r.rooms[0].id = slice_of(room);
         CHECK(world_recommend(w, &r, w->now_ms));

@@ -1,0 +1,27 @@
+/*
+ * The closed loop in one process and on virtual time: the simulated world, and a whole worker (every stage, the same
+ * code as the daemon's) between a log and a store in memory. As fast as the processor allows; the same settings and
+ * seed give the same findings.
+ */
+#pragma once
+
+#include "server/simulate/report.h"
+#include "server/worker/worker_settings.h"
+
+#include <signal.h>
+
+struct loop_settings {
+    struct world_settings world;
+    const struct worker_settings *worker; /* borrowed */
+    double seconds;                       /* simulated */
+    uint32_t step_ms;                     /* virtual time between two turns of the worker; 50 */
+};
+
+struct loop;
+
+struct loop *loop_create(const struct loop_settings *settings);
+void loop_destroy(struct loop *l);
+/* Runs to the end, or until *stopped is set. False: the worker halted a task. */
+bool loop_run(struct loop *l, const volatile sig_atomic_t *stopped);
+const struct world *loop_world(const struct loop *l);
+struct findings loop_findings(const struct loop *l);
