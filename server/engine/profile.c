@@ -14,7 +14,8 @@
 #include <stdlib.h>
 
 const char *const profile_refusal_names[PROFILE_REFUSALS] = {
-    "applied", "duplicate", "late", "early", "unknown_currency", "amount_too_large", "unknown_order", "refund_exceeds",
+    "applied",        "duplicate",     "late",           "early", "unknown_currency", "amount_too_large",
+    "unknown_order",  "refund_exceeds", "currency_mismatch",
 };
 
 struct profile *profile_create(void)
@@ -123,7 +124,7 @@ void fold_set_rating(struct fold *f, struct history_entry *h, uint8_t rating, st
         const struct history_entry *q = &f->p->history[i];
         if (q->id == h->id || q->rating == 0 || entity_kind_of(q->id) != kind)
             continue;
-        if (f->s->pair_window_ms && h->touched_ms - q->touched_ms > f->s->pair_window_ms)
+        if (f->s->pair_window_ms && llabs(h->touched_ms - q->touched_ms) > f->s->pair_window_ms)
             continue;
         int32_t delta = (rating < q->rating ? rating : q->rating) - (old < q->rating ? old : q->rating);
         if (delta == 0)
@@ -161,6 +162,10 @@ static void apply_to(struct fold *f, enum entity_kind kind, struct slice name)
         return;
     bool negative = e->type == EVENT_DISLIKE || e->type == EVENT_BLOCK || (f->short_view && kind == ENTITY_ROOM);
     uint8_t rating = f->s->weights[e->type];
+    int64_t since_ms = e->event_ms - h->shown_ms;
+    f->attributed[kind - ENTITY_ITEM] = h->shown_ms && e->type != EVENT_IMPRESSION && since_ms >= 0 && since_ms <= f->s->attribution_ms;
+    if (e->rec.size && e->event_ms > h->shown_ms)
+        h->shown_ms = e->event_ms;
     if (e->type == EVENT_IMPRESSION) {
         h->impressed_ms = e->event_ms;
         h->flags |= HISTORY_IMPRESSED;
@@ -184,6 +189,11 @@ static void apply_to(struct fold *f, enum entity_kind kind, struct slice name)
         fold_set_rating(f, h, rating, name);
     if (f->leaving)
         history_drop(f->p, f->leaves);
+}
+
+bool owned_is_kept(const struct owned_item *o)
+{
+    return o->refunded < o->paid || o->paid == 0;
 }
 
 static bool is_duplicate(const struct profile *p, uint32_t tag)
@@ -328,6 +338,8 @@ enum profile_refusal profile_apply(struct profile *p, const struct profile_setti
         apply_to(&f, ENTITY_HOST, event->host);
         apply_to(&f, ENTITY_ROOM, event->room);
     }
+    if (event->type == EVENT_PURCHASE && p->owned_count)
+        p->owned[p->owned_count - 1].source = (uint8_t)fold_source(&f, ENTITY_ITEM);
     if (s->funnel)
         fold_counters(&f);
     return PROFILE_APPLIED;

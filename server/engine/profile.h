@@ -42,7 +42,7 @@ struct profile_settings {
     uint32_t room_dwell_ms_max;       /* of one visit; default 30 min */
     uint32_t short_view_ms;           /* default 3,000 */
     uint32_t watch_step_ms[4];        /* watch time that raises the rating to 1, 2, 3, 4; 0 = that grade is off */
-    int64_t attribution_ms;           /* default 30 min */
+    int64_t attribution_ms;           /* default 30 min: an event without source or rec follows the last rec that showed its entity */
     int32_t day_offset_ms;            /* days are cut at UTC midnight minus this; Asia/Shanghai: 8 h */
     uint32_t pair_window_ms;          /* pairs link only entities touched within; 0 = whole history */
     bool funnel;                      /* emit EFFECT_COUNT; off in the reference job */
@@ -66,14 +66,17 @@ struct history_entry {
     uint32_t dwell_ms;    /* watched */
     int64_t touched_ms;   /* event time of the last touch */
     int64_t impressed_ms; /* last impression; 0 = none */
+    int64_t shown_ms;     /* last event that carried the rec which showed it; 0 = none */
 };
 
 struct owned_item {
     entity_id item;
     uint32_t order_tag; /* low bits of hash64 of the order id */
-    int64_t paid;       /* settlement minor units */
-    int64_t refunded;
+    int64_t paid;       /* minor units of the order's currency */
+    int64_t refunded;   /* likewise: refunds name no currency */
     int64_t paid_ms;
+    uint8_t currency;   /* place in the settings; CURRENCIES_MAX = none */
+    uint8_t source;     /* enum event_source it was counted under; a refund is counted there too */
     entity_id host;     /* where it was bought, for refunds; 0 = none */
     entity_id room;
 };
@@ -118,6 +121,7 @@ enum profile_refusal {
     PROFILE_AMOUNT_TOO_LARGE,
     PROFILE_UNKNOWN_ORDER,
     PROFILE_REFUND_EXCEEDS,
+    PROFILE_CURRENCY_MISMATCH, /* a refund in another currency than its order */
     PROFILE_REFUSALS
 };
 
@@ -136,3 +140,5 @@ void profile_encode(const struct profile *p, struct writer *out);
 MUST_CHECK enum err profile_decode(struct slice bytes, struct profile **out_profile);
 size_t profile_bytes(const struct profile *p); /* memory held, for the cache budget */
 const struct history_entry *profile_find(const struct profile *p, entity_id id);
+/* Bought and not refunded in full; what cost nothing stays owned. */
+bool owned_is_kept(const struct owned_item *o);

@@ -5,9 +5,17 @@
 
 #include <stdlib.h>
 
-#define PROFILE_VERSION 1
+#define PROFILE_VERSION 2
 
-enum { HAS_DWELL = 1, HAS_IMPRESSED = 2, HAS_STARS = 4, HAS_PERCENT = 8, IS_NEGATIVE = 16 };
+enum { HAS_DWELL = 1, HAS_IMPRESSED = 2, HAS_STARS = 4, HAS_PERCENT = 8, IS_NEGATIVE = 16, HAS_SHOWN = 32, SHOWN_IS_IMPRESSED = 64 };
+
+/* An impression that carried a rec is both: the usual case costs a bit. */
+static uint8_t shown_of(const struct history_entry *h)
+{
+    if (h->shown_ms == 0)
+        return 0;
+    return h->flags & HISTORY_IMPRESSED && h->shown_ms == h->impressed_ms ? SHOWN_IS_IMPRESSED : HAS_SHOWN;
+}
 
 static void put_history(const struct profile *p, struct writer *out)
 {
@@ -17,7 +25,7 @@ static void put_history(const struct profile *p, struct writer *out)
         const struct history_entry *h = &p->history[i];
         uint8_t has = (uint8_t)((h->dwell_ms ? HAS_DWELL : 0) | (h->flags & HISTORY_IMPRESSED ? HAS_IMPRESSED : 0) |
                                 (h->stars ? HAS_STARS : 0) | (h->percent ? HAS_PERCENT : 0) |
-                                (h->flags & HISTORY_NEGATIVE ? IS_NEGATIVE : 0));
+                                (h->flags & HISTORY_NEGATIVE ? IS_NEGATIVE : 0) | shown_of(h));
         put_u48(out, h->id);
         put_u8(out, h->rating);
         put_u8(out, has);
@@ -27,6 +35,8 @@ static void put_history(const struct profile *p, struct writer *out)
             put_varint(out, h->dwell_ms);
         if (has & HAS_IMPRESSED)
             put_signed(out, h->touched_ms - h->impressed_ms);
+        if (has & HAS_SHOWN)
+            put_signed(out, h->touched_ms - h->shown_ms);
         if (has & HAS_STARS)
             put_u8(out, h->stars);
         if (has & HAS_PERCENT)
@@ -55,6 +65,10 @@ static void get_history(struct profile *p, struct reader *r)
             h->dwell_ms = (uint32_t)get_varint(r);
         if (has & HAS_IMPRESSED)
             h->impressed_ms = (int64_t)((uint64_t)h->touched_ms - (uint64_t)get_signed(r));
+        if (has & HAS_SHOWN)
+            h->shown_ms = (int64_t)((uint64_t)h->touched_ms - (uint64_t)get_signed(r));
+        else if (has & SHOWN_IS_IMPRESSED)
+            h->shown_ms = h->impressed_ms;
         if (has & HAS_STARS)
             h->stars = get_u8(r);
         if (has & HAS_PERCENT)
@@ -74,12 +88,13 @@ static void put_owned(const struct profile *p, struct writer *out)
         put_signed(out, o->paid_ms);
         put_u48(out, o->host);
         put_u48(out, o->room);
+        put_u8(out, (uint8_t)(o->currency << 3 | o->source));
     }
 }
 
 static void get_owned(struct profile *p, struct reader *r)
 {
-    uint32_t count = get_count(r, PROFILE_OWNED_MAX, 25);
+    uint32_t count = get_count(r, PROFILE_OWNED_MAX, 26);
     if (count == 0)
         return;
     p->owned = calloc(count, sizeof *p->owned);
@@ -93,6 +108,10 @@ static void get_owned(struct profile *p, struct reader *r)
         o->paid_ms = get_signed(r);
         o->host = get_u48(r);
         o->room = get_u48(r);
+        uint8_t packed = get_u8(r);
+        o->currency = packed >> 3;
+        o->source = packed & 7;
+        r->failed |= o->currency > CURRENCIES_MAX;
     }
 }
 

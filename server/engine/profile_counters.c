@@ -82,7 +82,7 @@ static void count(struct fold *f, enum entity_kind kind, struct slice name, bool
     struct effect *e = effect_list_add(f->out, entity_id_of(kind, name), EFFECT_COUNT);
     e->name = name;
     e->scene = f->e->scene;
-    e->source = f->e->source;
+    e->source = fold_source(f, kind);
     e->explained = explained;
     add_plain(e, f->e->type);
     add_money(f, e, kind);
@@ -102,35 +102,50 @@ static void count(struct fold *f, enum entity_kind kind, struct slice name, bool
         f->out->count--;
 }
 
-static void count_refund(struct fold *f, entity_id id, struct slice name)
+static void count_refund(struct fold *f, entity_id id, const struct owned_item *o, int64_t amount, bool first)
 {
     if (id == 0)
         return;
-    struct effect *e = effect_list_add(f->out, id, EFFECT_COUNT);
-    e->name = name.size && entity_id_of(entity_kind_of(id), name) == id ? name : (struct slice){0};
-    e->scene = f->e->scene;
-    e->source = f->e->source;
-    add(e, COUNTER_REFUND, f->first_refund);
-    add(e, COUNTER_REFUND_AMOUNT, f->amount);
-    if (e->counter_count == 0)
+    const struct event *e = f->e;
+    const struct slice names[] = {e->item, e->host, e->room};
+    struct effect *out = effect_list_add(f->out, id, EFFECT_COUNT);
+    for (int i = 0; i < 3; i++)
+        if (names[i].size && entity_id_of(ENTITY_ITEM + i, names[i]) == id)
+            out->name = names[i];
+    out->scene = e->scene;
+    out->source = (enum event_source)o->source;
+    add(out, COUNTER_REFUND, first);
+    add(out, COUNTER_REFUND_AMOUNT, amount);
+    if (out->counter_count == 0)
         f->out->count--;
+}
+
+void fold_count_refund(struct fold *f, const struct owned_item *o, int64_t amount, bool first)
+{
+    if (!f->s->funnel)
+        return;
+    count_refund(f, o->item, o, amount, first);
+    count_refund(f, o->host, o, amount, first);
+    count_refund(f, o->room, o, amount, first);
+}
+
+enum event_source fold_source(const struct fold *f, enum entity_kind kind)
+{
+    return f->e->source == SOURCE_ORGANIC && f->attributed[kind - ENTITY_ITEM] ? SOURCE_RECOMMENDATION : f->e->source;
 }
 
 void fold_counters(struct fold *f)
 {
     const struct event *e = f->e;
-    if (e->type == EVENT_REFUND) {
-        count_refund(f, f->refunded->item, e->item);
-        count_refund(f, f->refunded->host, e->host);
-        count_refund(f, f->refunded->room, e->room);
+    if (e->type == EVENT_REFUND)
         return;
-    }
     count(f, ENTITY_ROOM, e->room, e->explaining.size > 0);
     if (f->s->room_counters_only)
         return;
     count(f, ENTITY_HOST, e->host, false);
     bool on_show = e->explaining.size && slice_equal(e->explaining, e->item);
     count(f, ENTITY_ITEM, e->item, on_show);
+    f->attributed[0] &= on_show; /* the item on show is another than the one that was shown by a rec */
     if (!on_show)
         count(f, ENTITY_ITEM, e->explaining, true);
 }

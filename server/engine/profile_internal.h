@@ -16,18 +16,21 @@ struct fold {
     bool new_host_day;
     bool short_view;
     bool first_order;     /* of the item */
-    bool first_refund;    /* of the order */
+    bool attributed[3];   /* by enum entity_kind: a rec showed the entity not long before */
     int follow;           /* +1, 0, -1 */
     int stars_count;      /* change of the number of star ratings */
     int stars_sum;
-    const struct owned_item *refunded; /* NULL unless a refund */
 };
 
 void fold_set_rating(struct fold *f, struct history_entry *h, uint8_t rating, struct slice name);
 /* Removes follow or block; true when it was a follow. */
 bool fold_unrelate(struct fold *f, entity_id id);
-/* Amounts, owned items, refunds. Refusals change nothing. */
+/* Amounts, owned items. Refusals change nothing. */
 enum profile_refusal fold_money(struct fold *f);
+/* Where what the event does with an entity of that kind is counted. */
+enum event_source fold_source(const struct fold *f, enum entity_kind kind);
+/* A part of an order went back: `amount` in settlement minor units. */
+void fold_count_refund(struct fold *f, const struct owned_item *o, int64_t amount, bool first);
 void fold_stars(struct fold *f, struct history_entry *h, struct slice name);
 /* Takes back what is still in the history from everything it went into, and empties the profile. */
 void fold_forget(struct fold *f);

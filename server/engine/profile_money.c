@@ -1,6 +1,6 @@
 /*
  * Money and ownership. An order is known by a 32-bit tag within the owned list, so a repeated purchase and a refund
- * are judged by their order, not only by the event id.
+ * are judged by their order, not only by the event id. A refund says no currency: it is in that of its order.
  */
 #include "server/engine/profile_internal.h"
 
@@ -42,7 +42,7 @@ static entity_id id_or_none(enum entity_kind kind, struct slice name)
     return name.size ? entity_id_of(kind, name) : 0;
 }
 
-static void add_owned(struct fold *f, uint32_t tag)
+static void add_owned(struct fold *f, uint32_t tag, uint8_t currency)
 {
     struct profile *p = f->p;
     const struct event *e = f->e;
@@ -55,14 +55,22 @@ static void add_owned(struct fold *f, uint32_t tag)
     p->owned[p->owned_count++] = (struct owned_item){
         .item = entity_id_of(ENTITY_ITEM, e->item),
         .order_tag = tag,
-        .paid = f->amount,
+        .paid = e->amount,
         .paid_ms = e->event_ms,
+        .currency = currency,
         .host = id_or_none(ENTITY_HOST, e->host),
         .room = id_or_none(ENTITY_ROOM, e->room),
     };
 }
 
-static enum profile_refusal purchase(struct fold *f)
+/* Settlement minor units, toward zero; 0 without a currency. */
+static int64_t settled(const struct fold *f, uint8_t currency, int64_t amount)
+{
+    const struct currency_settings *c = &f->s->currencies[currency];
+    return currency < CURRENCIES_MAX ? (int64_t)((__int128)amount * c->rate_num / c->rate_den) : 0;
+}
+
+static enum profile_refusal purchase(struct fold *f, uint8_t currency)
 {
     struct profile *p = f->p;
     const struct event *e = f->e;
@@ -74,7 +82,7 @@ static enum profile_refusal purchase(struct fold *f)
         return PROFILE_DUPLICATE;
     f->first_order = !owns(p, item);
     bool same_order = p->owned_count && p->owned[p->owned_count - 1].order_tag == tag; /* several items of one */
-    add_owned(f, tag);
+    add_owned(f, tag, currency);
     p->spent += f->amount;
     p->orders += !same_order;
     if (e->event_ms > p->last_paid_ms)
@@ -82,25 +90,54 @@ static enum profile_refusal purchase(struct fold *f)
     return PROFILE_APPLIED;
 }
 
+/* The item of an order that went back in full counts no more than one in the cart. */
+static void lower_rating(struct fold *f, entity_id item)
+{
+    uint8_t cart = f->s->weights[EVENT_CART];
+    for (uint32_t i = 0; i < f->p->history_count; i++) {
+        struct history_entry *h = &f->p->history[i];
+        if (h->id == item && h->rating > cart)
+            fold_set_rating(f, h, cart, (struct slice){0});
+    }
+}
+
+/* Settled by what the whole amount comes to, so that parts add up to what the purchase added. */
+static void refund_part(struct fold *f, struct owned_item *o, int64_t amount)
+{
+    int64_t part = settled(f, o->currency, o->refunded + amount) - settled(f, o->currency, o->refunded);
+    bool first = o->refunded == 0;
+    o->refunded += amount;
+    f->p->refunded += part;
+    if (o->refunded == o->paid)
+        lower_rating(f, o->item);
+    fold_count_refund(f, o, part, first);
+}
+
+/* The refund of an order that names no item is taken from its items, the newest first. */
 static enum profile_refusal refund(struct fold *f)
 {
     const struct event *e = f->e;
-    struct owned_item *o = find_order(f->p, tag_of(e->order), id_or_none(ENTITY_ITEM, e->item));
-    if (!o)
+    struct profile *p = f->p;
+    uint32_t tag = tag_of(e->order);
+    entity_id item = id_or_none(ENTITY_ITEM, e->item);
+    struct owned_item *newest = find_order(p, tag, item);
+    int64_t left = e->amount, open = 0;
+    if (!newest)
         return PROFILE_UNKNOWN_ORDER;
-    if (f->amount > o->paid - o->refunded)
+    if (e->currency && (newest->currency == CURRENCIES_MAX || f->s->currencies[newest->currency].currency != e->currency))
+        return PROFILE_CURRENCY_MISMATCH;
+    for (uint32_t i = 0; i < p->owned_count; i++)
+        if (p->owned[i].order_tag == tag && (item == 0 || p->owned[i].item == item))
+            open += p->owned[i].paid - p->owned[i].refunded;
+    if (left > open)
         return PROFILE_REFUND_EXCEEDS;
-    f->first_refund = o->refunded == 0;
-    f->refunded = o;
-    o->refunded += f->amount;
-    f->p->refunded += f->amount;
-    if (o->refunded < o->paid)
-        return PROFILE_APPLIED;
-    for (uint32_t i = 0; i < f->p->history_count; i++) {
-        struct history_entry *h = &f->p->history[i];
-        uint8_t cart = f->s->weights[EVENT_CART];
-        if (h->id == o->item && h->rating > cart)
-            fold_set_rating(f, h, cart, (struct slice){0});
+    for (uint32_t i = p->owned_count; i-- > 0 && left > 0;) {
+        struct owned_item *o = &p->owned[i];
+        int64_t amount = o->paid - o->refunded < left ? o->paid - o->refunded : left;
+        if (o->order_tag != tag || (item && o->item != item) || amount == 0)
+            continue;
+        refund_part(f, o, amount);
+        left -= amount;
     }
     return PROFILE_APPLIED;
 }
@@ -108,7 +145,10 @@ static enum profile_refusal refund(struct fold *f)
 enum profile_refusal fold_money(struct fold *f)
 {
     const struct event *e = f->e;
-    if (e->type != EVENT_PURCHASE && e->type != EVENT_REFUND && e->type != EVENT_GIFT)
+    uint8_t currency = CURRENCIES_MAX;
+    if (e->type == EVENT_REFUND)
+        return refund(f);
+    if (e->type != EVENT_PURCHASE && e->type != EVENT_GIFT)
         return PROFILE_APPLIED;
     if (e->currency) {
         const struct currency_settings *c = find_currency(f->s, e->currency);
@@ -116,11 +156,10 @@ enum profile_refusal fold_money(struct fold *f)
             return PROFILE_UNKNOWN_CURRENCY;
         if (e->amount > c->amount_max)
             return PROFILE_AMOUNT_TOO_LARGE;
-        f->amount = (int64_t)((__int128)e->amount * c->rate_num / c->rate_den);
+        currency = (uint8_t)(c - f->s->currencies);
+        f->amount = settled(f, currency, e->amount);
     }
-    if (e->type == EVENT_PURCHASE)
-        return purchase(f);
-    return e->type == EVENT_REFUND ? refund(f) : PROFILE_APPLIED;
+    return e->type == EVENT_PURCHASE ? purchase(f, currency) : PROFILE_APPLIED;
 }
 
 /* A rating counts only from somebody who bought the item; it replaces the one before. */

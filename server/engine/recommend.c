@@ -45,7 +45,8 @@ static bool is_offerable(const struct context *c, const struct catalog_item *it)
 static bool continues_series(const struct context *c, const struct catalog_item *it)
 {
     for (uint32_t i = 0; it->series && i < c->p->owned_count; i++) {
-        const struct catalog_item *owned = catalog_item(c->r->catalog, c->p->owned[i].item);
+        const struct owned_item *o = &c->p->owned[i];
+        const struct catalog_item *owned = owned_is_kept(o) ? catalog_item(c->r->catalog, o->item) : NULL;
         if (owned && owned->series == it->series)
             return true;
     }

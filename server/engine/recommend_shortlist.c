@@ -37,7 +37,7 @@ void known_fill(struct recommender *r, const struct profile *p, int64_t now_ms)
     for (uint32_t i = 0; i < p->relation_count; i++)
         known_add(r, p->relations[i].id)->flags |= p->relations[i].blocked ? KNOWN_BLOCKED : KNOWN_FOLLOWED;
     for (uint32_t i = 0; i < p->owned_count; i++)
-        if (p->owned[i].refunded < p->owned[i].paid)
+        if (owned_is_kept(&p->owned[i]))
             known_add(r, p->owned[i].item)->flags |= KNOWN_OWNED;
     for (uint32_t i = 0; i < p->history_count; i++) {
         const struct history_entry *h = &p->history[i];
