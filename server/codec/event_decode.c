@@ -1,399 +1,166 @@
 /*
- * A recursive descent over the bytes. Only fields of the outermost object are taken; everything else is checked and
- * skipped. Keys of the objects that are open stand on a stack, so that a repeated key is found in any of them.
+ * The outermost object is taken member by member: a name of up to 16 bytes is found and looked up in one comparison, a
+ * text of up to 16 bytes is found and judged as a name in one pass. Whatever is longer, escaped, not ASCII, nested or
+ * at the very end of the record goes through json_scan.c. A field of ours that repeats is seen by its bit, any other
+ * name by the stack of names.
  */
 #include "server/codec/event_decode.h"
 
-#include <errno.h>
-#include <math.h>
-#include <stdlib.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
+#include "server/codec/text16.h"
 
-struct scan {
-    const char *at, *end;
-    char *arena; /* where unescaped text goes; never more than the input */
-    struct event_fields *out;
-    enum event_refusal refusal;
-    int depth;
-    int keys_seen;             /* in all */
-    int keys;                  /* on the stack */
-    struct slice key[EVENT_KEYS_MAX];
+/* The first eight bytes of a name as a number, little-endian, and the rest likewise. */
+struct word16 {
+    uint64_t low, high;
 };
 
-struct value {
-    enum field_kind kind;
-    struct slice text;
-    int64_t integer;
-};
-
-static bool fail(struct scan *s, enum event_refusal why)
+static uint64_t load8(const char *at)
 {
-    s->refusal = why;
-    return false;
-}
-
-static void skip_space(struct scan *s)
-{
-    while (s->at < s->end && (*s->at == ' ' || *s->at == '\t' || *s->at == '\n' || *s->at == '\r'))
-        s->at++;
-}
-
-/* The first byte that ends or interrupts plain text: quote, backslash, control character, or not ASCII. */
-static const char *plain_end(const char *at, const char *end)
-{
-#ifdef __SSE2__
-    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'), space = _mm_set1_epi8(' ');
-    for (; end - at >= 16; at += 16) {
-        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
-        /* Signed: bytes from 0x80 on are less than a space too. */
-        __m128i stop = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, slash)), _mm_cmplt_epi8(bytes, space));
-        int mask = _mm_movemask_epi8(stop);
-        if (mask)
-            return at + __builtin_ctz((unsigned)mask);
-    }
-#endif
-    while (at < end && *at != '"' && *at != '\\' && (signed char)*at >= ' ')
-        at++;
-    return at;
-}
-
-/* The length of the UTF-8 sequence at `at`, 0 when it is not one. */
-static int utf8_length(const char *at, const char *end)
-{
-    const unsigned char *p = (const unsigned char *)at;
-    int length = p[0] >= 0xc2 && p[0] <= 0xdf ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : 0;
-    if (length == 0 || end - at < length)
-        return 0;
-    for (int i = 1; i < length; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return length;
-}
-
-/* Four hex digits behind \u; -1 when they are not. */
-static int32_t hex4(const char *at, const char *end)
-{
-    int32_t value = 0;
-    if (end - at < 4)
-        return -1;
-    for (int i = 0; i < 4; i++) {
-        char c = at[i];
-        int digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
-        if (digit < 0)
-            return -1;
-        value = value << 4 | digit;
-    }
+    uint64_t value = 0;
+    for (int i = 0; i < 8; i++) /* one load on little-endian machines */
+        value |= (uint64_t)(unsigned char)at[i] << (8 * i);
     return value;
 }
 
-static char *put_utf8(char *to, int32_t c)
+#define WORD(a, b, c, d, e, f, g, h) \
+    ((uint64_t)(a) | (uint64_t)(b) << 8 | (uint64_t)(c) << 16 | (uint64_t)(d) << 24 | (uint64_t)(e) << 32 | (uint64_t)(f) << 40 | \
+     (uint64_t)(g) << 48 | (uint64_t)(h) << 56)
+/* Without collisions over the names below (the compiler warns when a place is taken twice). */
+#define PLACE(low) ((low) * HASH_FACTOR >> 58)
+#define NAME(field, high, ...) [PLACE(WORD(__VA_ARGS__))] = {WORD(__VA_ARGS__), high, field}
+#define HASH_FACTOR 0xe5446dd4552b82f7u
+
+static const struct {
+    uint64_t low;
+    uint32_t high;
+    enum event_field field;
+} names[64] = {
+    NAME(FIELD_V, 0, 'v', 0, 0, 0, 0, 0, 0, 0),
+    NAME(FIELD_ID, 0, 'i', 'd', 0, 0, 0, 0, 0, 0),
+    NAME(FIELD_TS, 0, 't', 's', 0, 0, 0, 0, 0, 0),
+    NAME(FIELD_TYPE, 0, 't', 'y', 'p', 'e', 0, 0, 0, 0),
+    NAME(FIELD_USER, 0, 'u', 's', 'e', 'r', 0, 0, 0, 0),
+    NAME(FIELD_SCENE, 0, 's', 'c', 'e', 'n', 'e', 0, 0, 0),
+    NAME(FIELD_ROOM, 0, 'r', 'o', 'o', 'm', 0, 0, 0, 0),
+    NAME(FIELD_HOST, 0, 'h', 'o', 's', 't', 0, 0, 0, 0),
+    NAME(FIELD_ITEM, 0, 'i', 't', 'e', 'm', 0, 0, 0, 0),
+    NAME(FIELD_EXPLAINING, 'n' | 'g' << 8, 'e', 'x', 'p', 'l', 'a', 'i', 'n', 'i'),
+    NAME(FIELD_REC, 0, 'r', 'e', 'c', 0, 0, 0, 0, 0),
+    NAME(FIELD_ORDER, 0, 'o', 'r', 'd', 'e', 'r', 0, 0, 0),
+    NAME(FIELD_OPTION, 0, 'o', 'p', 't', 'i', 'o', 'n', 0, 0),
+    NAME(FIELD_CURRENCY, 0, 'c', 'u', 'r', 'r', 'e', 'n', 'c', 'y'),
+    NAME(FIELD_SOURCE, 0, 's', 'o', 'u', 'r', 'c', 'e', 0, 0),
+    NAME(FIELD_AMOUNT, 0, 'a', 'm', 'o', 'u', 'n', 't', 0, 0),
+    NAME(FIELD_DWELL_MS, 0, 'd', 'w', 'e', 'l', 'l', '_', 'm', 's'),
+    NAME(FIELD_QTY, 0, 'q', 't', 'y', 0, 0, 0, 0, 0),
+    NAME(FIELD_VALUE, 0, 'v', 'a', 'l', 'u', 'e', 0, 0, 0),
+    NAME(FIELD_PERCENT, 0, 'p', 'e', 'r', 'c', 'e', 'n', 't', 0),
+    NAME(FIELD_POS, 0, 'p', 'o', 's', 0, 0, 0, 0, 0),
+};
+
+/* The field whose name is the first `size` of the 16 bytes at `at`; FIELDS when it is none of ours. */
+static enum event_field field_of(const char *at, uint32_t size)
 {
-    if (c < 0x80) {
-        *to++ = (char)c;
-        return to;
-    }
-    int more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
-    static const unsigned char lead[] = {0, 0xc0, 0xe0, 0xf0};
-    *to++ = (char)(lead[more] | c >> (6 * more));
-    while (more-- > 0)
-        *to++ = (char)(0x80 | (c >> (6 * more) & 0x3f));
-    return to;
+    if (size == 0 || size > 10)
+        return FIELDS;
+    uint64_t low = load8(at), high = size > 8 ? load8(at + 8) & (WORD(0xff, 0xff, 0, 0, 0, 0, 0, 0) >> (80 - 8 * size)) : 0;
+    low = size < 8 ? low & (~0ull >> (64 - 8 * size)) : low;
+    uint64_t place = PLACE(low);
+    return names[place].low == low && names[place].high == high ? names[place].field : FIELDS;
 }
 
-/* Behind a backslash: appends what it stands for. NULL when it stands for nothing. */
-static char *unescape(struct scan *s, char *to)
+/* A name of ours that stands there unescaped, quotes and all. */
+static enum event_field plain_field(const struct json_scan *s, uint32_t *out_size)
 {
-    static const char from[] = "\"\\/bfnrt", into[] = "\"\\/\b\f\n\r\t";
-    if (s->at == s->end)
-        return NULL;
-    char c = *s->at++;
-    if (c != 'u') {
-        const char *found = c ? strchr(from, c) : NULL;
-        if (!found)
-            return NULL;
-        *to++ = into[found - from];
-        return to;
-    }
-    int32_t value = hex4(s->at, s->end);
-    s->at += 4;
-    if (value <= 0 || (value >= 0xdc00 && value <= 0xdfff))
-        return NULL;
-    if (value >= 0xd800 && value <= 0xdbff) {
-        int32_t low = s->end - s->at >= 6 && s->at[0] == '\\' && s->at[1] == 'u' ? hex4(s->at + 2, s->end) : -1;
-        if (low < 0xdc00 || low > 0xdfff)
-            return NULL;
-        value = 0x10000 + ((value - 0xd800) << 10) + (low - 0xdc00);
-        s->at += 6;
-    }
-    return put_utf8(to, value);
+    if (s->end - s->at <= 16 || *s->at != '"')
+        return FIELDS;
+    uint32_t stop = text16_of(s->at + 1).stop, size = stop ? (uint32_t)__builtin_ctz(stop) : 16;
+    *out_size = size + 2;
+    return stop && s->at[1 + size] == '"' ? field_of(s->at + 1, size) : FIELDS;
 }
 
-/* Behind the opening quote; ends behind the closing one. */
-static bool scan_text(struct scan *s, struct slice *out)
+/* The name of a member; what is none of our fields is put on the stack. */
+static bool take_name(struct json_scan *s, const struct event_fields *seen, enum event_field *out_field)
 {
-    const char *start = s->at, *from = s->at;
-    char *text = NULL, *to = NULL; /* set once there was an escape */
-    for (;;) {
-        s->at = plain_end(s->at, s->end);
-        if (s->at == s->end)
-            return fail(s, EVENT_MALFORMED);
-        if (*s->at == '"' || *s->at == '\\') {
-            if (*s->at == '\\' && !text)
-                text = to = s->arena;
-            if (text) {
-                memcpy(to, from, (size_t)(s->at - from));
-                to += s->at - from;
-            }
-            if (*s->at++ == '"')
-                break;
-            if (!(to = unescape(s, to)))
-                return fail(s, EVENT_MALFORMED);
-            from = s->at;
-            continue;
-        }
-        int length = (unsigned char)*s->at >= 0x80 ? utf8_length(s->at, s->end) : 0;
-        if (length == 0)
-            return fail(s, EVENT_MALFORMED);
-        s->at += length;
-    }
-    if (text) {
-        *out = (struct slice){text, (uint32_t)(to - text)};
-        s->arena = to;
+    struct slice name;
+    uint32_t size;
+    json_skip_space(s);
+    *out_field = plain_field(s, &size);
+    if (*out_field != FIELDS) {
+        s->at += size;
     } else {
-        *out = (struct slice){start, (uint32_t)(s->at - 1 - start)};
+        char padded[16] = {0};
+        if (!json_scan_name(s, &name))
+            return false;
+        memcpy(padded, name.at, name.size < 16 ? name.size : 16);
+        *out_field = field_of(padded, name.size);
+        if (*out_field == FIELDS)
+            return json_push_name(s, 0, name);
     }
-    return true;
+    return event_has(seen, *out_field) ? json_fail(s, EVENT_MALFORMED) : json_count_key(s);
 }
 
-static bool is_digit(const struct scan *s)
+static bool take_value(struct json_scan *s, struct event_fields *out, enum event_field field)
 {
-    return s->at < s->end && (unsigned)(*s->at - '0') < 10;
-}
-
-static bool skip_digits(struct scan *s)
-{
-    if (!is_digit(s))
-        return false;
-    while (is_digit(s))
-        s->at++;
-    return true;
-}
-
-/* Fraction and exponent; the number must not be too large for a double. */
-static bool scan_real(struct scan *s, const char *start, struct value *out)
-{
-    if (*s->at == '.') {
-        s->at++;
-        if (!skip_digits(s))
-            return fail(s, EVENT_MALFORMED);
-    }
-    if (s->at < s->end && (*s->at | 32) == 'e') {
-        s->at++;
-        if (s->at < s->end && (*s->at == '+' || *s->at == '-'))
-            s->at++;
-        if (!skip_digits(s))
-            return fail(s, EVENT_MALFORMED);
-    }
-    if (s->at == s->end)
-        return fail(s, EVENT_MALFORMED); /* so strtod() stops before the end */
-    errno = 0;
-    double value = strtod(start, NULL);
-    if (errno == ERANGE && (value == HUGE_VAL || value == -HUGE_VAL))
-        return fail(s, EVENT_MALFORMED);
-    *out = (struct value){.kind = KIND_OTHER};
-    return true;
-}
-
-static bool scan_number(struct scan *s, struct value *out)
-{
-    const char *start = s->at;
-    bool negative = *s->at == '-', large = false;
-    uint64_t value = 0;
-    s->at += negative;
-    if (!is_digit(s))
-        return fail(s, EVENT_MALFORMED);
-    if (*s->at == '0') {
-        s->at++;
-        if (is_digit(s))
-            return fail(s, EVENT_MALFORMED);
-    }
-    for (; is_digit(s); s->at++) {
-        uint64_t digit = (uint64_t)(*s->at - '0');
-        large = large || value > (UINT64_MAX - digit) / 10;
-        value = value * 10 + digit;
-    }
-    if (s->at < s->end && (*s->at == '.' || (*s->at | 32) == 'e'))
-        return scan_real(s, start, out);
-    if (large || value > (uint64_t)INT64_MAX + negative)
-        return fail(s, EVENT_MALFORMED);
-    *out = (struct value){.kind = KIND_INTEGER, .integer = (int64_t)(negative ? 0 - value : value)};
-    return true;
-}
-
-static bool scan_word(struct scan *s, struct value *out)
-{
-    static const struct slice words[] = {{"true", 4}, {"false", 5}, {"null", 4}};
-    for (int i = 0; i < 3; i++)
-        if ((size_t)(s->end - s->at) >= words[i].size && memcmp(s->at, words[i].at, words[i].size) == 0) {
-            s->at += words[i].size;
-            *out = (struct value){.kind = KIND_OTHER};
+    struct json_value value;
+    uint32_t bit = 1u << field;
+    json_skip_space(s);
+    if (s->end - s->at > 16 && *s->at == '"') {
+        struct text16 t = text16_of(s->at + 1);
+        uint32_t size = t.stop ? (uint32_t)__builtin_ctz(t.stop) : 16;
+        if (t.stop && s->at[1 + size] == '"') {
+            out->texts |= bit;
+            out->names |= t.other & ((1u << size) - 1) ? 0 : bit;
+            out->value[field].text = (struct slice){s->at + 1, size};
+            s->at += size + 2;
             return true;
         }
-    return fail(s, EVENT_MALFORMED);
-}
-
-static bool scan_value(struct scan *s, struct value *out);
-
-static bool scan_array(struct scan *s)
-{
-    struct value ignored;
-    s->at++;
-    skip_space(s);
-    if (s->at < s->end && *s->at == ']') {
-        s->at++;
-        return true;
     }
-    for (;;) {
-        if (!scan_value(s, &ignored))
-            return false;
-        skip_space(s);
-        if (s->at == s->end || (*s->at != ',' && *s->at != ']'))
-            return fail(s, EVENT_MALFORMED);
-        if (*s->at++ == ']')
-            return true;
-    }
-}
-
-/* The field of that name; FIELDS when it is not one of ours. */
-static enum event_field field_of(struct slice name)
-{
-#define IS(field, text) \
-    if (memcmp(name.at, text, sizeof text - 1) == 0) \
-        return field
-    switch (name.size) {
-    case 1: IS(FIELD_V, "v"); break;
-    case 2: IS(FIELD_ID, "id"); IS(FIELD_TS, "ts"); break;
-    case 3: IS(FIELD_POS, "pos"); IS(FIELD_REC, "rec"); IS(FIELD_QTY, "qty"); break;
-    case 4: IS(FIELD_TYPE, "type"); IS(FIELD_USER, "user"); IS(FIELD_ROOM, "room"); IS(FIELD_HOST, "host"); IS(FIELD_ITEM, "item"); break;
-    case 5: IS(FIELD_SCENE, "scene"); IS(FIELD_ORDER, "order"); IS(FIELD_VALUE, "value"); break;
-    case 6: IS(FIELD_AMOUNT, "amount"); IS(FIELD_SOURCE, "source"); IS(FIELD_OPTION, "option"); break;
-    case 7: IS(FIELD_PERCENT, "percent"); break;
-    case 8: IS(FIELD_DWELL_MS, "dwell_ms"); IS(FIELD_CURRENCY, "currency"); break;
-    case 10: IS(FIELD_EXPLAINING, "explaining"); break;
-    default: break;
-    }
-#undef IS
-    return FIELDS;
-}
-
-/* Puts a key of the object whose keys begin at `first` on the stack, unless it is there already. */
-static bool take_key(struct scan *s, int first, struct slice *out)
-{
-    skip_space(s);
-    if (s->at == s->end || *s->at++ != '"')
-        return fail(s, EVENT_MALFORMED);
-    if (!scan_text(s, out))
+    if (!json_scan_value(s, &value))
         return false;
-    for (int i = first; i < s->keys; i++)
-        if (s->key[i].size == out->size && memcmp(s->key[i].at, out->at, out->size) == 0)
-            return fail(s, EVENT_MALFORMED);
-    if (s->keys_seen++ == EVENT_KEYS_MAX)
-        return fail(s, EVENT_TOO_COMPLEX);
-    s->key[s->keys++] = *out;
-    skip_space(s);
-    if (s->at == s->end || *s->at++ != ':')
-        return fail(s, EVENT_MALFORMED);
+    if (value.kind == KIND_TEXT) {
+        out->texts |= bit;
+        out->value[field].text = value.text;
+    } else if (value.kind == KIND_INTEGER) {
+        out->integers |= bit;
+        out->value[field].integer = value.integer;
+    } else {
+        out->others |= bit;
+    }
     return true;
 }
 
-static void keep(struct event_fields *f, struct slice name, const struct value *v)
+static bool scan_event(struct json_scan *s, struct event_fields *out)
 {
-    enum event_field field = field_of(name);
-    if (field == FIELDS)
-        return;
-    f->kind[field] = v->kind;
-    f->text[field] = v->text;
-    f->integer[field] = v->integer;
-}
-
-static bool scan_object(struct scan *s)
-{
-    int first = s->keys;
-    bool outermost = s->depth == 1;
-    s->at++;
-    skip_space(s);
-    if (s->at < s->end && *s->at == '}') {
-        s->at++;
-        return true;
-    }
-    for (;;) {
-        struct slice name;
-        struct value value;
-        if (!take_key(s, first, &name) || !scan_value(s, &value))
+    struct json_value ignored;
+    enum event_field field;
+    bool more = !json_scan_close(s, '}');
+    while (more) {
+        if (!take_name(s, out, &field) || !json_scan_colon(s))
             return false;
-        if (outermost)
-            keep(s->out, name, &value);
-        skip_space(s);
-        if (s->at == s->end || (*s->at != ',' && *s->at != '}'))
-            return fail(s, EVENT_MALFORMED);
-        if (*s->at++ == '}')
-            break;
+        if (!(field == FIELDS ? json_scan_value(s, &ignored) : take_value(s, out, field)) || !json_scan_next(s, '}', &more))
+            return false;
     }
-    s->keys = first;
     return true;
-}
-
-static bool scan_value(struct scan *s, struct value *out)
-{
-    skip_space(s);
-    *out = (struct value){.kind = KIND_OTHER};
-    if (s->at == s->end)
-        return fail(s, EVENT_MALFORMED);
-    switch (*s->at) {
-    case '"':
-        s->at++;
-        out->kind = KIND_TEXT;
-        return scan_text(s, &out->text);
-    case '{':
-    case '[':
-        if (++s->depth > EVENT_DEPTH_MAX)
-            return fail(s, EVENT_TOO_COMPLEX);
-        if (!(*s->at == '{' ? scan_object(s) : scan_array(s)))
-            return false;
-        s->depth--;
-        return true;
-    case 't':
-    case 'f':
-    case 'n':
-        return scan_word(s, out);
-    default:
-        return scan_number(s, out);
-    }
 }
 
 enum event_refusal event_scan(struct slice value, struct event_scratch *scratch, struct event_fields *out)
 {
-    struct scan s;
-    struct value root;
+    struct json_scan s;
     if (value.size > EVENT_BYTES_MAX)
         return EVENT_TOO_LARGE;
     s.at = value.at;
     s.end = value.at + value.size;
     s.arena = scratch->bytes;
-    s.out = out;
     s.refusal = EVENT_ACCEPTED;
-    s.depth = s.keys_seen = s.keys = 0;
+    s.depth = 1;
+    s.keys_seen = s.keys = 0;
     *out = (struct event_fields){0};
-    skip_space(&s);
-    if (s.at == s.end || *s.at != '{')
+    json_skip_space(&s);
+    if (s.at == s.end || *s.at++ != '{')
         return EVENT_MALFORMED;
-    if (!scan_value(&s, &root))
+    if (!scan_event(&s, out))
         return s.refusal;
-    skip_space(&s);
+    json_skip_space(&s);
     return s.at == s.end ? EVENT_ACCEPTED : EVENT_MALFORMED;
 }
 

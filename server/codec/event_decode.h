@@ -6,11 +6,9 @@
  */
 #pragma once
 
-#include "server/codec/event_schema.h"
+#include "server/codec/json_scan.h"
 
 #define EVENT_BYTES_MAX 16384
-#define EVENT_DEPTH_MAX 8  /* the event itself is 1 */
-#define EVENT_KEYS_MAX 64  /* in all its objects together */
 
 /* Where text lives that does not stand in the record as it is (escapes). Need not be initialised. */
 struct event_scratch {

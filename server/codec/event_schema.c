@@ -64,21 +64,26 @@ static bool is_name(struct slice s)
     return true;
 }
 
-/* Kinds, sizes and ranges of what is there; *out_present has a bit a field. */
-static enum event_refusal check_fields(const struct event_fields *f, uint32_t *out_present)
+static bool is_good_text(const struct event_fields *f, int field)
 {
-    *out_present = 0;
-    if (f->kind[FIELD_V] != KIND_INTEGER || f->integer[FIELD_V] != 1)
-        return f->kind[FIELD_V] == KIND_ABSENT ? EVENT_MISSING_FIELD : EVENT_BAD_VERSION;
-    for (int i = FIELD_ID; i < FIELDS; i++) {
-        if (f->kind[i] == KIND_ABSENT)
-            continue;
-        *out_present |= BIT(i);
+    struct slice text = f->value[field].text;
+    if (text.size == 0 || text.size > EVENT_ID_BYTES)
+        return false;
+    return !(NAMES >> field & 1) || f->names >> field & 1 || is_name(text);
+}
+
+/* Kinds, sizes and ranges of what is there. */
+static enum event_refusal check_fields(const struct event_fields *f)
+{
+    uint32_t present = event_present(f);
+    if (!(f->integers & BIT(FIELD_V)) || f->value[FIELD_V].integer != 1)
+        return present & BIT(FIELD_V) ? EVENT_BAD_VERSION : EVENT_MISSING_FIELD;
+    for (uint32_t left = present & ~BIT(FIELD_V); left; left &= left - 1) {
+        int i = __builtin_ctz(left);
         if (TEXTS >> i & 1) {
-            if (f->kind[i] != KIND_TEXT || f->text[i].size == 0 || f->text[i].size > EVENT_ID_BYTES ||
-                (NAMES >> i & 1 && !is_name(f->text[i])))
+            if (!(f->texts >> i & 1) || !is_good_text(f, i))
                 return EVENT_BAD_ID;
-        } else if (f->kind[i] != KIND_INTEGER || f->integer[i] < ranges[i].min || f->integer[i] > ranges[i].max) {
+        } else if (!(f->integers >> i & 1) || f->value[i].integer < ranges[i].min || f->value[i].integer > ranges[i].max) {
             return EVENT_BAD_VALUE;
         }
     }
@@ -161,10 +166,10 @@ static bool read_currency(struct slice text, uint32_t *out)
 
 static enum event_source source_of(const struct event_fields *f)
 {
-    if (f->kind[FIELD_SOURCE] == KIND_ABSENT)
-        return f->kind[FIELD_REC] == KIND_ABSENT ? SOURCE_ORGANIC : SOURCE_RECOMMENDATION;
+    if (!event_has(f, FIELD_SOURCE))
+        return event_has(f, FIELD_REC) ? SOURCE_RECOMMENDATION : SOURCE_ORGANIC;
     for (int s = 0; s < SOURCE_OTHER; s++)
-        if (slice_equal(f->text[FIELD_SOURCE], slice_of(event_source_name((enum event_source)s))))
+        if (slice_equal(f->value[FIELD_SOURCE].text, slice_of(event_source_name((enum event_source)s))))
             return (enum event_source)s;
     return SOURCE_OTHER;
 }
@@ -172,29 +177,29 @@ static enum event_source source_of(const struct event_fields *f)
 enum event_refusal event_schema_apply(const struct event_rules *rules, struct slice key, const struct event_fields *f,
                                       struct event *out)
 {
-    uint32_t present, currency;
-    enum event_refusal refusal = check_fields(f, &present);
+    uint32_t present = event_present(f), currency;
+    enum event_refusal refusal = check_fields(f);
     if (refusal != EVENT_ACCEPTED)
         return refusal;
     if (!(present & BIT(FIELD_TYPE)))
         return EVENT_MISSING_FIELD;
-    enum event_type type = type_of(f->text[FIELD_TYPE]);
+    enum event_type type = type_of(f->value[FIELD_TYPE].text);
     if (type == EVENT_TYPES)
         return EVENT_BAD_TYPE;
     if (!is_complete(rules, type, present))
         return EVENT_MISSING_FIELD;
-    if (!read_currency(f->text[FIELD_CURRENCY], &currency))
+    if (!read_currency(f->value[FIELD_CURRENCY].text, &currency))
         return EVENT_BAD_VALUE;
-    if (!slice_equal(key, f->text[FIELD_USER]))
+    if (!slice_equal(key, f->value[FIELD_USER].text))
         return EVENT_KEY_MISMATCH;
     *out = (struct event){
-        .type = type, .source = source_of(f), .event_ms = f->integer[FIELD_TS], .id = f->text[FIELD_ID], .user = f->text[FIELD_USER],
-        .scene = f->text[FIELD_SCENE], .room = f->text[FIELD_ROOM], .host = f->text[FIELD_HOST], .item = f->text[FIELD_ITEM],
-        .explaining = f->text[FIELD_EXPLAINING], .rec = f->text[FIELD_REC], .order = f->text[FIELD_ORDER],
-        .option = f->text[FIELD_OPTION], .amount = f->integer[FIELD_AMOUNT], .currency = currency,
-        .dwell_ms = (uint32_t)f->integer[FIELD_DWELL_MS], .qty = present & BIT(FIELD_QTY) ? (uint32_t)f->integer[FIELD_QTY] : 1,
-        .pos = (uint16_t)f->integer[FIELD_POS], .value = (uint8_t)f->integer[FIELD_VALUE],
-        .percent = (uint8_t)f->integer[FIELD_PERCENT],
+        .type = type, .source = source_of(f), .event_ms = f->value[FIELD_TS].integer, .id = f->value[FIELD_ID].text, .user = f->value[FIELD_USER].text,
+        .scene = f->value[FIELD_SCENE].text, .room = f->value[FIELD_ROOM].text, .host = f->value[FIELD_HOST].text, .item = f->value[FIELD_ITEM].text,
+        .explaining = f->value[FIELD_EXPLAINING].text, .rec = f->value[FIELD_REC].text, .order = f->value[FIELD_ORDER].text,
+        .option = f->value[FIELD_OPTION].text, .amount = f->value[FIELD_AMOUNT].integer, .currency = currency,
+        .dwell_ms = (uint32_t)f->value[FIELD_DWELL_MS].integer, .qty = present & BIT(FIELD_QTY) ? (uint32_t)f->value[FIELD_QTY].integer : 1,
+        .pos = (uint16_t)f->value[FIELD_POS].integer, .value = (uint8_t)f->value[FIELD_VALUE].integer,
+        .percent = (uint8_t)f->value[FIELD_PERCENT].integer,
     };
     return EVENT_ACCEPTED;
 }

@@ -11,13 +11,25 @@ enum event_field {
 
 extern const char *const event_field_names[FIELDS];
 
-enum field_kind { KIND_ABSENT, KIND_TEXT, KIND_INTEGER, KIND_OTHER };
-
+/* The fields that are there, a bit each by what they hold. */
 struct event_fields {
-    enum field_kind kind[FIELDS];
-    struct slice text[FIELDS];
-    int64_t integer[FIELDS];
+    uint32_t texts, integers, others;
+    uint32_t names; /* texts known to be of [A-Za-z0-9_.-] only; some that are have no bit */
+    union {
+        struct slice text;
+        int64_t integer;
+    } value[FIELDS]; /* zero when absent */
 };
+
+static inline uint32_t event_present(const struct event_fields *f)
+{
+    return f->texts | f->integers | f->others;
+}
+
+static inline bool event_has(const struct event_fields *f, enum event_field field)
+{
+    return event_present(f) >> field & 1;
+}
 
 /* Fold settings. */
 struct event_rules {

@@ -37,6 +37,14 @@ static void complexity(const json_t *v, int depth, int *max_depth, int *keys)
         }
 }
 
+static bool is_name(struct slice s)
+{
+    for (uint32_t i = 0; i < s.size; i++)
+        if (!s.at[i] || !strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-", s.at[i]))
+            return false;
+    return true;
+}
+
 /* The reference: jansson's verdict, and whether the fields are the same. */
 static bool agrees(struct slice value, enum event_refusal mine, const struct event_fields *f)
 {
@@ -60,9 +68,11 @@ static bool agrees(struct slice value, enum event_refusal mine, const struct eve
     same = mine == EVENT_ACCEPTED;
     for (int i = 0; same && i < FIELDS; i++) {
         const json_t *v = json_object_get(root, event_field_names[i]);
-        enum field_kind kind = !v ? KIND_ABSENT : json_is_string(v) ? KIND_TEXT : json_is_integer(v) ? KIND_INTEGER : KIND_OTHER;
-        same = kind == f->kind[i] && (kind != KIND_INTEGER || json_integer_value(v) == f->integer[i]) &&
-               (kind != KIND_TEXT || slice_equal((struct slice){json_string_value(v), (uint32_t)json_string_length(v)}, f->text[i]));
+        bool text = json_is_string(v), integer = json_is_integer(v);
+        same = (f->texts >> i & 1) == text && (f->integers >> i & 1) == integer && (f->others >> i & 1) == (v && !text && !integer) &&
+               (!integer || json_integer_value(v) == f->value[i].integer) &&
+               (!text || slice_equal((struct slice){json_string_value(v), (uint32_t)json_string_length(v)}, f->value[i].text)) &&
+               (!(f->names >> i & 1) || is_name(f->value[i].text));
     }
     json_decref(root);
     return same;
