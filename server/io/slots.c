@@ -95,7 +95,7 @@ static void submit_slot(struct init *n, const struct daemon_settings *settings, 
     ASSERT(s);
     struct slot_header header = worker_header_of(&settings->worker, kafka_log_port(n->kafka));
     struct position position = {.next = origin};
-    header.origin = origin;
+    header.origin = header.folds[0].from = origin;
     slot_header_encode(&header, &s->bytes);
     s->header_size = s->bytes.size;
     position_encode(&position, &s->bytes);

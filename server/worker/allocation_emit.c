@@ -272,7 +272,7 @@ static void view_card(struct emission *e, const struct out_card *card)
 void allocation_emit(struct task *t, const struct scene *c, int64_t offset, int64_t now_ms)
 {
     struct allocation_state *s = t->stage_state;
-    struct emission e = {t, s, scene_name(c), offset, now_ms, s->out.tick_ms, t->worker->settings.allocation.valid_ms};
+    struct emission e = {t, s, scene_name(c), offset, now_ms, s->out.tick_ms, t->fold->allocation.valid_ms};
     s->n = 0;
     emit_weights(&e);
     emit_snapshot(&e);

@@ -98,7 +98,7 @@ static bool prepare(struct task *t, const struct record *r)
 static void fold(struct task *t, const struct record *r, int64_t now_ms)
 {
     struct allocation_state *s = t->stage_state;
-    const struct allocation_settings *settings = &t->worker->settings.allocation;
+    const struct allocation_settings *settings = &t->fold->allocation;
     struct scene_record record;
     struct scene_entry entry;
     enum err err = scene_record_open(r->value, &record);

@@ -111,7 +111,7 @@ static bool prepare(struct task *t, const struct record *r)
 static void apply(struct task *t, struct cell *cell, const struct effect *e, int64_t event_ms)
 {
     struct entity_state *s = t->stage_state;
-    const struct entity_settings *settings = &t->worker->settings.entity;
+    const struct entity_settings *settings = &t->fold->entity;
     if (e->op == EFFECT_PAIR) {
         if (!cell->object)
             cell->object = neighbours_create();

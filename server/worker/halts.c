@@ -10,7 +10,7 @@ const char *const halt_steps[HALTS] = {
     "",
     "run `sluice init --start earliest|end` once for a new deployment",
     "the store lost this slot: restore a snapshot, or `sluice task rebuild`",
-    "start with the settings, key and partition counts of the state, or migrate with `sluice task rebuild`",
+    "start with the settings, key and partition counts of the state; to change what the fold does, `sluice task migrate`",
     "restore a snapshot of the store, or `sluice task rebuild`",
     "the log was recreated: `sluice task rebuild`, or `sluice task accept-loss`",
     "the log lost records: `sluice task accept-loss`, or restore the log",

@@ -47,11 +47,15 @@ uint64_t record_print(const struct record *r)
 void slot_header_encode(const struct slot_header *h, struct writer *out)
 {
     put_varint(out, h->format);
-    put_u64(out, h->fold_hash);
     put_u64(out, h->hmac_check);
     for (int i = 0; i < TOPIC_INPUTS; i++)
         put_varint(out, (uint64_t)h->partitions[i]);
     put_varint(out, (uint64_t)h->origin);
+    put_varint(out, h->fold_count);
+    for (uint32_t i = 0; i < h->fold_count; i++) {
+        put_varint(out, (uint64_t)h->folds[i].from);
+        put_u64(out, h->folds[i].hash);
+    }
 }
 
 enum err slot_header_decode(struct slice bytes, struct slot_header *out)
@@ -61,23 +65,37 @@ enum err slot_header_decode(struct slice bytes, struct slot_header *out)
     h.format = (uint32_t)get_varint(&r);
     if (!r.failed && h.format != FORMAT_VERSION)
         return ERR_VERSION;
-    h.fold_hash = get_u64(&r);
     h.hmac_check = get_u64(&r);
     for (int i = 0; i < TOPIC_INPUTS; i++)
         h.partitions[i] = (int32_t)get_varint(&r);
     h.origin = (int64_t)get_varint(&r);
-    if (r.failed || reader_left(&r))
+    h.fold_count = get_count(&r, FOLDS_MAX, 9);
+    for (uint32_t i = 0; i < h.fold_count; i++) {
+        h.folds[i].from = (int64_t)get_varint(&r);
+        h.folds[i].hash = get_u64(&r);
+        r.failed |= i == 0 ? h.folds[i].from != h.origin : h.folds[i].from <= h.folds[i - 1].from;
+    }
+    if (r.failed || reader_left(&r) || h.fold_count == 0)
         return ERR_INVALID;
     *out = h;
     return ERR_NONE;
+}
+
+const struct fold_span *slot_header_fold_at(const struct slot_header *h, int64_t offset, int64_t *out_until)
+{
+    uint32_t i = h->fold_count - 1;
+    while (i && h->folds[i].from > offset)
+        i--;
+    *out_until = i + 1 < h->fold_count ? h->folds[i + 1].from : INT64_MAX;
+    return &h->folds[i];
 }
 
 const char *slot_header_difference(const struct slot_header *have, const struct slot_header *want)
 {
     if (have->format != want->format)
         return "the state has another format version";
-    if (have->fold_hash != want->fold_hash)
-        return "the state was folded with other settings";
+    if (have->folds[have->fold_count - 1].hash != want->folds[want->fold_count - 1].hash)
+        return "the state is folded with other settings";
     if (have->hmac_check != want->hmac_check)
         return "the state was keyed with another key file";
     for (int i = 0; i < TOPIC_INPUTS; i++)

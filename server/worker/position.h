@@ -23,18 +23,28 @@ MUST_CHECK enum err position_decode(struct slice bytes, struct position *out);
 uint64_t record_print(const struct record *r);
 
 #define FORMAT_VERSION 1
+#define FOLDS_MAX 32
+
+/* From this offset on records are folded with the settings of this hash (rule 12). */
+struct fold_span {
+    int64_t from;
+    uint64_t hash;
+};
 
 struct slot_header {
     uint32_t format;
-    uint64_t fold_hash;  /* of the settings that change the fold */
     uint64_t hmac_check; /* of the user key */
     int32_t partitions[TOPIC_INPUTS];
     int64_t origin;      /* offset at which the state began, empty */
+    uint32_t fold_count; /* at least 1 */
+    struct fold_span folds[FOLDS_MAX]; /* ascending; the first begins at the origin */
 };
 
 void slot_header_encode(const struct slot_header *h, struct writer *out);
 MUST_CHECK enum err slot_header_decode(struct slice bytes, struct slot_header *out);
-/* What differs, as text for the operator; NULL when nothing does. `origin` is not compared. */
+/* The span that folds the record at `offset`; *out_until: where the next one begins, INT64_MAX when it is the last. */
+const struct fold_span *slot_header_fold_at(const struct slot_header *h, int64_t offset, int64_t *out_until);
+/* What differs, as text for the operator; NULL when nothing does. Of the folds only the last is compared. */
 const char *slot_header_difference(const struct slot_header *have, const struct slot_header *want);
 
 extern const struct blob_key POSITION_KEY, HEADER_KEY, CHAIN_KEY;

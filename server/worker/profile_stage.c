@@ -139,7 +139,7 @@ static void fold(struct task *t, const struct record *r, int64_t now_ms)
     struct profile_state *s = t->stage_state;
     struct event event;
     struct event_scratch scratch;
-    enum event_refusal refusal = event_decode(&t->worker->settings.event_rules, r->key, r->value, &scratch, &event);
+    enum event_refusal refusal = event_decode(&t->fold->event_rules, r->key, r->value, &scratch, &event);
     if (refusal != EVENT_ACCEPTED) {
         refuse(t, r, event_refusal_names[refusal], now_ms);
         return;
@@ -149,7 +149,7 @@ static void fold(struct task *t, const struct record *r, int64_t now_ms)
     if (!profile)
         profile = cell->object = profile_create();
     s->effects.count = 0;
-    enum profile_refusal answer = profile_apply(profile, &t->worker->settings.profile, &event, r->timestamp_ms,
+    enum profile_refusal answer = profile_apply(profile, &t->fold->profile, &event, r->timestamp_ms,
                                                 &s->effects);
     if (answer == PROFILE_DUPLICATE) {
         t->worker->counts.duplicates++;

@@ -64,6 +64,7 @@ struct task *task_create(struct worker *w, const struct stage_ops *ops, int32_t 
     struct task *t = calloc(1, sizeof *t);
     ASSERT(t);
     t->worker = w;
+    t->fold = &w->settings;
     t->ops = ops;
     t->partition = partition;
     t->committed_ms = now_ms;
@@ -168,6 +169,11 @@ static bool slot_accept(struct task *t, struct load *l, int64_t now_ms)
     }
     if (!r->current.present) {
         task_halt(t, HALT_POSITION_MISSING, "the slot has a header and no position");
+        return false;
+    }
+    t->fold = worker_settings_of(t->worker, slot_header_fold_at(&header, p.next, &t->fold_until)->hash);
+    if (!t->fold) {
+        task_halt(t, HALT_HEADER, "records from the position on are folded with settings that no file of `before` holds");
         return false;
     }
     if (t->has_token && p.token != t->token && p.epoch >= t->position.epoch) {

@@ -102,6 +102,8 @@ struct task {
     uint64_t token;               /* ours */
 
     /* What is folded. */
+    const struct worker_settings *fold; /* whose fold settings are in force at `next`; the worker's or one of `before` */
+    int64_t fold_until;           /* offset of the first record that others fold; INT64_MAX */
     int64_t next;                 /* next offset to fold */
     bool has_print;
     uint64_t print;

@@ -1,5 +1,6 @@
 /* The part of a task that folds: one straight loop over its queue, and when to cut. */
 #include "common/check.h"
+#include "common/log.h"
 #include "server/worker/cut.h"
 #include "server/worker/worker_internal.h"
 
@@ -74,7 +75,7 @@ static size_t keys_max(const struct task *t)
 static bool may_fold(const struct task *t)
 {
     const struct worker_settings *s = &t->worker->settings;
-    if (t->worker->first_held || !t->queue_count || t->state != TASK_RUN)
+    if (t->worker->first_held || !t->queue_count || t->state != TASK_RUN || t->next >= t->fold_until)
         return false;
     if (t->cells.dirty_count >= keys_max(t) && t->cuts_in_flight >= (int)s->cuts_in_flight_max)
         return false;
@@ -86,7 +87,7 @@ static bool cut_is_due(const struct task *t, int64_t now_ms)
     const struct cut *cut = t->last_cut;
     if (!cut || cut->closed || t->cuts_in_flight >= (int)t->worker->settings.cuts_in_flight_max)
         return false;
-    return t->draining || t->step_by_step || t->cells.dirty_count >= keys_max(t) ||
+    return t->draining || t->step_by_step || t->next >= t->fold_until || t->cells.dirty_count >= keys_max(t) ||
            now_ms - cut->opened_ms >= t->ops->commit_ms(t);
 }
 
@@ -144,8 +145,21 @@ static void fold_queue(struct task *t, int64_t now_ms)
     }
 }
 
+/* Everything below the boundary is committed under the settings before it: the next read of the slot takes those after. */
+static void change_fold(struct task *t, int64_t now_ms)
+{
+    if (t->next < t->fold_until || t->first_cut || t->committed != t->next || t->draining)
+        return;
+    log_info("task_fold_changed", "%s.%d folds with the settings that follow from offset %lld on", stage_names[t->ops->stage],
+             (int)t->partition, (long long)t->next);
+    task_rewind(t, now_ms);
+}
+
 void task_fold(struct task *t, int64_t now_ms)
 {
+    change_fold(t, now_ms);
+    if (t->state != TASK_RUN)
+        return;
     t->ops->flush(t, now_ms, false);
     if (!t->draining)
         fold_queue(t, now_ms);

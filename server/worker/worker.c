@@ -62,7 +62,7 @@ uint64_t worker_random(struct worker *w)
 
 struct slot_header worker_header_of(const struct worker_settings *s, const struct log_port *log)
 {
-    struct slot_header h = {.format = FORMAT_VERSION, .fold_hash = s->fold_hash};
+    struct slot_header h = {.format = FORMAT_VERSION, .fold_count = 1, .folds = {{0, s->fold_hash}}};
     h.hmac_check = hash64(s->user_key, s->user_key_size, 1);
     for (int i = 0; i < TOPIC_INPUTS; i++)
         h.partitions[i] = log->partitions(log->self, (enum topic)i);
@@ -72,6 +72,16 @@ struct slot_header worker_header_of(const struct worker_settings *s, const struc
 struct slot_header worker_header(const struct worker *w)
 {
     return worker_header_of(&w->settings, w->log);
+}
+
+const struct worker_settings *worker_settings_of(const struct worker *w, uint64_t fold_hash)
+{
+    if (w->settings.fold_hash == fold_hash)
+        return &w->settings;
+    for (uint32_t i = 0; i < w->settings.before_count; i++)
+        if (w->settings.before[i]->fold_hash == fold_hash)
+            return w->settings.before[i];
+    return NULL;
 }
 
 void worker_reload(struct worker *w, const struct worker_settings *settings)

@@ -41,6 +41,8 @@ struct worker {
 
 uint64_t worker_random(struct worker *w);
 struct slot_header worker_header(const struct worker *w);
+/* Whose fold settings have this hash: the worker's own or those of `before`; NULL when nobody's. */
+const struct worker_settings *worker_settings_of(const struct worker *w, uint64_t fold_hash);
 /* Produces now, or holds a copy until the producer has room again. */
 void worker_produce(struct worker *w, const struct outgoing *out, struct cut *cut);
 /* Folds what is ready and cuts what is due. */

@@ -21,6 +21,8 @@ struct worker_settings {
     struct segments_settings segments;
     struct catalog_limits catalog;   /* of the table that every worker keeps */
     uint64_t fold_hash;              /* over all fold settings, as it stands in slot headers */
+    const struct worker_settings *const *before; /* borrowed for the worker's life; of whose fold settings earlier records were folded */
+    uint32_t before_count;
 
     uint8_t user_key[64];            /* of the keyed hash of user ids (common/hmac.h) */
     uint32_t user_key_size;
