@@ -55,9 +55,11 @@ const struct history_entry *profile_find(const struct profile *p, entity_id id)
 /* Makes room for one more at the end: grows up to `max`, then drops the oldest. Answers its place. */
 static uint32_t list_push(void **list, uint32_t *count, uint32_t max, size_t size)
 {
-    if (*count >= max) {
-        memmove(*list, (char *)*list + size, (*count - 1) * size);
-        return *count - 1;
+    if (*count >= max) { /* by more than one only when the limit was larger once */
+        uint32_t leaving = *count - max + 1;
+        memmove(*list, (char *)*list + leaving * size, (*count - leaving) * size);
+        *count = max;
+        return max - 1;
     }
     if ((*count & (*count - 1)) == 0) { /* capacity is the next power of two */
         *list = realloc(*list, (*count ? *count * 2 : 1) * size);
@@ -101,7 +103,7 @@ static struct history_entry *touch(struct fold *f, entity_id id)
             oldest = i;
         }
     }
-    f->leaving = same >= limit;
+    f->leaving = same >= limit ? same - limit + 1 : 0;
     f->leaves = oldest;
     entry.touched_ms = f->e->event_ms;
     uint32_t at = list_push((void **)&p->history, &p->history_count, PROFILE_HISTORY_MAX + 1, sizeof entry);
@@ -187,8 +189,14 @@ static void apply_to(struct fold *f, enum entity_kind kind, struct slice name)
         fold_set_rating(f, h, 0, name);
     else if (rating > h->rating)
         fold_set_rating(f, h, rating, name);
-    if (f->leaving)
-        history_drop(f->p, f->leaves);
+    for (uint32_t i = f->leaves; f->leaving;) {
+        if (entity_kind_of(f->p->history[i].id) != kind) {
+            i++;
+            continue;
+        }
+        history_drop(f->p, i);
+        f->leaving--;
+    }
 }
 
 bool owned_is_kept(const struct owned_item *o)
@@ -225,6 +233,8 @@ static void relate(struct fold *f, enum entity_kind kind, struct slice name, boo
     struct profile *p = f->p;
     entity_id id = entity_id_of(kind, name);
     fold_unrelate(f, id);
+    if (f->s->relations == 0)
+        return;
     uint32_t at = list_push((void **)&p->relations, &p->relation_count, f->s->relations, sizeof *p->relations);
     p->relations[at] = (struct relation){id, blocked};
 }
@@ -267,7 +277,7 @@ static struct visit *visit_of(struct fold *f, uint64_t hash, bool *out_new)
     for (uint32_t i = p->visit_count; i-- > 0;)
         if (p->visits[i].tag == tag)
             return &p->visits[i];
-    if (p->visit_count == f->s->visits)
+    if (p->visit_count >= f->s->visits)
         p->visits_lost++;
     uint32_t at = list_push((void **)&p->visits, &p->visit_count, f->s->visits, sizeof *p->visits);
     p->visits[at] = (struct visit){tag, 0};

@@ -10,8 +10,8 @@ struct fold {
     struct effect_list *out;
     int64_t amount;       /* in settlement minor units */
     uint32_t watched_ms;  /* of this event, after caps */
-    bool leaving;         /* the entry at `leaves` is one too many */
-    uint32_t leaves;
+    uint32_t leaving;     /* so many of the kind are too many; */
+    uint32_t leaves;      /* the first is the one here */
     bool new_visit;       /* of the room */
     bool new_host_day;
     bool short_view;

@@ -46,9 +46,12 @@ static void add_owned(struct fold *f, uint32_t tag, uint8_t currency)
 {
     struct profile *p = f->p;
     const struct event *e = f->e;
+    if (f->s->owned == 0)
+        return;
     if (p->owned_count >= f->s->owned) {
-        memmove(p->owned, p->owned + 1, (p->owned_count - 1) * sizeof *p->owned);
-        p->owned_count--;
+        uint32_t leaving = p->owned_count - f->s->owned + 1;
+        memmove(p->owned, p->owned + leaving, (p->owned_count - leaving) * sizeof *p->owned);
+        p->owned_count -= leaving;
     }
     p->owned = realloc(p->owned, (p->owned_count + 1) * sizeof *p->owned);
     ASSERT(p->owned);

@@ -20,7 +20,10 @@ struct load {
     char *text; /* owned */
     FILE *report;
     int refused;
+    bool is_before; /* whose own `before` says nothing new */
 };
+
+static bool load_file(struct settings *s, const char *file, bool is_before, FILE *report);
 
 static void refuse(struct load *l, const char *path, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
@@ -64,6 +67,9 @@ void settings_fini(struct settings *s)
         s->texts = t->next;
         free(t);
     }
+    for (int i = 0; i < s->before_count; i++)
+        settings_fini(&s->before[i]);
+    free(s->before);
     json_decref(s->root);
     free(s->file);
     *s = (struct settings){0};
@@ -109,7 +115,7 @@ static void try_name(struct nearest *best, const char *wrong, const char *name, 
 /* A wrong key at the top may be meant for a section; one within a section only for a setting. */
 static void unknown_key(struct load *l, const char *path)
 {
-    static const char *const others[] = {"kafka.properties", "profile.currencies", NULL};
+    static const char *const others[] = {"kafka.properties", "profile.currencies", "before", NULL};
     struct nearest best = {"", 100};
     for (const struct setting *r = settings_table; r->path; r++) {
         try_name(&best, path, r->path, strlen(r->path));
@@ -119,18 +125,6 @@ static void unknown_key(struct load *l, const char *path)
     for (int i = 0; others[i]; i++)
         try_name(&best, path, others[i], strlen(others[i]));
     refuse(l, path, "\"%.80s\" is not a setting; the nearest name is \"%s\"", path, best.name);
-}
-
-static size_t width(enum setting_kind kind)
-{
-    switch (kind) {
-    case SETTING_BOOL: return sizeof(bool);
-    case SETTING_U8: return 1;
-    case SETTING_I32: case SETTING_U32: return 4;
-    case SETTING_I64: case SETTING_U64: case SETTING_DOUBLE: return 8;
-    case SETTING_TEXT: return sizeof(char *);
-    }
-    return 0;
 }
 
 static void store_number(enum setting_kind kind, void *to, double real, int64_t whole)
@@ -174,7 +168,7 @@ static void read_many(struct load *l, const struct setting *r, const json_t *val
         return;
     }
     for (int i = 0; !r->name && i < r->count; i++)
-        read_value(l, r, r->path, json_array_get(value, (size_t)i), to + (size_t)i * width(r->kind));
+        read_value(l, r, r->path, json_array_get(value, (size_t)i), to + (size_t)i * setting_width(r->kind));
     if (!r->name)
         return;
     if (!json_is_object(value)) {
@@ -191,7 +185,7 @@ static void read_many(struct load *l, const struct setting *r, const json_t *val
         if (i == r->count)
             refuse(l, path, "%s has no \"%.60s\"; it knows \"%s\" and others", r->path, key, r->name(0));
         else
-            read_value(l, r, path, one, to + (size_t)i * width(r->kind));
+            read_value(l, r, path, one, to + (size_t)i * setting_width(r->kind));
     }
 }
 
@@ -262,6 +256,30 @@ static void read_properties(struct load *l, const json_t *value)
     }
 }
 
+/* Files of earlier configurations, as the daemon ran with them; only what changes the fold is taken from them. */
+static void read_before(struct load *l, const json_t *value)
+{
+    size_t count = json_array_size(value);
+    if (l->is_before)
+        return;
+    if (!json_is_array(value) || count >= FOLDS_MAX) {
+        refuse(l, "before", "before is an array of at most %d file names", FOLDS_MAX - 1);
+        return;
+    }
+    l->s->before = calloc(count + 1, sizeof *l->s->before);
+    if (!l->s->before)
+        abort();
+    for (; l->s->before_count < (int)count; l->s->before_count++) {
+        struct settings *b = &l->s->before[l->s->before_count];
+        const char *file = json_string_value(json_array_get(value, (size_t)l->s->before_count));
+        settings_init(b);
+        if (!file || !load_file(b, file, true, l->report))
+            refuse(l, "before", "before: %.200s is not a configuration", file ? file : "what is no text");
+        b->daemon.worker.fold_hash = settings_fold_hash(&b->daemon);
+        l->s->before_of[l->s->before_count] = &b->daemon.worker;
+    }
+}
+
 static bool is_section(const char *name)
 {
     size_t size = strlen(name);
@@ -282,6 +300,8 @@ static void read_key(struct load *l, const char *path, const json_t *value)
         read_properties(l, value);
     else if (strcmp(path, "profile.currencies") == 0)
         read_currencies(l, value);
+    else if (strcmp(path, "before") == 0)
+        read_before(l, value);
     else
         unknown_key(l, path);
 }
@@ -349,9 +369,9 @@ static void check_together(struct load *l)
         refuse(l, "redis.backoff_min_ms", "redis.backoff_min_ms is at most redis.backoff_max_ms");
 }
 
-bool settings_load(struct settings *s, const char *file, FILE *report)
+static bool load_file(struct settings *s, const char *file, bool is_before, FILE *report)
 {
-    struct load l = {.s = s, .file = file, .report = report};
+    struct load l = {.s = s, .file = file, .report = report, .is_before = is_before};
     json_error_t error;
     l.text = read_file(file, SETTINGS_BYTES_MAX);
     if (!l.text) {
@@ -372,6 +392,11 @@ bool settings_load(struct settings *s, const char *file, FILE *report)
     free(s->file);
     s->file = strdup(file);
     return l.refused == 0;
+}
+
+bool settings_load(struct settings *s, const char *file, FILE *report)
+{
+    return load_file(s, file, false, report);
 }
 
 /* Without a file the key is the published one of the demo: user parts of keys can then be computed by anybody. */
@@ -417,60 +442,9 @@ bool settings_finish(struct settings *s, FILE *report)
     s->daemon.kafka.properties = s->properties;
     s->daemon.turn_records_max = (int)s->daemon.worker.turn_records_max;
     s->daemon.worker.fold_hash = settings_fold_hash(&s->daemon);
+    s->daemon.worker.before = s->before_of;
+    s->daemon.worker.before_count = (uint32_t)s->before_count;
     return read_user_key(s, report) && read_password(s, report);
-}
-
-static size_t row_size(const struct setting *r)
-{
-    return width(r->kind) * (size_t)(r->count ? r->count : 1);
-}
-
-static bool row_equal(const struct setting *r, const struct daemon_settings *a, const struct daemon_settings *b)
-{
-    const char *x = (const char *)a + r->offset, *y = (const char *)b + r->offset;
-    if (r->kind != SETTING_TEXT)
-        return memcmp(x, y, row_size(r)) == 0;
-    for (int i = 0; i < (r->count ? r->count : 1); i++)
-        if (strcmp(((const char *const *)x)[i], ((const char *const *)y)[i]) != 0)
-            return false;
-    return true;
-}
-
-bool settings_reload(const struct settings *running, struct worker_settings *out, FILE *report)
-{
-    struct settings fresh;
-    if (!running->file) {
-        fprintf(report, "there is no configuration file to read again\n");
-        return false;
-    }
-    settings_init(&fresh);
-    bool ok = settings_load(&fresh, running->file, report) && settings_finish(&fresh, report);
-    for (const struct setting *r = settings_table; ok && r->path; r++)
-        if (!(r->flags & (SETTING_RELOAD | SETTING_FILE)) && !row_equal(r, &running->daemon, &fresh.daemon) && r->kind != SETTING_TEXT) {
-            fprintf(report, "%s: %s cannot change while running\n", running->file, r->path);
-            ok = false;
-        }
-    if (ok)
-        *out = fresh.daemon.worker;
-    settings_fini(&fresh);
-    return ok;
-}
-
-/* Over path and value of every row that changes the fold; a new row at its default changes it too, deliberately. */
-uint64_t settings_fold_hash(const struct daemon_settings *d)
-{
-    uint64_t hash = 1;
-    for (const struct setting *r = settings_table; r->path; r++)
-        if (r->flags & SETTING_FOLD) {
-            hash = hash64(r->path, strlen(r->path), hash);
-            hash = hash64((const char *)d + r->offset, row_size(r), hash);
-        }
-    for (int i = 0; i < CURRENCIES_MAX; i++) {
-        const struct currency_settings *c = &d->worker.profile.currencies[i];
-        int64_t values[4] = {c->currency, c->amount_max, c->rate_num, c->rate_den};
-        hash = hash64(values, sizeof values, hash);
-    }
-    return hash;
 }
 
 uint64_t settings_memory_bytes(const struct settings *s)

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "server/io/daemon.h"
+#include "server/worker/position.h"
 
 #include <stdio.h>
 
@@ -16,6 +17,7 @@ enum setting_kind { SETTING_BOOL, SETTING_I32, SETTING_U32, SETTING_I64, SETTING
 
 enum setting_flag {
     SETTING_FOLD = 1,   /* changes the fold: its hash stands in every slot's header (design rule 12) */
+    SETTING_SHAPE = 8,  /* and what stored bytes mean: cannot change without folding again from the origin */
     SETTING_RELOAD = 2, /* taken over on SIGHUP */
     SETTING_FILE = 4,   /* text that names a file */
 };
@@ -33,6 +35,7 @@ struct setting {
 };
 
 extern const struct setting settings_table[]; /* ends with path = NULL */
+size_t setting_width(enum setting_kind kind); /* bytes of one value */
 
 struct settings {
     struct daemon_settings daemon;
@@ -41,6 +44,9 @@ struct settings {
     const char *password_file;
     char password[256];
     struct kafka_property properties[SETTINGS_PROPERTIES_MAX];
+    struct settings *before;      /* owned: the files of `before`, whose fold settings folded earlier records */
+    const struct worker_settings *before_of[FOLDS_MAX];
+    int before_count;
     void *root;                   /* owned: the parsed file, to which texts point */
     struct text_list *texts;      /* owned: texts made while reading */
 };
@@ -61,6 +67,8 @@ bool settings_finish(struct settings *s, FILE *report);
  */
 bool settings_reload(const struct settings *running, struct worker_settings *out, FILE *report);
 uint64_t settings_fold_hash(const struct daemon_settings *d);
+/* Why state folded with `from` cannot go on with `to` but only be folded again from its origin; NULL when it can. */
+const char *settings_fold_obstacle(const struct daemon_settings *from, const struct daemon_settings *to);
 /* Most bytes the process holds by these settings: caches, tables, queues. */
 uint64_t settings_memory_bytes(const struct settings *s);
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BEFORE_SENTENCE "Files of the configurations before, oldest first: records below the offset of `sluice task migrate` are folded with them."
+
 static json_t *number_of(const struct setting *r, const char *at)
 {
     switch (r->kind) {
@@ -19,11 +21,6 @@ static json_t *number_of(const struct setting *r, const char *at)
     return NULL;
 }
 
-static size_t step_of(enum setting_kind kind)
-{
-    return kind == SETTING_TEXT ? sizeof(char *) : kind == SETTING_U8 ? 1 : kind == SETTING_I32 || kind == SETTING_U32 ? 4 : 8;
-}
-
 static json_t *value_of(const struct settings *s, const struct setting *r)
 {
     const char *at = (const char *)&s->daemon + r->offset;
@@ -34,7 +31,7 @@ static json_t *value_of(const struct settings *s, const struct setting *r)
     if (!r->count)
         return number_of(r, at);
     json_t *all = r->name ? json_object() : json_array();
-    for (int i = 0; i < r->count; i++, at += step_of(r->kind))
+    for (int i = 0; i < r->count; i++, at += setting_width(r->kind))
         if (r->name)
             json_object_set_new(all, r->name(i), number_of(r, at));
         else
@@ -87,6 +84,10 @@ void settings_print(const struct settings *s, FILE *out)
         json_object_set_new(properties, s->properties[i].name, json_string(s->properties[i].value));
     put(root, "kafka.properties", properties);
     put(root, "profile.currencies", currencies(s));
+    json_t *before = json_array();
+    for (int i = 0; i < s->before_count; i++)
+        json_array_append_new(before, json_string(s->before[i].file));
+    put(root, "before", before);
     dump(root, out);
 }
 
@@ -135,6 +136,8 @@ void settings_print_schema(FILE *out)
     json_object_set_new(json_object_get(json_object_get(top, "profile"), "properties"), "currencies",
                         json_pack("{s:s,s:s}", "type", "object", "description",
                                   "By ISO 4217 code: amount_max, and rate_num over rate_den into the settlement currency."));
+    json_object_set_new(top, "before", json_pack("{s:s,s:{s:s},s:i,s:s}", "type", "array", "items", "type", "string", "maxItems", FOLDS_MAX - 1,
+                                                 "description", BEFORE_SENTENCE));
     dump(json_pack("{s:s,s:s,s:s,s:o,s:b}", "$schema", "https://json-schema.org/draft/2020-12/schema", "title",
                    "Configuration of sluice", "type", "object", "properties", top, "additionalProperties", 0), out);
 }
@@ -143,7 +146,8 @@ void settings_print_reference(FILE *out)
 {
     struct settings s;
     settings_init(&s);
-    fprintf(out, "# Settings\n\nEvery key is optional. F: changes the fold, so it is fixed once there is state. R: read again on SIGHUP.\n\n"
+    fprintf(out, "# Settings\n\nEvery key is optional. F: changes the fold, so once there is state `sluice task migrate` changes it. S: also what stored "
+                 "bytes mean, so only a rebuild changes it. R: read again on SIGHUP.\n\n"
                  "| setting | default | range | unit | | what |\n|---|---|---|---|---|---|\n");
     for (const struct setting *r = settings_table; r->path; r++) {
         json_t *value = value_of(&s, r);
@@ -151,13 +155,14 @@ void settings_print_reference(FILE *out)
         char range[64] = "";
         if (r->kind != SETTING_TEXT && r->kind != SETTING_BOOL)
             snprintf(range, sizeof range, "%.15g–%.15g", r->min, r->max);
-        fprintf(out, "| `%s` | `%s` | %s | %s | %s%s | %s |\n", r->path, text, range, r->unit, r->flags & SETTING_FOLD ? "F" : "",
+        fprintf(out, "| `%s` | `%s` | %s | %s | %s%s%s | %s |\n", r->path, text, range, r->unit, r->flags & SETTING_FOLD ? "F" : "", r->flags & SETTING_SHAPE ? "S" : "",
                 r->flags & SETTING_RELOAD ? "R" : "", r->sentence);
         free(text);
         json_decref(value);
     }
     fprintf(out, "| `kafka.properties` | `{}` | | | | Passed to librdkafka as they are, after our own. |\n"
                  "| `profile.currencies` | see sluice.json | | | F | By ISO 4217 code: `amount_max` in minor units, and `rate_num` over `rate_den` "
-                 "into the settlement currency. |\n");
+                 "into the settlement currency. |\n"
+                 "| `before` | `[]` | | | | " BEFORE_SENTENCE " |\n");
     settings_fini(&s);
 }

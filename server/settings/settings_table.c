@@ -49,6 +49,7 @@ static const char *topic_name(int i)
 #define NAMED_FILE(path, text) {path, SETTING_TEXT, "", 0, 0, SETTING_FILE, 0, text, 0, NULL}
 #define MANY(path, kind, member, unit, min, max, flags, text, count, name) {path, kind, unit, min, max, flags, AT(member), text, count, name}
 #define FOLD SETTING_FOLD
+#define SHAPE (SETTING_FOLD | SETTING_SHAPE)
 #define RELOAD SETTING_RELOAD
 #define DAY 86400000.0
 
@@ -114,7 +115,7 @@ const struct setting settings_table[] = {
     U32("catalog.items_max", worker.catalog.items_max, "items", 1, 100000000, 0, "Items in it; about 250 bytes each."),
     U32("catalog.names_max", worker.catalog.names_max, "names", 1, 10000000, 0, "Distinct tags, categories, series, currencies and scenes."),
 
-    FLAG("profile.reference", worker.event_rules.reference, FOLD, "Events need only id, user, type and ts: the reference job."),
+    FLAG("profile.reference", worker.event_rules.reference, SHAPE, "Events need only id, user, type and ts: the reference job."),
     MANY("profile.weights", SETTING_U8, worker.profile.weights, "", 0, 5, FOLD, "Implicit rating by event type; 0 touches without rating.", EVENT_TYPES, event_name),
     U32("profile.history", worker.profile.history, "items", 1, 100, FOLD, "Items remembered."),
     U32("profile.history_hosts", worker.profile.history_hosts, "hosts", 0, 32, FOLD, "Hosts remembered; 0: no similarity of hosts."),
@@ -135,12 +136,12 @@ const struct setting settings_table[] = {
     FLAG("profile.funnel", worker.profile.funnel, FOLD, "Count funnels of rooms, hosts and items."),
     FLAG("profile.room_counters_only", worker.profile.room_counters_only, FOLD, "Of rooms only, without unique visitors: the reference job."),
 
-    U32("entity.neighbours", worker.entity.neighbours, "entities", 1, 256, FOLD, "Neighbours kept of one entity."),
-    U32("entity.pair_bucket_ms", worker.entity.pair_bucket_ms, "ms", 0, 4e9, FOLD, "Width of a bucket of pair counts; 0: one for ever."),
-    U32("entity.pair_buckets", worker.entity.pair_buckets, "buckets", 1, 8, FOLD, "Buckets of pair counts in the window."),
-    U32("entity.minutes", worker.entity.minutes, "minutes", 1, 1440, FOLD, "Minute buckets of counters."),
-    U32("entity.hours", worker.entity.hours, "hours", 1, 720, FOLD, "Hour buckets."),
-    U32("entity.days", worker.entity.days, "days", 1, 400, FOLD, "Day buckets."),
+    U32("entity.neighbours", worker.entity.neighbours, "entities", 1, 256, SHAPE, "Neighbours kept of one entity."),
+    U32("entity.pair_bucket_ms", worker.entity.pair_bucket_ms, "ms", 0, 4e9, SHAPE, "Width of a bucket of pair counts; 0: one for ever."),
+    U32("entity.pair_buckets", worker.entity.pair_buckets, "buckets", 1, 8, SHAPE, "Buckets of pair counts in the window."),
+    U32("entity.minutes", worker.entity.minutes, "minutes", 1, 1440, SHAPE, "Minute buckets of counters."),
+    U32("entity.hours", worker.entity.hours, "hours", 1, 720, SHAPE, "Hour buckets."),
+    U32("entity.days", worker.entity.days, "days", 1, 400, SHAPE, "Day buckets."),
     U32("entity.top", worker.entity.top, "entities", 1, 128, FOLD, "Length of a similarity list."),
 
     U32("allocation.rooms_max", worker.allocation.rooms_max, "rooms", 1, 100000, FOLD, "Rooms of a scene, live and retired."),

@@ -4,14 +4,15 @@
  *   restore      after state was restored from a copy: the task takes it as it stands; clears the marks of a poison record
  *   accept-loss  records before OFFSET are gone: go on from there, the state as it is
  *   rebuild      drop the state and fold the log again from its origin
+ *   migrate      from each task's position on fold with other settings (task_migrate.c)
  */
 #include "common/hash.h"
 #include "common/text.h"
 #include "server/io/redis_ask.h"
 #include "server/io/redis_scan.h"
 #include "server/verbs/connect.h"
+#include "server/verbs/task_slots.h"
 #include "server/verbs/verb.h"
-#include "server/worker/position.h"
 
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
@@ -19,21 +20,6 @@
 #include <sys/random.h>
 
 #define ANSWER_MS 10000
-
-struct slot {
-    enum stage stage;
-    int32_t partition;
-    bool found, has_position;
-    struct slot_header header;
-    struct position position;
-    struct writer stored; /* owned: the position's bytes as read */
-    uint64_t blobs, bytes;
-};
-
-struct slots {
-    struct slot *at; /* owned */
-    size_t count, capacity;
-};
 
 static void see(void *arg, enum stage stage, int32_t partition, struct blob_key key, struct slice value)
 {
@@ -62,7 +48,7 @@ static void see(void *arg, enum stage stage, int32_t partition, struct blob_key 
     put_bytes(&slot->stored, value.at, value.size);
 }
 
-static int by_place(const void *a, const void *b)
+int slot_by_place(const void *a, const void *b)
 {
     const struct slot *x = a, *y = b;
     return x->stage != y->stage ? (x->stage < y->stage ? -1 : 1) : x->partition < y->partition ? -1 : x->partition > y->partition;
@@ -89,7 +75,7 @@ static rd_kafka_t *open_client(const struct kafka_log_settings *k)
 static int status(const struct settings *settings, rd_kafka_t *client, struct slots *s)
 {
     int bad = 0;
-    qsort(s->at, s->count, sizeof *s->at, by_place);
+    qsort(s->at, s->count, sizeof *s->at, slot_by_place);
     printf("%-14s %12s %12s %12s %8s %8s %10s %s\n", "task", "position", "log start", "log end", "lag", "blobs", "bytes", "state");
     for (size_t i = 0; i < s->count; i++) {
         struct slot *slot = &s->at[i];
@@ -115,7 +101,7 @@ static int status(const struct settings *settings, rd_kafka_t *client, struct sl
     return s->count && !bad ? 0 : 1;
 }
 
-static bool note(struct redis_ask *redis, const char *prefix, const char *verb, const struct slot *s, int64_t next)
+bool slot_note(struct redis_ask *redis, const char *prefix, const char *verb, const struct slot *s, int64_t next)
 {
     char key[300], task[32], offset[32];
     snprintf(key, sizeof key, "%s:decisions", prefix);
@@ -131,21 +117,26 @@ static bool note(struct redis_ask *redis, const char *prefix, const char *verb, 
     return r;
 }
 
-/* Compare-and-set on the server: nothing changes when an owner wrote since it was read. */
-static bool replace_position(struct redis_ask *redis, const char *prefix, const struct slot *s, const struct position *p)
+bool slot_replace(struct redis_ask *redis, const char *prefix, const struct slot *s, const struct position *p, const struct slot_header *header)
 {
-    static const char script[] = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) return 1 end return 0";
-    struct writer key = {0}, bytes = {0};
+    static const char script[] = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) "
+                                 "redis.call('SET', KEYS[2], ARGV[3]) return 1 end return 0";
+    struct writer key = {0}, bytes = {0}, header_key = {0}, header_bytes = {0};
     redis_blob_name(prefix, s->stage, s->partition, POSITION_KEY, &key);
+    redis_blob_name(prefix, s->stage, s->partition, HEADER_KEY, &header_key);
     position_encode(p, &bytes);
-    const char *argv[] = {"EVAL", script, "1", text_cstr(&key), (const char *)s->stored.data, (const char *)bytes.data};
-    const size_t sizes[] = {4, sizeof script - 1, 1, key.size, s->stored.size, bytes.size};
-    redisReply *r = redis_ask(redis, 6, argv, sizes);
+    slot_header_encode(header, &header_bytes);
+    const char *argv[] = {"EVAL", script, "2", text_cstr(&key), text_cstr(&header_key), (const char *)s->stored.data,
+                          (const char *)bytes.data, (const char *)header_bytes.data};
+    const size_t sizes[] = {4, sizeof script - 1, 1, key.size, header_key.size, s->stored.size, bytes.size, header_bytes.size};
+    redisReply *r = redis_ask(redis, 8, argv, sizes);
     bool done = r && r->integer == 1;
     if (r)
         freeReplyObject(r);
     writer_fini(&key);
     writer_fini(&bytes);
+    writer_fini(&header_key);
+    writer_fini(&header_bytes);
     return done;
 }
 
@@ -198,11 +189,11 @@ static int change(const struct settings *settings, rd_kafka_t *client, struct sl
     if (getrandom(&p.token, sizeof p.token, 0) != sizeof p.token)
         return refuse("no randomness");
     struct redis_ask *redis = redis_ask_open(&settings->daemon.redis);
-    bool done = redis && replace_position(redis, prefix, s, &p);
+    bool done = redis && slot_replace(redis, prefix, s, &p, &s->header);
     struct removal removal = {redis, prefix, s, false};
     if (done && rebuild)
         done = redis_scan(&settings->daemon.redis, remove_blob, &removal) == ERR_NONE && !removal.failed;
-    done = done && note(redis, prefix, verb, s, p.next);
+    done = done && slot_note(redis, prefix, verb, s, p.next);
     redis_ask_close(redis);
     if (!done)
         return refuse("somebody wrote the slot meanwhile, or Redis went away; look at `task status` and try again");
@@ -227,11 +218,12 @@ int verb_task(int argc, char **argv)
     struct slots slots = {0};
     if (!connect_options(&argc, argv, &settings))
         return EXIT_CONFIG;
-    const char *from = take_option(&argc, argv, "--from"), *verb = argc > 1 ? argv[1] : "";
+    const char *from = take_option(&argc, argv, "--from"), *plan = take_option(&argc, argv, "--plan"), *verb = argc > 1 ? argv[1] : "";
     bool is_status = strcmp(verb, "status") == 0 && argc == 2, loss = strcmp(verb, "accept-loss") == 0;
+    bool is_migration = strcmp(verb, "migrate") == 0 && argc == 2 && plan;
     bool is_change = argc == 3 && (loss || strcmp(verb, "restore") == 0 || strcmp(verb, "rebuild") == 0) && loss == (from != NULL);
-    if (!is_status && !is_change) {
-        fputs("sluice task: status | restore TASK | rebuild TASK | accept-loss TASK --from OFFSET\n", stderr);
+    if (!is_status && !is_change && !is_migration) {
+        fputs("sluice task: status | restore TASK | rebuild TASK | accept-loss TASK --from OFFSET | migrate --plan FILE\n", stderr);
         return EXIT_USAGE;
     }
     rd_kafka_t *client = open_client(&settings.daemon.kafka);
@@ -240,6 +232,8 @@ int verb_task(int argc, char **argv)
         struct slot *s = is_change ? find_slot(&slots, argv[2]) : NULL;
         if (is_status)
             code = status(&settings, client, &slots);
+        else if (is_migration)
+            code = task_migrate(&settings, &slots, plan);
         else if (!s)
             code = refuse("there is no such task; `sluice task status` lists them");
         else

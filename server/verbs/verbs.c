@@ -27,9 +27,11 @@ const struct verb verbs[] = {
      "Example:\n  sluice inspect user u_88 -o json --redis 127.0.0.1:6379\n",
      verb_inspect},
     {"task", "the tasks as they stand, and what to do about one that halted",
-     "sluice task status | restore TASK | rebuild TASK | accept-loss TASK --from OFFSET " CONNECT_USAGE "\n\nstatus lists position, log and state of every task; exit code 1 when one needs a hand. restore takes the state of\n"
+     "sluice task status | restore TASK | rebuild TASK | accept-loss TASK --from OFFSET | migrate --plan FILE " CONNECT_USAGE "\n\nstatus lists position, log and state of every task; exit code 1 when one needs a hand. restore takes the state of\n"
      "a task as it stands after a copy was restored; rebuild drops it and folds the log again from its origin; accept-loss\n"
-     "goes on from OFFSET although records before it are gone. Each is noted in the stream of decisions.\n\n"
+     "goes on from OFFSET although records before it are gone. migrate lets all tasks fold with the settings of --config\n"
+     "from their position on; the file they ran with until now stands in its `before`, and FILE keeps the offsets, so that\n"
+     "the change can be made again where Redis lost it. Stop the workers first. Each is noted in the stream of decisions.\n\n"
      "Example:\n  sluice task status --brokers 127.0.0.1:9092 --redis 127.0.0.1:6379\n",
      verb_task},
     {"audit", "which recommendations and weights break a rule",
