@@ -144,46 +144,38 @@ static void lose(struct task *t, int64_t now_ms)
                 stage_names[t->ops->stage], (int)t->partition, (int)t->worker->settings.reclaim_ms);
 }
 
+static bool refuse_slot(struct task *t, enum halt why, const char *text)
+{
+    task_halt(t, why, text);
+    return false;
+}
+
 /* The slot as read: header, chain and position. Answers false when the task went elsewhere. */
 static bool slot_accept(struct task *t, struct load *l, int64_t now_ms)
 {
     struct slot_header header, want = worker_header(t->worker);
     struct store_request *r = &l->request;
-    if (!r->blobs[0].present) {
-        task_halt(t, r->current.present ? HALT_STATE_INVALID : HALT_NOT_INITIALISED, "the slot has no header");
-        return false;
-    }
-    if (slot_header_decode(r->blobs[0].value, &header) != ERR_NONE) {
-        task_halt(t, HALT_STATE_INVALID, "the header does not decode");
-        return false;
-    }
+    if (!r->blobs[0].present)
+        return refuse_slot(t, r->current.present ? HALT_STATE_INVALID : HALT_NOT_INITIALISED, "the slot has no header");
+    if (slot_header_decode(r->blobs[0].value, &header) != ERR_NONE)
+        return refuse_slot(t, HALT_STATE_INVALID, "the header does not decode");
     const char *difference = slot_header_difference(&header, &want);
-    if (difference) {
-        task_halt(t, HALT_HEADER, difference);
-        return false;
-    }
+    if (difference)
+        return refuse_slot(t, HALT_HEADER, difference);
     struct position p = {.next = header.origin};
-    if (r->current.present && position_decode(r->current.value, &p) != ERR_NONE) {
-        task_halt(t, HALT_STATE_INVALID, "the position does not decode");
-        return false;
-    }
-    if (!r->current.present) {
-        task_halt(t, HALT_POSITION_MISSING, "the slot has a header and no position");
-        return false;
-    }
+    if (r->current.present && position_decode(r->current.value, &p) != ERR_NONE)
+        return refuse_slot(t, HALT_STATE_INVALID, "the position does not decode");
+    if (!r->current.present)
+        return refuse_slot(t, HALT_POSITION_MISSING, "the slot has a header and no position");
     t->fold = worker_settings_of(t->worker, slot_header_fold_at(&header, p.next, &t->fold_until)->hash);
-    if (!t->fold) {
-        task_halt(t, HALT_HEADER, "records from the position on are folded with settings that no file of `before` holds");
-        return false;
-    }
+    if (!t->fold)
+        return refuse_slot(t, HALT_HEADER, "records from the position on are folded with settings that no file of `before` holds");
     if (t->has_token && p.token != t->token && p.epoch >= t->position.epoch) {
         lose(t, now_ms);
         return false;
     }
-    if (t->ops->open(t, r->blobs[1].present ? r->blobs[1].value : (struct slice){0}) != ERR_NONE) {
-        task_halt(t, HALT_STATE_INVALID, "the chain does not decode");
-        return false;
-    }
+    if (t->ops->open(t, r->blobs[1].present ? r->blobs[1].value : (struct slice){0}) != ERR_NONE)
+        return refuse_slot(t, HALT_STATE_INVALID, "the chain does not decode");
     t->position = p;
     t->expected.size = 0;
     put_bytes(&t->expected, r->current.value.at, r->current.value.size);
