@@ -2,7 +2,10 @@
 
 #include <jansson.h>
 
-struct control_json;
+const char *const control_refusal_names[CONTROL_BAD_TEXT + 1] = {
+    "accepted",         "control_too_large",  "control_malformed", "control_unknown_version", "control_bad_id",   "control_bad_scene",
+    "control_unknown_op", "control_bad_room", "control_bad_value", "control_bad_until",       "control_bad_text",
+};
 
 void control_json_destroy(struct control_json *json)
 {

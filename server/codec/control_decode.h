@@ -14,4 +14,6 @@ struct control_json; /* owns what the entry borrows */
  * or NULL when nothing could be read.
  */
 enum control_answer control_decode(struct slice bytes, struct control_entry *out, struct control_json **out_json);
+/* As dead-letter reasons, by what control_decode() answers. */
+extern const char *const control_refusal_names[CONTROL_BAD_TEXT + 1];
 void control_json_destroy(struct control_json *json);

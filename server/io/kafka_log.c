@@ -176,6 +176,11 @@ static void port_release(void *self, struct record *record)
     record->native = NULL;
 }
 
+static const char *port_topic_name(void *self, enum topic topic)
+{
+    return ((struct kafka_log *)self)->settings.topics[topic];
+}
+
 static int32_t port_partitions(void *self, enum topic topic)
 {
     struct kafka_log *log = self;
@@ -375,7 +380,7 @@ void kafka_log_finish(struct kafka_log *log, const struct kafka_log_events *even
 void kafka_port_fill(struct kafka_log *log)
 {
     log->port = (struct log_port){log,        kafka_produce,   port_start,         port_stop,    port_pause,
-                                  port_watermarks, port_commit_offset, port_release, port_partitions};
+                                  port_watermarks, port_commit_offset, port_release, port_partitions, port_topic_name};
 }
 
 const struct log_port *kafka_log_port(struct kafka_log *log)

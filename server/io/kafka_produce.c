@@ -6,6 +6,7 @@
 
 #include "common/hash.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 void kafka_delivered(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque)
@@ -39,10 +40,18 @@ static enum err err_of(rd_kafka_resp_err_t err)
     }
 }
 
+static rd_kafka_headers_t *original_headers(const struct outgoing *out)
+{
+    rd_kafka_headers_t *from = NULL;
+    if (out->headers_of && out->headers_of->native && rd_kafka_message_headers(out->headers_of->native, &from))
+        return NULL;
+    return from;
+}
+
 static rd_kafka_headers_t *headers_of(const struct outgoing *out)
 {
-    rd_kafka_headers_t *headers = NULL, *from = NULL;
-    if (out->headers_of && out->headers_of->native && !rd_kafka_message_headers(out->headers_of->native, &from))
+    rd_kafka_headers_t *headers = NULL, *from = original_headers(out);
+    if (from)
         headers = rd_kafka_headers_copy(from);
     if (!headers && out->header_count > 0)
         headers = rd_kafka_headers_new((size_t)out->header_count);
@@ -56,7 +65,38 @@ static size_t size_of(const struct outgoing *out)
     size_t size = (size_t)out->key.size + out->value.size;
     for (int i = 0; i < out->header_count; i++)
         size += strlen(out->headers[i].name) + out->headers[i].value.size;
+    const rd_kafka_headers_t *from = original_headers(out);
+    const char *name;
+    const void *value;
+    size_t length;
+    for (size_t i = 0; from && rd_kafka_header_get_all(from, i, &name, &value, &length) == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+        size += strlen(name) + length;
     return size;
+}
+
+#define SHORT_KEY 1024
+#define SHORT_HEADERS 16
+
+/*
+ * A dead letter adds headers to a record that may have been as large as the broker takes. One that is too large then goes
+ * without the record's own headers and with what fits of its key and value; __errors.truncated says how large that was.
+ */
+static enum err produce_shortened(struct kafka_log *log, const struct outgoing *out)
+{
+    char size[24];
+    struct header headers[SHORT_HEADERS];
+    struct outgoing shorter = *out;
+    int count = out->header_count < SHORT_HEADERS - 1 ? out->header_count : SHORT_HEADERS - 1;
+    memcpy(headers, out->headers, (size_t)count * sizeof *headers);
+    snprintf(size, sizeof size, "%u", out->value.size);
+    headers[count] = (struct header){"__errors.truncated", slice_of(size)};
+    shorter.headers = headers;
+    shorter.header_count = count + 1;
+    shorter.headers_of = NULL;
+    uint32_t room = (uint32_t)log->settings.message_bytes_max - 16384; /* the least the setting allows is twice that */
+    shorter.key.size = out->key.size < SHORT_KEY ? out->key.size : SHORT_KEY;
+    shorter.value.size = out->value.size < room ? out->value.size : room;
+    return kafka_produce(log, &shorter);
 }
 
 enum err kafka_produce(void *self, const struct outgoing *out)
@@ -64,7 +104,7 @@ enum err kafka_produce(void *self, const struct outgoing *out)
     struct kafka_log *log = self;
     int32_t partition = out->partition;
     if (size_of(out) > (size_t)log->settings.message_bytes_max)
-        return ERR_TOO_LARGE;
+        return out->headers_of ? produce_shortened(log, out) : ERR_TOO_LARGE;
     if (partition < 0 && out->key.at) {
         int32_t count = atomic_load_explicit(&log->counts[out->topic], memory_order_relaxed);
         if (count == 0) {

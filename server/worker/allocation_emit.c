@@ -140,7 +140,7 @@ static void emit_snapshot(struct emission *e)
         text_add(w, i ? ",{\"id\":" : "{\"id\":");
         text_add_json(w, name_slice(&out->weights[i].room));
         add_ppm(w, "weight", out->weights[i].weight_ppm);
-        text_printf(w, ",\"tier\":\"%s\"}", tier_names[out->weights[i].tier]);
+        text_printf(w, ",\"tier\":\"%s\"%s}", tier_names[out->weights[i].tier], out->weights[i].held ? ",\"held\":true" : "");
     }
     text_add(w, "]}");
     send(e, TOPIC_TRAFFIC_SNAPSHOT, (struct slice){0}, false);

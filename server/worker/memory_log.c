@@ -198,6 +198,11 @@ static void port_release(void *self, struct record *record)
     record->native = NULL;
 }
 
+static const char *port_topic_name(void *self, enum topic topic)
+{
+    return topic_defaults[topic];
+}
+
 static int32_t port_partitions(void *self, enum topic topic)
 {
     return ((struct memory_log *)self)->cluster->partitions[topic];
@@ -213,7 +218,7 @@ struct memory_log *memory_log_create(struct memory_cluster *c)
         ASSERT(l->read[t]);
     }
     l->port = (struct log_port){l,            port_produce,       port_start,   port_stop,      port_pause,
-                                port_watermarks, port_commit_offset, port_release, port_partitions};
+                                port_watermarks, port_commit_offset, port_release, port_partitions, port_topic_name};
     return l;
 }
 

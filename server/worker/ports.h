@@ -75,6 +75,7 @@ struct log_port {
     void (*commit_offset)(void *self, enum topic topic, int32_t partition, int64_t offset);
     void (*release)(void *self, struct record *record);
     int32_t (*partitions)(void *self, enum topic topic);
+    const char *(*topic_name)(void *self, enum topic topic); /* as Kafka knows it */
 };
 
 enum stage { STAGE_PROFILE, STAGE_ENTITY, STAGE_ALLOCATION, STAGE_LEARNER, STAGES };

@@ -4,7 +4,6 @@
 #include "server/codec/catalog_decode.h"
 #include "server/codec/control_decode.h"
 #include "server/codec/learner_codec.h"
-#include "server/worker/dead_letter.h"
 #include "server/worker/worker_internal.h"
 
 #include <stdlib.h>
@@ -43,24 +42,30 @@ static void keep_control(struct tables *t, const struct record *r)
     *control_at(t, t->control_end++) = (struct kept_control){r->partition, r->offset, {bytes, r->value.size}};
 }
 
-/* Every worker reads the bad record; the one that owns this task says so. */
-static bool speaks_for_all(const struct worker *w)
+/* A control that does not decode goes no further; what the others mean is up to their scene. */
+static const char *take_control(struct tables *t, const struct record *r)
 {
-    const struct task *t = w->tasks[STAGE_ALLOCATION][0];
-    return t && t->state == TASK_RUN;
+    struct control_entry entry;
+    struct control_json *json = NULL;
+    if (r->tombstone)
+        return NULL;
+    enum control_answer answer = control_decode(r->value, &entry, &json);
+    control_json_destroy(json);
+    if (answer == CONTROL_APPLIED)
+        keep_control(t, r);
+    return answer == CONTROL_APPLIED ? NULL : control_refusal_names[answer];
 }
 
-void tables_record(struct worker *w, const struct record *r)
+const char *tables_record(struct worker *w, const struct record *r)
 {
-    if (r->topic == TOPIC_CONTROL && !r->tombstone && r->value.size <= CONTROL_BYTES_MAX)
-        keep_control(&w->tables, r);
     /* A snapshot that is not readable is of another version: the last readable one goes on. */
     if (r->topic == TOPIC_MODELS && !r->tombstone && model_decode(r->value, w->tables.model) != ERR_NONE)
         w->counts.models_refused++;
+    if (r->topic == TOPIC_CONTROL)
+        return take_control(&w->tables, r);
     if (r->topic != TOPIC_CATALOG)
-        return;
+        return NULL;
     enum entity_kind kind;
     enum catalog_refusal refusal = catalog_decode(w->tables.catalog, r->key, r->value, r->tombstone, r->timestamp_ms, &kind);
-    if (refusal != CATALOG_ACCEPTED)
-        dead_letter_table(w, r, catalog_refusal_names[refusal], speaks_for_all(w));
+    return refusal == CATALOG_ACCEPTED ? NULL : catalog_refusal_names[refusal];
 }

@@ -27,5 +27,5 @@ struct tables {
 
 void tables_init(struct tables *t, const struct catalog_limits *limits);
 void tables_fini(struct tables *t);
-/* Takes what the record says; does not release it. */
-void tables_record(struct worker *w, const struct record *r);
+/* Takes what the record says. NULL, or why it is refused. */
+const char *tables_record(struct worker *w, const struct record *r);

@@ -47,6 +47,7 @@ void worker_destroy(struct worker *w)
         later = h->later;
         held_destroy(w, h);
     }
+    dead_letter_fini(w);
     push_destroy(w->push);
     tables_fini(&w->tables);
     user_hmac_destroy(w->users);
@@ -233,6 +234,7 @@ int64_t worker_turn(struct worker *w, int64_t now_ms)
         for (int32_t p = 0; p < w->partitions_seen; p++)
             if (w->tasks[s][p])
                 task_turn(w->tasks[s][p], now_ms);
+    dead_letter_turn(w, now_ms);
     push_turn(w->push, now_ms);
     return work_is_ready(w) ? now_ms : now_ms + TURN_MS;
 }
@@ -301,8 +303,11 @@ bool worker_is_drained(const struct worker *w)
 void worker_table_record(struct worker *w, struct record *record, int64_t now_ms)
 {
     w->counts.records[record->topic]++;
-    tables_record(w, record);
-    w->log->release(w->log->self, record);
+    const char *refusal = tables_record(w, record);
+    if (refusal)
+        dead_letter_table(w, record, refusal);
+    else
+        w->log->release(w->log->self, record);
 }
 
 void worker_tables_ready(struct worker *w)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/hmac.h"
+#include "server/worker/dead_letter.h"
 #include "server/worker/tables.h"
 #include "server/worker/task.h"
 #include "server/worker/worker.h"
@@ -34,6 +35,7 @@ struct worker {
     void *kept;              /* native of the record just folded, when a held one still needs it */
     bool tables_ready;
     struct tables tables;
+    struct refused refused;
     bool draining;
     struct worker_counts counts;
     struct push *push;       /* owned; soft state of recommendations, NULL when off */
