@@ -16,7 +16,8 @@ enum tier { TIER_S, TIER_A, TIER_B, TIER_C, TIERS };
 
 enum score_part { PART_ENTRANCE, PART_DWELL, PART_INTERACTION, PART_CONVERSION, PART_GPM, SCORE_PARTS };
 
-enum host_part { HOST_CONVERSION, HOST_GPM, HOST_DOMAIN, HOST_STYLE, HOST_FANS, HOST_COMMISSION, HOST_PARTS };
+enum host_part { HOST_ENTRANCE, HOST_DWELL, HOST_INTERACTION, HOST_CONVERSION, HOST_GPM, HOST_RESULTS,
+                 HOST_DOMAIN = HOST_RESULTS, HOST_STYLE, HOST_FANS, HOST_COMMISSION, HOST_PARTS };
 
 enum funnel_step { STEP_ENTRANCE, STEP_DWELL, STEP_INTERACTION, STEP_CART, STEP_CONVERSION, FUNNEL_STEPS };
 
@@ -62,9 +63,10 @@ struct allocation_settings {
     uint32_t tier_exposures;  /* exposures within the hour before a room may change tier; 200 */
 
     uint32_t host_part_ppm[HOST_PARTS]; /* sum 1,000,000 */
-    uint32_t host_prior;      /* enters; 200 */
+    uint32_t host_fade_ppm;   /* of a host's results forgotten each day; 50,000: half in a fortnight */
     uint32_t rank_top;        /* hosts in a ranking; 10, at most RANK_MAX */
     uint32_t rank_items;      /* items ranked again in one tick, round robin; 20 */
+    int64_t rank_refresh_ms;  /* an unchanged ranking is sent again after, and holds twice as long; 300,000 */
 
     int64_t alert_period_ms;  /* 15,000 */
     uint32_t alert_streak;    /* evaluations in a row; 2 */

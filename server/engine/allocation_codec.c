@@ -198,6 +198,8 @@ static void put_host(struct writer *w, const struct host *h)
     put_signed(w, h->commission_bp);
     put_signed(w, h->bonus);
     put_tally(w, &h->tally);
+    for (int i = 0; i < HOST_COUNTS; i++)
+        put_signed(w, h->base[i]);
     put_signed(w, h->fixed);
     put_signed(w, h->traffic);
     put_signed(w, h->idle_ms);
@@ -222,6 +224,8 @@ static void get_host(struct reader *r, struct host *h)
     h->commission_bp = get_commission(r);
     h->bonus = get_number(r);
     h->tally = get_tally(r);
+    for (int i = 0; i < HOST_COUNTS; i++)
+        h->base[i] = get_number(r);
     h->fixed = get_number(r);
     h->traffic = get_number(r);
     h->idle_ms = get_number(r);
@@ -242,6 +246,7 @@ static void put_item(struct writer *w, const struct item *it)
     put_signed(w, it->traffic);
     put_signed(w, it->idle_ms);
     put_u32(w, it->ranking);
+    put_signed(w, it->ranked_ms);
     put_signed(w, it->card_ms);
     put_u8(w, it->dirty);
 }
@@ -260,6 +265,7 @@ static void get_item(struct reader *r, struct item *it)
     it->traffic = get_number(r);
     it->idle_ms = get_number(r);
     it->ranking = get_u32(r);
+    it->ranked_ms = get_number(r);
     it->card_ms = get_number(r);
     it->dirty = get_u8(r) != 0;
 }
@@ -271,6 +277,7 @@ static void put_head(struct writer *w, const struct scene *c)
     put_signed(w, c->epoch);
     put_signed(w, c->tick_ms);
     put_signed(w, c->minute);
+    put_signed(w, c->day);
     put_signed(w, c->alert_ms);
     put_signed(w, c->snapshot_ms);
     put_u48(w, c->rank_next);
@@ -292,6 +299,7 @@ static void get_head(struct reader *r, struct scene *c)
     c->epoch = get_signed(r);
     c->tick_ms = get_number(r);
     c->minute = get_number(r);
+    c->day = get_number(r);
     c->alert_ms = get_number(r);
     c->snapshot_ms = get_number(r);
     c->rank_next = get_u48(r);

@@ -45,12 +45,17 @@ struct item {
     int64_t traffic;
     int64_t idle_ms;    /* tick at which the last room dropped it */
     uint32_t ranking;   /* hash of the ranking last sent */
+    int64_t ranked_ms;  /* when */
     int64_t card_ms;    /* when its card was last sent */
     bool dirty;         /* changed since */
     uint32_t refs;      /* derived: rooms that list it */
     uint32_t refs_live; /* derived at a tick, as is the next */
     int64_t bp_sum;
 };
+
+/* What a host's results are made of. */
+enum host_count { HOST_COUNT_EXPOSURE, HOST_COUNT_CLICK, HOST_COUNT_ENTER, HOST_COUNT_WATCH_MS, HOST_COUNT_INTERACTION,
+                  HOST_COUNT_PURCHASE, HOST_COUNT_REVENUE, HOST_COUNTS };
 
 struct host {
     entity_id id;
@@ -61,6 +66,7 @@ struct host {
     int32_t commission_bp;
     int64_t bonus;
     struct tally tally;
+    int64_t base[HOST_COUNTS]; /* what has faded of the totals */
     int64_t fixed;
     int64_t traffic;
     int64_t idle_ms;
@@ -68,7 +74,8 @@ struct host {
     bool dirty;
     uint32_t refs;
     uint32_t refs_live; /* derived at a tick, as are those below */
-    int32_t results_ppm[2]; /* conversion and GPM, 500,000 = average */
+    uint32_t cohort;
+    int32_t results_ppm[HOST_RESULTS]; /* 500,000 = average */
 };
 
 /* Totals as they stood at the first tick of a minute. */
@@ -133,6 +140,7 @@ struct scene {
     int64_t epoch;
     int64_t tick_ms;
     int64_t minute;      /* last minute sampled */
+    int64_t day;         /* last day that hosts' results faded */
     int64_t alert_ms;    /* last evaluation of alerts */
     int64_t snapshot_ms; /* last snapshot */
     entity_id rank_next; /* the item to rank next: the first with an id not below */

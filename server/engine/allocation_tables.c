@@ -7,7 +7,8 @@
 
 const char *const tier_names[TIERS] = {"S", "A", "B", "C"};
 const char *const score_part_names[SCORE_PARTS] = {"entrance", "dwell", "interaction", "conversion", "gpm"};
-const char *const host_part_names[HOST_PARTS] = {"conversion", "gpm", "domain", "style", "fans", "commission"};
+const char *const host_part_names[HOST_PARTS] = {"entrance", "dwell", "interaction", "conversion", "gpm",
+                                              "domain", "style", "fans", "commission"};
 const char *const funnel_step_names[FUNNEL_STEPS] = {"entrance", "dwell", "interaction", "cart", "conversion"};
 const char *const sampled_names[SAMPLED] = {"exposure", "enter", "watch_ms", "interaction", "cart", "purchase", "gmv"};
 const enum counter sampled_counters[SAMPLED] = {

@@ -119,7 +119,7 @@ bool feedback_ranking(struct feedback *f, struct slice key, struct slice value, 
 {
     const json_t *d = load(f, value);
     const json_t *hosts = json_object_get(d, "hosts");
-    *out_r = (struct ranking){.count = 0};
+    *out_r = (struct ranking){.valid_ms = integer(d, "valid_until") - integer(d, "ts")};
     if (!split(key, &out_r->scene, &out_r->item) || !json_is_array(hosts))
         return false;
     for (size_t i = 0; i < json_array_size(hosts) && out_r->count < RANKED_MAX; i++) {

@@ -33,6 +33,7 @@ struct segment {
 struct ranking {
     struct slice scene;
     struct slice item;
+    int64_t valid_ms; /* how long it holds */
     struct slice hosts[RANKED_MAX]; /* best first */
     uint32_t count;
 };

@@ -33,7 +33,7 @@ void listener_take(const struct listener *l, enum heard topic, struct slice key,
         break;
     case HEARD_HOSTS:
         if (feedback_ranking(&f, key, value, &k))
-            report_ranking(l->report, &k);
+            report_ranking(l->report, &k, now_ms);
         break;
     case HEARD_ALERTS:
         if (feedback_alert(&f, value, &a))

@@ -31,6 +31,7 @@ struct scored {
 };
 
 struct ranked {
+    int64_t until_ms;
     uint32_t item;
     uint32_t count;
     uint32_t hosts[RANKED_MAX];
@@ -105,7 +106,7 @@ void report_segment(struct report *r, const struct segment *s, int64_t now_ms)
     r->samples[r->sample_count++] = (struct sample){(uint32_t)user, (float)s->intent, (float)s->churn, now_ms};
 }
 
-void report_ranking(struct report *r, const struct ranking *ranking)
+void report_ranking(struct report *r, const struct ranking *ranking, int64_t now_ms)
 {
     int64_t item = number_in(ranking->item, r->world->settings.items);
     if (item < 0)
@@ -117,7 +118,7 @@ void report_ranking(struct report *r, const struct ranking *ranking)
         ASSERT(known);
         map_put(&r->rankings, key, known);
     }
-    *known = (struct ranked){.item = (uint32_t)item};
+    *known = (struct ranked){.item = (uint32_t)item, .until_ms = now_ms + ranking->valid_ms};
     for (uint32_t i = 0; i < ranking->count; i++) {
         int64_t host = number_in(ranking->hosts[i], r->world->settings.hosts);
         if (host >= 0)
@@ -168,7 +169,7 @@ static void find_uplift(const struct world *w, struct findings *f)
     f->control_purchases = (uint64_t)purchases[1];
 }
 
-static void find_tau(const struct report *r, struct findings *f)
+static void find_tau(const struct report *r, int64_t end_ms, struct findings *f)
 {
     const struct world *w = r->world;
     int64_t balance = 0, pairs = 0, ranks = 0, rankings = 0;
@@ -177,6 +178,8 @@ static void find_tau(const struct report *r, struct findings *f)
     while (map_next(&r->rankings, &at, &slot)) {
         const struct ranked *k = slot.value;
         const struct item *item = &w->items[k->item];
+        if (k->until_ms < end_ms)
+            continue;
         for (uint32_t i = 0; i < k->count; i++) {
             double better = host_fit(&w->hosts[k->hosts[i]], item);
             for (uint32_t j = i + 1; j < k->count; j++, pairs++)
@@ -352,7 +355,7 @@ struct findings report_findings(const struct report *r, int64_t end_ms)
 {
     struct findings f = {.latency_p50_ms = (double)NAN, .latency_p99_ms = (double)NAN};
     find_uplift(r->world, &f);
-    find_tau(r, &f);
+    find_tau(r, end_ms, &f);
     find_purity(r, &f);
     find_auc(r, end_ms, &f);
     find_alerts(r, &f);

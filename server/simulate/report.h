@@ -16,7 +16,7 @@ struct report *report_create(struct world *w);
 void report_destroy(struct report *r);
 /* What was received, at virtual time `now_ms`. */
 void report_segment(struct report *r, const struct segment *s, int64_t now_ms);
-void report_ranking(struct report *r, const struct ranking *ranking);
+void report_ranking(struct report *r, const struct ranking *ranking, int64_t now_ms);
 void report_alert(struct report *r, const struct alert *a, int64_t now_ms);
 void report_latency(struct report *r, double ms);
 
@@ -27,7 +27,7 @@ struct findings {
     double uplift;    /* treated / control */
     double uplift_se; /* users are the independent draws */
     uint64_t treated_exposures, treated_purchases, control_exposures, control_purchases;
-    double kendall_tau; /* over all ranked pairs of hosts, of true quality times match */
+    double kendall_tau; /* over all pairs of hosts in rankings in force at the end, of true quality times match */
     uint64_t ranked_pairs;
     double purity; /* share of users whose cluster is the commonest of their segment */
     uint64_t segments, segment_users;

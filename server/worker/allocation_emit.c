@@ -16,7 +16,7 @@ struct emission {
     int64_t offset;
     int64_t now_ms;
     int64_t tick_ms;
-    int64_t valid_ms;
+    const struct allocation_settings *settings;
 };
 
 static struct slice written(const struct writer *w)
@@ -36,8 +36,8 @@ static void add_ppm(struct writer *w, const char *field, int64_t ppm)
     text_add_decimal(w, (double)ppm / PPM, 6);
 }
 
-/* {"v":1,"scene":…,"ts":…,"version":[…] */
-static struct writer *begin_value(struct emission *e, bool valid)
+/* {"v":1,"scene":…,"ts":…,"version":[…],"valid_until":…; the last only with `valid_ms`. */
+static struct writer *begin_value(struct emission *e, int64_t valid_ms)
 {
     struct writer *w = &e->s->value;
     w->size = 0;
@@ -45,8 +45,8 @@ static struct writer *begin_value(struct emission *e, bool valid)
     add_name(w, "scene", e->scene);
     text_printf(w, ",\"ts\":%lld,\"version\":[%lld,%lld,%u]", (long long)(e->tick_ms ? e->tick_ms : e->now_ms), (long long)e->offset,
                 (long long)e->task->position.epoch, e->s->n++);
-    if (valid)
-        text_printf(w, ",\"valid_until\":%lld", (long long)(e->tick_ms + e->valid_ms));
+    if (valid_ms)
+        text_printf(w, ",\"valid_until\":%lld", (long long)(e->tick_ms + valid_ms));
     return w;
 }
 
@@ -97,7 +97,7 @@ static void emit_weights(struct emission *e)
         const struct out_weight *o = &out->weights[i];
         if (!o->due)
             continue;
-        struct writer *w = begin_value(e, true);
+        struct writer *w = begin_value(e, e->settings->valid_ms);
         add_name(w, "room", name_slice(&o->room));
         add_name(w, "host", name_slice(&o->host));
         add_weight(w, o);
@@ -134,7 +134,7 @@ static void emit_snapshot(struct emission *e)
     const struct scene_out *out = &e->s->out;
     if (!out->snapshot)
         return;
-    struct writer *w = begin_value(e, true);
+    struct writer *w = begin_value(e, e->settings->valid_ms);
     text_add(w, ",\"rooms\":[");
     for (size_t i = 0; i < out->weight_count; i++) {
         text_add(w, i ? ",{\"id\":" : "{\"id\":");
@@ -152,7 +152,7 @@ static void emit_rankings(struct emission *e)
     const struct scene_out *out = &e->s->out;
     for (size_t i = 0; i < out->ranking_count; i++) {
         const struct out_ranking *r = &out->rankings[i];
-        struct writer *w = begin_value(e, true);
+        struct writer *w = begin_value(e, 2 * e->settings->rank_refresh_ms);
         add_name(w, "item", name_slice(&r->item));
         text_add(w, ",\"hosts\":[");
         for (uint32_t k = 0; k < r->count; k++) {
@@ -175,7 +175,7 @@ static void emit_alerts(struct emission *e)
     const struct scene_out *out = &e->s->out;
     for (size_t i = 0; i < out->alert_count; i++) {
         const struct out_alert *a = &out->alerts[i];
-        struct writer *w = begin_value(e, false);
+        struct writer *w = begin_value(e, 0);
         text_printf(w, ",\"kind\":\"%s\"", alert_kind_names[a->kind]);
         add_name(w, "room", name_slice(&a->room));
         if (a->kind <= ALERT_CLEARED)
@@ -192,7 +192,7 @@ static void emit_answers(struct emission *e)
     const struct store_port *store = e->task->worker->store;
     for (size_t i = 0; i < out->answer_count; i++) {
         const struct out_answer *a = &out->answers[i];
-        struct writer *w = begin_value(e, false);
+        struct writer *w = begin_value(e, 0);
         text_add(w, ",\"kind\":\"control\"");
         add_name(w, "id", a->id);
         text_printf(w, ",\"op\":\"%s\",\"answer\":\"%s\"", control_op_names[a->op], control_answer_names[a->answer]);
@@ -272,7 +272,7 @@ static void view_card(struct emission *e, const struct out_card *card)
 void allocation_emit(struct task *t, const struct scene *c, int64_t offset, int64_t now_ms)
 {
     struct allocation_state *s = t->stage_state;
-    struct emission e = {t, s, scene_name(c), offset, now_ms, s->out.tick_ms, t->fold->allocation.valid_ms};
+    struct emission e = {t, s, scene_name(c), offset, now_ms, s->out.tick_ms, &t->fold->allocation};
     s->n = 0;
     emit_weights(&e);
     emit_snapshot(&e);
