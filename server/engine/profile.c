@@ -105,7 +105,7 @@ static struct history_entry *touch(struct fold *f, entity_id id)
     }
     f->leaving = same >= limit ? same - limit + 1 : 0;
     f->leaves = oldest;
-    entry.touched_ms = f->e->event_ms;
+    entry.touched_ms = f->e->event_ms - f->e->event_ms % 1000;
     uint32_t at = list_push((void **)&p->history, &p->history_count, PROFILE_HISTORY_MAX + 1, sizeof entry);
     p->history[at] = entry;
     return &p->history[at];
@@ -144,11 +144,11 @@ void fold_set_rating(struct fold *f, struct history_entry *h, uint8_t rating, st
     }
 }
 
-static uint8_t watch_grade(const struct profile_settings *s, uint32_t dwell_ms)
+static uint8_t watch_grade(const struct profile_settings *s, uint32_t dwell_s)
 {
     uint8_t grade = 0;
     for (uint8_t i = 0; i < 4; i++)
-        if (s->watch_step_ms[i] && dwell_ms >= s->watch_step_ms[i])
+        if (s->watch_step_ms[i] && dwell_s * 1000ull >= s->watch_step_ms[i])
             grade = (uint8_t)(i + 1);
     return grade;
 }
@@ -173,8 +173,8 @@ static void apply_to(struct fold *f, enum entity_kind kind, struct slice name)
         h->flags |= HISTORY_IMPRESSED;
     }
     if (e->type == EVENT_WATCH) {
-        h->dwell_ms = h->dwell_ms > UINT32_MAX - f->watched_ms ? UINT32_MAX : h->dwell_ms + f->watched_ms;
-        uint8_t grade = watch_grade(f->s, h->dwell_ms);
+        h->dwell_s += f->watched_s;
+        uint8_t grade = watch_grade(f->s, h->dwell_s);
         rating = grade > rating ? grade : rating;
     }
     if (e->type == EVENT_RATING && kind == ENTITY_ITEM)
@@ -270,10 +270,9 @@ static void apply_relations(struct fold *f)
 }
 
 /* A visit is new when its tag is not in the list: then the visitor is counted. */
-static struct visit *visit_of(struct fold *f, uint64_t hash, bool *out_new)
+static struct visit *visit_of(struct fold *f, uint32_t tag, bool *out_new)
 {
     struct profile *p = f->p;
-    uint32_t tag = (uint32_t)(hash >> 16);
     for (uint32_t i = p->visit_count; i-- > 0;)
         if (p->visits[i].tag == tag)
             return &p->visits[i];
@@ -292,8 +291,7 @@ static void apply_visit(struct fold *f)
     f->watched_ms = e->dwell_ms < s->dwell_ms_max ? e->dwell_ms : s->dwell_ms_max;
     if (s->visits == 0 || e->room.size == 0 || (e->type != EVENT_ENTER && e->type != EVENT_WATCH && e->type != EVENT_LEAVE))
         return;
-    uint64_t room = hash64(e->room.at, e->room.size, 11);
-    struct visit *v = visit_of(f, room, &f->new_visit);
+    struct visit *v = visit_of(f, visit_tag_of_room(entity_id_of(ENTITY_ROOM, e->room)), &f->new_visit);
     if (e->type == EVENT_WATCH) {
         uint32_t left = s->room_dwell_ms_max > v->dwell_ms ? s->room_dwell_ms_max - v->dwell_ms : 0;
         f->watched_ms = f->watched_ms < left ? f->watched_ms : left;
@@ -302,8 +300,18 @@ static void apply_visit(struct fold *f)
     f->short_view = e->type == EVENT_LEAVE && v->dwell_ms < s->short_view_ms;
     if (e->host.size) {
         int64_t day = (e->event_ms + s->day_offset_ms) / 86400000;
-        visit_of(f, hash64(e->host.at, e->host.size, 12 + (uint64_t)day), &f->new_host_day);
+        visit_of(f, visit_tag_of_host(entity_id_of(ENTITY_HOST, e->host), day), &f->new_host_day);
     }
+}
+
+/* Whole seconds go to the history; the rest waits for the next event. */
+static void apply_watched(struct fold *f)
+{
+    if (f->e->type != EVENT_WATCH)
+        return;
+    uint32_t ms = f->p->carry_ms + f->watched_ms;
+    f->watched_s = ms / 1000;
+    f->p->carry_ms = ms % 1000;
 }
 
 static void apply_totals(struct fold *f)
@@ -328,7 +336,7 @@ enum profile_refusal profile_apply(struct profile *p, const struct profile_setti
     enum profile_refusal refusal = judge_time(s, event, record_ms);
     if (refusal != PROFILE_APPLIED)
         return refusal;
-    uint32_t tag = (uint32_t)hash64(event->id.at, event->id.size, 13) & 0xffffff;
+    uint32_t tag = (uint32_t)hash64(event->id.at, event->id.size, 13) & ((1u << DEDUPE_BITS) - 1);
     if (is_duplicate(p, tag))
         return PROFILE_DUPLICATE;
     refusal = fold_money(&f);
@@ -341,6 +349,7 @@ enum profile_refusal profile_apply(struct profile *p, const struct profile_setti
     }
     remember_id(p, s, tag);
     apply_visit(&f);
+    apply_watched(&f);
     apply_relations(&f);
     apply_totals(&f);
     if (event->type != EVENT_REFUND) {

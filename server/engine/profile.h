@@ -14,6 +14,7 @@
 
 #define PROFILE_HISTORY_MAX 256 /* of all kinds together, one more while an event is folded */
 #define PROFILE_DEDUPE_MAX 256
+#define DEDUPE_BITS 20
 #define PROFILE_OWNED_MAX 512
 #define PROFILE_RELATIONS_MAX 256 /* follows and blocks together */
 #define PROFILE_VISITS_MAX 512
@@ -63,8 +64,8 @@ struct history_entry {
     uint8_t flags;
     uint8_t stars;        /* explicit rating 1-5, 0 = none */
     uint8_t percent;      /* progress */
-    uint32_t dwell_ms;    /* watched */
-    int64_t touched_ms;   /* event time of the last touch */
+    uint32_t dwell_s;     /* watched; what is less than a second waits in carry_ms */
+    int64_t touched_ms;   /* event time of the last touch, at whole seconds */
     int64_t impressed_ms; /* last impression; 0 = none */
     int64_t shown_ms;     /* last event that carried the rec which showed it; 0 = none */
 };
@@ -74,7 +75,6 @@ struct owned_item {
     uint32_t order_tag; /* low bits of hash64 of the order id */
     int64_t paid;       /* minor units of the order's currency */
     int64_t refunded;   /* likewise: refunds name no currency */
-    int64_t paid_ms;
     uint8_t currency;   /* place in the settings; CURRENCIES_MAX = none */
     uint8_t source;     /* enum event_source it was counted under; a refund is counted there too */
     entity_id host;     /* where it was bought, for refunds; 0 = none */
@@ -92,7 +92,7 @@ struct visit {
 };
 
 struct profile {
-    uint64_t events;
+    uint64_t events;  /* all counts together */
     uint64_t dwell_ms;
     int64_t first_ms;
     int64_t last_ms; /* greatest event time */
@@ -102,13 +102,14 @@ struct profile {
     int64_t gifted;
     int64_t last_paid_ms;
     uint32_t orders;
+    uint32_t carry_ms;    /* watched, not yet a second of the history */
     uint32_t visits_lost; /* visits pushed out of the list: unique visitors may count one of them twice */
     uint32_t history_count, owned_count, relation_count, visit_count, dedupe_count;
     struct history_entry *history; /* owned; oldest touch first, all kinds */
     struct owned_item *owned;      /* owned; oldest first */
     struct relation *relations;    /* owned; oldest first */
     struct visit *visits;          /* owned; oldest first */
-    uint32_t *dedupe;              /* owned; oldest first; 24 bits each: 64 of them take one event in 260,000 for another */
+    uint32_t *dedupe;              /* owned; oldest first; DEDUPE_BITS each: 64 of them take one event in 16,384 for another */
 };
 
 /* Why an event is refused in the profile stage; each is a dead-letter reason. */

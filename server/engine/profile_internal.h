@@ -10,6 +10,7 @@ struct fold {
     struct effect_list *out;
     int64_t amount;       /* in settlement minor units */
     uint32_t watched_ms;  /* of this event, after caps */
+    uint32_t watched_s;   /* what the history gets of it */
     uint32_t leaving;     /* so many of the kind are too many; */
     uint32_t leaves;      /* the first is the one here */
     bool new_visit;       /* of the room */
@@ -21,6 +22,17 @@ struct fold {
     int stars_count;      /* change of the number of star ratings */
     int stars_sum;
 };
+
+/* Of the unique visitors. A host's tags of neighbouring days are neighbours, so that a tag and its host give the day. */
+static inline uint32_t visit_tag_of_room(entity_id room)
+{
+    return (uint32_t)hash_mix(room);
+}
+
+static inline uint32_t visit_tag_of_host(entity_id host, int64_t day)
+{
+    return (uint32_t)(hash_mix(host) >> 32) + (uint32_t)day;
+}
 
 void fold_set_rating(struct fold *f, struct history_entry *h, uint8_t rating, struct slice name);
 /* Removes follow or block; true when it was a follow. */

@@ -59,7 +59,6 @@ static void add_owned(struct fold *f, uint32_t tag, uint8_t currency)
         .item = entity_id_of(ENTITY_ITEM, e->item),
         .order_tag = tag,
         .paid = e->amount,
-        .paid_ms = e->event_ms,
         .currency = currency,
         .host = id_or_none(ENTITY_HOST, e->host),
         .room = id_or_none(ENTITY_ROOM, e->room),

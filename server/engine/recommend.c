@@ -147,7 +147,7 @@ static double host_known(const struct context *c, entity_id host)
     if (!h || h->flags & HISTORY_NEGATIVE)
         return 0;
     double age = c->now_ms > h->touched_ms ? (double)(c->now_ms - h->touched_ms) : 0;
-    return squash(h->rating + (double)h->dwell_ms / 600000) * exp2(-age / (double)c->r->settings.half_life_long_ms);
+    return squash(h->rating + (double)h->dwell_s / 600) * exp2(-age / (double)c->r->settings.half_life_long_ms);
 }
 
 static void score_host(const struct context *c, entity_id host, struct recommended *o)

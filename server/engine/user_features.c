@@ -32,7 +32,7 @@ void features_of(const struct profile *p, int64_t before_ms, int64_t now_ms, flo
         if (now_ms - h->touched_ms > RECENT_MS)
             continue;
         ratings += h->rating;
-        watched_ms += h->dwell_ms;
+        watched_ms += h->dwell_s * 1000.0;
         hot += entity_kind_of(h->id) == ENTITY_ITEM && h->rating >= 3 && !is_owned(p, h->id);
     }
     double events = (double)(p->events ? p->events : 1), age_ms = (double)(now_ms - p->first_ms);

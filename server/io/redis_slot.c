@@ -450,8 +450,6 @@ uint64_t redis_slot_reconnects(const struct redis_slot *s)
     return redis_connection_reconnects(s->connection);
 }
 
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
 static void blob_name(struct blob_key key, struct writer *out)
 {
     if (key.class == 'p' || key.class == 'h' || key.class == 'x') {
@@ -459,10 +457,8 @@ static void blob_name(struct blob_key key, struct writer *out)
         put_bytes(out, name, strlen(name));
         return;
     }
-    char text[12] = {key.class};
-    for (int i = 0; i < 11; i++)
-        text[1 + i] = digits[(i < 10 ? key.id >> (58 - 6 * i) : key.id << 2) & 63];
-    put_bytes(out, text, sizeof text);
+    put_u8(out, (uint8_t)key.class);
+    put_u64(out, key.id);
 }
 
 void redis_blob_name(const char *prefix, enum stage stage, int32_t partition, struct blob_key key, struct writer *out)
@@ -483,15 +479,9 @@ bool redis_blob_parse(struct slice name, struct blob_key *out_key)
             *out_key = *fixed[i];
             return true;
         }
-    if (name.size != 12)
+    if (name.size != 9)
         return false;
-    *out_key = (struct blob_key){name.at[0], 0};
-    for (int i = 0; i < 11; i++) {
-        const char *at = memchr(digits, name.at[1 + i], 64);
-        if (!at)
-            return false;
-        uint64_t value = (uint64_t)(at - digits);
-        out_key->id |= i < 10 ? value << (58 - 6 * i) : value >> 2;
-    }
+    struct reader r = reader_of(name.at + 1, 8);
+    *out_key = (struct blob_key){name.at[0], get_u64(&r)};
     return true;
 }

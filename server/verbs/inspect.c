@@ -70,7 +70,7 @@ static json_t *history_of(const struct profile *p)
         char id[24];
         snprintf(id, sizeof id, "%012llx", (unsigned long long)h->id);
         json_array_append_new(list, json_pack("{s:s,s:s,s:i,s:i,s:i,s:b,s:I}", "kind", kind_name(h->id), "id", id, "rating", h->rating,
-                                              "stars", h->stars, "watched_ms", (int)h->dwell_ms, "negative", (h->flags & HISTORY_NEGATIVE) != 0,
+                                              "stars", h->stars, "watched_ms", (int)(h->dwell_s * 1000), "negative", (h->flags & HISTORY_NEGATIVE) != 0,
                                               "touched_ms", (json_int_t)h->touched_ms));
     }
     return list;
@@ -102,7 +102,7 @@ static void add_state(struct inspection *in, const char *user, const uint8_t key
         if (have)
             freeReplyObject(have);
         redis_blob_name(in->settings.daemon.redis.prefix, STAGE_PROFILE, p, blob, &name);
-        redisReply *value = exists ? redis_ask_key(in->redis, "GET", text_cstr(&name)) : NULL;
+        redisReply *value = exists ? redis_ask(in->redis, 2, (const char *[]){"GET", (const char *)name.data}, (const size_t[]){3, name.size}) : NULL;
         struct profile *profile = NULL;
         if (value && value->type == REDIS_REPLY_STRING &&
             profile_decode((struct slice){value->str, (uint32_t)value->len}, &profile) == ERR_NONE) {

@@ -154,7 +154,7 @@ static void remove_blob(void *arg, enum stage stage, int32_t partition, struct b
         return;
     struct writer name = {0};
     redis_blob_name(r->prefix, stage, partition, key, &name);
-    redisReply *answer = redis_ask_key(r->redis, "DEL", text_cstr(&name));
+    redisReply *answer = redis_ask(r->redis, 2, (const char *[]){"DEL", (const char *)name.data}, (const size_t[]){3, name.size});
     r->failed |= !answer;
     if (answer)
         freeReplyObject(answer);

@@ -24,7 +24,7 @@ static void test_blob_names(void)
     }
     struct blob_key none;
     CHECK(!redis_blob_parse(slice_of("u-short"), &none));
-    CHECK(!redis_blob_parse(slice_of("uAAAAAAAAAA!"), &none));
+    CHECK(!redis_blob_parse(slice_of("u123456789"), &none));
     writer_fini(&w);
 }
 
