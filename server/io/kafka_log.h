@@ -36,6 +36,7 @@ struct kafka_log_settings {
     int message_bytes_max;   /* key, value and headers of one outgoing record */
     int metadata_refresh_ms; /* partition counts */
     int watermark_refresh_ms;
+    int64_t retention_ms_min; /* of the input logs: longer than the oldest copy of the store that one may have to restore */
 };
 
 /* Defaults for everything but brokers and group. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define ANSWER_MS 30000
+#define CONTROLLER_MS 1000 /* known with the metadata, or not at all */
 #define DAY_MS 86400000ll
 
 const struct topic_spec topic_specs[TOPICS] = {
@@ -29,8 +30,7 @@ static rd_kafka_t *admin_client(const struct kafka_log_settings *s, FILE *report
     rd_kafka_t *client = ok ? rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why) : NULL;
     if (!client) {
         rd_kafka_conf_destroy(conf);
-        if (report)
-            fprintf(report, "%s\n", why);
+        fprintf(report, "%s\n", why);
     }
     return client;
 }
@@ -57,8 +57,7 @@ static enum err report_created(rd_kafka_event_t *event, FILE *report)
     enum err result = ERR_NONE;
     const rd_kafka_CreateTopics_result_t *answer = rd_kafka_event_CreateTopics_result(event);
     if (!answer || rd_kafka_event_error(event)) {
-        if (report)
-            fprintf(report, "creating topics: %s\n", rd_kafka_event_error_string(event));
+        fprintf(report, "creating topics: %s\n", rd_kafka_event_error_string(event));
         return ERR_IO;
     }
     const rd_kafka_topic_result_t **topics = rd_kafka_CreateTopics_result_topics(answer, &count);
@@ -68,8 +67,7 @@ static enum err report_created(rd_kafka_event_t *event, FILE *report)
         const char *text = !err ? "created" : exists ? "exists" : rd_kafka_topic_result_error_string(topics[i]);
         if (err && !exists)
             result = ERR_IO;
-        if (report)
-            fprintf(report, "%s: %s\n", rd_kafka_topic_result_name(topics[i]), text ? text : rd_kafka_err2str(err));
+        fprintf(report, "%s: %s\n", rd_kafka_topic_result_name(topics[i]), text ? text : rd_kafka_err2str(err));
     }
     return result;
 }
@@ -98,66 +96,91 @@ enum err topics_create(const struct kafka_log_settings *settings, int replicas, 
     return err;
 }
 
-/* What a topic's settings must be; NULL: anything. */
+/* What a topic's setting must be: a text, or at least a number (-1, without limit, is more than any). */
 struct demand {
-    const char *name, *value;
+    const char *name, *value; /* NULL: at_least counts */
+    int64_t at_least;
 };
 
-static int demands_of(const struct topic_spec *spec, struct demand out[3])
+#define DEMANDS_MAX 6
+
+static int demands_of(const struct topic_spec *spec, int replicas, int64_t retention_ms, struct demand out[DEMANDS_MAX])
 {
-    bool input = spec->topic < TOPIC_INPUTS;
-    out[0] = (struct demand){"cleanup.policy", spec->compacted ? "compact" : "delete"};
-    out[1] = (struct demand){"unclean.leader.election.enable", "false"};
-    return input || spec->compacted ? 2 : 1;
+    int n = 0;
+    out[n++] = (struct demand){"cleanup.policy", spec->compacted ? "compact" : "delete", 0};
+    if (spec->topic >= TOPIC_INPUTS && !spec->compacted)
+        return n;
+    out[n++] = (struct demand){"unclean.leader.election.enable", "false", 0};
+    if (replicas >= 3)
+        out[n++] = (struct demand){"min.insync.replicas", NULL, 2};
+    if (spec->topic >= TOPIC_INPUTS)
+        return n;
+    out[n++] = (struct demand){"retention.ms", NULL, retention_ms};
+    out[n++] = (struct demand){"retention.bytes", NULL, INT64_MAX};
+    if (spec->topic != TOPIC_EVENTS) /* an event brings the time of its producer; what follows is kept by when it was appended */
+        out[n++] = (struct demand){"message.timestamp.type", "LogAppendTime", 0};
+    return n;
 }
 
-static enum err check_settings(const struct kafka_log_settings *s, const rd_kafka_ConfigResource_t *resource, FILE *report)
+static bool is_met(const struct demand *d, const char *value)
 {
-    struct demand demands[3];
+    return d->value ? strcmp(value, d->value) == 0 : atoll(value) < 0 || atoll(value) >= d->at_least;
+}
+
+static enum err check_topic(const struct demand *demands, int n, const rd_kafka_ConfigResource_t *resource, FILE *report)
+{
     enum err result = ERR_NONE;
-    const char *topic = rd_kafka_ConfigResource_name(resource);
-    const struct topic_spec *spec = rd_kafka_ConfigResource_error(resource) ? NULL : topic_specs;
     size_t count;
     const rd_kafka_ConfigEntry_t **entries = rd_kafka_ConfigResource_configs(resource, &count);
-    for (int t = 0; spec && t < TOPICS; t++) {
-        if (strcmp(s->topics[t], topic) != 0)
-            continue;
-        int n = demands_of(&topic_specs[t], demands);
-        for (int d = 0; d < n; d++)
-            for (size_t i = 0; i < count; i++) {
-                const char *value = rd_kafka_ConfigEntry_value(entries[i]);
-                if (strcmp(rd_kafka_ConfigEntry_name(entries[i]), demands[d].name) != 0 || !value ||
-                    strcmp(value, demands[d].value) == 0)
-                    continue;
-                result = ERR_INVALID;
-                if (report)
-                    fprintf(report, "%s: %s is %s, must be %s\n", topic, demands[d].name, value, demands[d].value);
-            }
-    }
+    for (int d = 0; d < n; d++)
+        for (size_t i = 0; i < count; i++) {
+            const char *value = rd_kafka_ConfigEntry_value(entries[i]), *topic = rd_kafka_ConfigResource_name(resource);
+            if (strcmp(rd_kafka_ConfigEntry_name(entries[i]), demands[d].name) != 0 || !value || is_met(&demands[d], value))
+                continue;
+            result = ERR_INVALID;
+            if (demands[d].value)
+                fprintf(report, "%s: %s is %s, must be %s\n", topic, demands[d].name, value, demands[d].value);
+            else if (demands[d].at_least == INT64_MAX)
+                fprintf(report, "%s: %s is %s, must be -1\n", topic, demands[d].name, value);
+            else
+                fprintf(report, "%s: %s is %s, must be at least %lld, or -1\n", topic, demands[d].name, value, (long long)demands[d].at_least);
+        }
+    return result;
+}
+
+static enum err check_settings(const struct kafka_log_settings *s, const int replicas[TOPICS], const rd_kafka_ConfigResource_t *resource, FILE *report)
+{
+    struct demand demands[DEMANDS_MAX];
+    enum err result = ERR_NONE;
+    for (int t = 0; t < TOPICS && !rd_kafka_ConfigResource_error(resource); t++)
+        if (strcmp(s->topics[t], rd_kafka_ConfigResource_name(resource)) == 0 &&
+            check_topic(demands, demands_of(&topic_specs[t], replicas[t], s->retention_ms_min, demands), resource, report) != ERR_NONE)
+            result = ERR_INVALID;
     return result;
 }
 
 /* Partition counts, and which topics are missing. */
-static enum err check_presence(rd_kafka_t *client, const struct kafka_log_settings *s, FILE *report)
+static enum err check_presence(rd_kafka_t *client, const struct kafka_log_settings *s, int wait_ms, int out_replicas[TOPICS], FILE *report)
 {
     enum err result = ERR_NONE;
     const struct rd_kafka_metadata *known;
-    rd_kafka_resp_err_t err = rd_kafka_metadata(client, 1, NULL, &known, ANSWER_MS);
+    rd_kafka_resp_err_t err = rd_kafka_metadata(client, 1, NULL, &known, wait_ms);
     if (err) {
-        if (report)
-            fprintf(report, "%s: %s\n", s->brokers, rd_kafka_err2str(err));
+        fprintf(report, "%s: %s\n", s->brokers, rd_kafka_err2str(err));
         return ERR_IO;
     }
     for (int t = 0; t < TOPICS; t++) {
         int32_t partitions = 0;
         for (int i = 0; i < known->topic_cnt; i++)
-            if (strcmp(known->topics[i].topic, s->topics[t]) == 0 && !known->topics[i].err)
+            if (strcmp(known->topics[i].topic, s->topics[t]) == 0 && !known->topics[i].err) {
                 partitions = known->topics[i].partition_cnt;
+                out_replicas[t] = partitions ? known->topics[i].partitions[0].replica_cnt : 0;
+            }
         if (partitions == 0)
             result = ERR_INVALID;
-        if (report && partitions == 0)
+        if (partitions == 0)
             fprintf(report, "%s: missing; `sluice topics create` makes it\n", s->topics[t]);
-        else if (report && partitions != topic_specs[t].partitions)
+        else if (partitions != topic_specs[t].partitions)
             fprintf(report, "%s: %d partitions (made here it would have %d)\n", s->topics[t], (int)partitions,
                     (int)topic_specs[t].partitions);
     }
@@ -165,23 +188,27 @@ static enum err check_presence(rd_kafka_t *client, const struct kafka_log_settin
     return result;
 }
 
-static enum err check_all_settings(rd_kafka_t *client, const struct kafka_log_settings *s, FILE *report)
+static enum err check_all_settings(rd_kafka_t *client, const struct kafka_log_settings *s, int wait_ms, const int replicas[TOPICS], FILE *report)
 {
     rd_kafka_ConfigResource_t *list[TOPICS];
     enum err result = ERR_NONE;
     size_t count;
+    if (rd_kafka_controllerid(client, CONTROLLER_MS) < 0) {
+        fputs("the brokers name no controller, which is asked for the settings of topics; those are not checked\n", report);
+        return ERR_NONE;
+    }
     for (int t = 0; t < TOPICS; t++)
         list[t] = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, s->topics[t]);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
     rd_kafka_DescribeConfigs(client, list, TOPICS, NULL, queue);
-    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, ANSWER_MS);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, wait_ms);
     const rd_kafka_DescribeConfigs_result_t *answer = event ? rd_kafka_event_DescribeConfigs_result(event) : NULL;
     if (answer && !rd_kafka_event_error(event)) {
         const rd_kafka_ConfigResource_t **resources = rd_kafka_DescribeConfigs_result_resources(answer, &count);
         for (size_t i = 0; i < count; i++)
-            if (check_settings(s, resources[i], report) != ERR_NONE)
+            if (check_settings(s, replicas, resources[i], report) != ERR_NONE)
                 result = ERR_INVALID;
-    } else if (report) {
+    } else {
         fputs("the brokers do not tell the settings of topics; those are not checked\n", report);
     }
     if (event)
@@ -191,14 +218,15 @@ static enum err check_all_settings(rd_kafka_t *client, const struct kafka_log_se
     return result;
 }
 
-enum err topics_check(const struct kafka_log_settings *settings, void *report)
+enum err topics_check(const struct kafka_log_settings *settings, int wait_ms, void *report)
 {
+    int replicas[TOPICS] = {0};
     rd_kafka_t *client = admin_client(settings, report);
     if (!client)
         return ERR_INVALID;
-    enum err err = check_presence(client, settings, report);
+    enum err err = check_presence(client, settings, wait_ms, replicas, report);
     if (err == ERR_NONE)
-        err = check_all_settings(client, settings, report);
+        err = check_all_settings(client, settings, wait_ms, replicas, report);
     rd_kafka_destroy(client);
     return err;
 }

@@ -14,8 +14,12 @@ extern const struct topic_spec topic_specs[TOPICS];
 
 /*
  * Makes the topics that are missing. `replicas` 1 or more; min.insync.replicas is 2 from three replicas on. Existing
- * ones are left as they are. Prints one line a topic to `report` (a FILE *, may be NULL). ERR_IO when some failed.
+ * ones are left as they are. Prints one line a topic to `report` (a FILE *). ERR_IO when some failed.
  */
 MUST_CHECK enum err topics_create(const struct kafka_log_settings *settings, int replicas, void *report);
-/* Compares; prints one line per difference. ERR_INVALID when something is missing or must not be. */
-MUST_CHECK enum err topics_check(const struct kafka_log_settings *settings, void *report);
+/*
+ * Are they there, and do input logs and tables keep what recovery needs (rule 13): cleanup policy, no unclean election,
+ * min.insync.replicas of 2 from three replicas on, retention of at least retention_ms_min and by time alone. Prints one
+ * line per difference. ERR_INVALID when something is missing or must not be; ERR_IO when nobody answers in wait_ms.
+ */
+MUST_CHECK enum err topics_check(const struct kafka_log_settings *settings, int wait_ms, void *report);

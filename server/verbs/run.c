@@ -1,10 +1,14 @@
 /* run: the daemon. */
+#include "server/io/topics.h"
 #include "server/verbs/connect.h"
 #include "server/verbs/verb.h"
 
 #include "common/log.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#define TOPICS_MS 5000
 
 /* SIGHUP: what is refused is said line by line, and the running settings stay. */
 static bool reload(void *arg, struct worker_settings *out)
@@ -22,6 +26,20 @@ static bool reload(void *arg, struct worker_settings *out)
     return ok;
 }
 
+/* Rule 13: topics that lose what recovery needs are refused before anything is folded. Unreachable brokers are waited for. */
+static bool topics_keep_what_is_needed(const struct settings *settings)
+{
+    char *text = NULL, *rest;
+    size_t size = 0;
+    FILE *report = open_memstream(&text, &size);
+    enum err err = topics_check(&settings->daemon.kafka, TOPICS_MS, report);
+    fclose(report);
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        log_line(err == ERR_INVALID ? LOG_ERROR : LOG_WARNING, "topics", "%.400s", line);
+    free(text);
+    return err != ERR_INVALID;
+}
+
 int verb_run(int argc, char **argv)
 {
     struct settings settings;
@@ -31,7 +49,7 @@ int verb_run(int argc, char **argv)
     settings.daemon.http = http ? http : settings.daemon.http;
     settings.daemon.reload = reload;
     settings.daemon.reload_arg = &settings;
-    int code = is_all_taken(argc, argv, 0) ? daemon_run(&settings.daemon) : EXIT_USAGE;
+    int code = !is_all_taken(argc, argv, 0) ? EXIT_USAGE : topics_keep_what_is_needed(&settings) ? daemon_run(&settings.daemon) : EXIT_CONFIG;
     settings_fini(&settings);
     return code;
 }
