@@ -20,7 +20,11 @@ struct catalog {
     struct map numbers;             /* hash of text -> struct interned; owned */
     struct interned **texts;        /* owned; by number, from 1 */
     uint32_t text_count, text_capacity;
-    uint64_t version;
+    struct catalog_item **numbered; /* owned; by number; items are owned by the map */
+    uint32_t numbered_count, numbered_capacity;
+    uint32_t *freed;                /* owned; numbers of items that left, oldest first, from freed_first on */
+    uint32_t freed_first, freed_count, freed_capacity;
+    uint64_t version, shape;
 };
 
 struct catalog *catalog_create(const struct catalog_limits *limits)
@@ -50,6 +54,8 @@ void catalog_destroy(struct catalog *c)
     free_all(&c->numbers);
     free(c->texts);
     free(c->open);
+    free(c->numbered);
+    free(c->freed);
     free(c);
 }
 
@@ -139,6 +145,39 @@ static void open_room(struct catalog *c, struct catalog_room *r)
     c->open[c->open_count++] = r;
 }
 
+static void *grown(void *list, uint32_t *capacity, uint32_t count, size_t size)
+{
+    if (count < *capacity)
+        return list;
+    *capacity = *capacity ? *capacity * 2 : 256;
+    list = realloc(list, *capacity * size);
+    ASSERT(list);
+    return list;
+}
+
+/* Lists that were read a while ago name items by number: so a number that became free waits as long as possible. */
+static uint32_t take_number(struct catalog *c)
+{
+    if (c->numbered_count == 0)
+        c->numbered_count = 1; /* 0 is no item */
+    if (c->numbered_count > c->limits.items_max && c->freed_first < c->freed_count)
+        return c->freed[c->freed_first++];
+    c->numbered = grown(c->numbered, &c->numbered_capacity, c->numbered_count, sizeof(struct catalog_item *));
+    return c->numbered_count++;
+}
+
+static void free_number(struct catalog *c, uint32_t number)
+{
+    if (c->freed_first > 0 && c->freed_first * 2 >= c->freed_count) { /* what was taken again leaves */
+        c->freed_count -= c->freed_first;
+        memmove(c->freed, c->freed + c->freed_first, c->freed_count * sizeof *c->freed);
+        c->freed_first = 0;
+    }
+    c->freed = grown(c->freed, &c->freed_capacity, c->freed_count, sizeof *c->freed);
+    c->freed[c->freed_count++] = number;
+    c->numbered[number] = NULL;
+}
+
 void catalog_remove(struct catalog *c, enum entity_kind kind, struct slice name)
 {
     entity_id id = entity_id_of(kind, name);
@@ -147,8 +186,12 @@ void catalog_remove(struct catalog *c, enum entity_kind kind, struct slice name)
         if (r)
             close_room(c, r);
     }
+    const struct catalog_item *it = kind == ENTITY_ITEM ? map_find(&c->items, id) : NULL;
+    if (it)
+        free_number(c, it->number);
     free(map_remove(map_of(c, kind), id));
     c->version++;
+    c->shape += kind != ENTITY_HOST;
 }
 
 /* The text of a draft behind its struct, in one allocation. */
@@ -194,6 +237,14 @@ static void replace(struct catalog *c, enum entity_kind kind, entity_id id, void
     c->version++;
 }
 
+/* Whether only what is on show, or words for people, changed. */
+static bool is_same_place(const struct catalog_room *a, const struct catalog_room *b, bool open)
+{
+    return a && a->open == open && a->host == b->host && a->category == b->category && a->scene_count == b->scene_count &&
+           memcmp(a->scenes, b->scenes, a->scene_count * sizeof *a->scenes) == 0 && a->draft.item_count == b->draft.item_count &&
+           memcmp(a->items, b->items, a->draft.item_count * sizeof *a->items) == 0;
+}
+
 enum catalog_answer catalog_put_room(struct catalog *c, struct slice name, const struct room_draft *d, int64_t record_ms)
 {
     entity_id id = entity_id_of(ENTITY_ROOM, name);
@@ -230,6 +281,7 @@ enum catalog_answer catalog_put_room(struct catalog *c, struct slice name, const
         free(r);
         return CATALOG_NAMES_FULL;
     }
+    c->shape += !is_same_place(known, r, d->open);
     if (known)
         close_room(c, known);
     replace(c, ENTITY_ROOM, id, r);
@@ -287,6 +339,9 @@ enum catalog_answer catalog_put_item(struct catalog *c, struct slice name, const
         free(it);
         return CATALOG_NAMES_FULL;
     }
+    it->number = known ? known->number : take_number(c);
+    c->numbered[it->number] = it;
+    c->shape++;
     replace(c, ENTITY_ITEM, id, it);
     return CATALOG_TAKEN;
 }
@@ -349,6 +404,26 @@ const struct catalog_room *catalog_open(const struct catalog *c, uint32_t i)
 uint64_t catalog_version(const struct catalog *c)
 {
     return c->version;
+}
+
+uint64_t catalog_shape(const struct catalog *c)
+{
+    return c->shape;
+}
+
+const struct catalog_item *catalog_numbered(const struct catalog *c, uint32_t number)
+{
+    return number && number < c->numbered_count ? c->numbered[number] : NULL;
+}
+
+uint32_t catalog_number_bound(const struct catalog *c)
+{
+    return c->numbered_count ? c->numbered_count : 1;
+}
+
+uint32_t catalog_text_bound(const struct catalog *c)
+{
+    return c->text_count + 1;
 }
 
 uint32_t catalog_count(const struct catalog *c, enum entity_kind kind)

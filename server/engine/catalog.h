@@ -64,6 +64,7 @@ struct host_draft {
 struct catalog_item {
     entity_id id;
     struct slice name;
+    uint32_t number; /* dense, from 1; kept while the item is there, used again for another only when all are taken */
     uint32_t category;
     uint32_t tag_count;
     uint32_t tags[SCENE_TAGS_MAX];
@@ -131,4 +132,11 @@ uint32_t catalog_number(const struct catalog *c, struct slice text);
 struct slice catalog_text(const struct catalog *c, uint32_t number);
 /* Changes with every put and remove. */
 uint64_t catalog_version(const struct catalog *c);
+/* Changes when another set of rooms is open, or one of them has another host, scene, category or item; and with items. */
+uint64_t catalog_shape(const struct catalog *c);
+/* NULL when no item has the number. Numbers are below the bound. */
+const struct catalog_item *catalog_numbered(const struct catalog *c, uint32_t number);
+uint32_t catalog_number_bound(const struct catalog *c);
+/* Interned texts have numbers below this. */
+uint32_t catalog_text_bound(const struct catalog *c);
 uint32_t catalog_count(const struct catalog *c, enum entity_kind kind);

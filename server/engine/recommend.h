@@ -13,6 +13,9 @@
  *   popular       smoothed conversion of room, host and item against the average of all
  *   trending      share of the looks of the last minutes
  *   explore       little shown yet
+ * Candidates: what the lists of the newest 32 items of the history name (20 of each, 10 from the ninth on), what carries the tags the user likes most, what
+ * known hosts show, what is best for everybody, and a few at random; so the work is bounded whatever is live. The best
+ * of them by an estimate are scored exactly.
  * Selection: slot by slot the best that is left, with probability `explore` any that is left; the propensity of a
  * slot is the probability of that choice given the slots before. At most 2 rooms a host and 5 a category.
  */
@@ -25,7 +28,6 @@
 #define RECOMMEND_ROOMS 20
 #define RECOMMEND_ITEMS 20
 #define RECOMMEND_HOSTS 10
-#define RECOMMEND_CANDIDATES 256
 
 enum reason {
     REASON_INTEREST,
@@ -55,9 +57,9 @@ struct recommend_settings {
 
 void recommend_settings_default(struct recommend_settings *s);
 
-/* A similarity list as read from its view; strongest first. */
+/* A similarity list as read from its view; strongest first; the first 20 are looked at. */
 struct similar {
-    entity_id id;
+    uint32_t number; /* of the catalog's item */
     float sim;
 };
 

@@ -3,172 +3,254 @@
 
 #include "server/engine/recommend.h"
 
-#define TASTE_TAGS 48
-#define TASTE_DIMS CATALOG_DIMS_MAX
+#define TOP_ITEMS 96     /* kept in the order of what they are worth to everybody */
+#define TOP_ROOMS 40     /* of a scene, likewise */
+#define ANY_ROOMS 3      /* and any */
+#define TAG_ITEMS 16     /* of a tag, likewise */
+#define TAGS_ASKED 8     /* the strongest of the taste */
+#define TASTE_ITEMS 16   /* newest of the history that make the taste */
+#define RECENT_ITEMS 32  /* newest of the history whose lists are read */
+#define FULL_LISTS 8     /* of the newest all LIST_ITEMS are read, of the others half */
+#define LIST_ITEMS 20
+#define PICKED_ITEMS 48  /* best by estimate, which bring their rooms; up to twice so many when they tie */
+#define SHORT_ROOMS 25   /* best by estimate, scored exactly */
+#define SHORT_ITEMS 24
+#define EXACT_MAX 200    /* more than the short rooms, all offers of a few of them, and the short items */
+#define SERIES_MAX 16    /* of which the user owns a part */
+#define TASTE_TAGS 40
+#define TASTE_SLOTS 128  /* of the table of tags; more than twice their number */
+#define TASTE_STEPS 1000 /* a taste's vector is rounded to so many steps either way */
+#define PULL_STEPS 262144 /* and an item's pull on it, times the embedding's scale: at most 8 / 127 */
+#define PART_STEPS 10000 /* parts are kept in integers, so that they add up exactly */
 
 /* Fading counts of one entity. */
 struct funnel {
     double exposures, looks, buys;
     int64_t at_ms;
-    double lift;    /* as last computed, at lift_ms */
-    int64_t lift_ms;
 };
 
-/* What the similarity lists of the history say of one item. */
-struct related {
-    entity_id id; /* 0: empty */
-    double sum;   /* of sim * rating */
-    double best;
-    entity_id of; /* the strongest */
+/* What is the same for all users of an item, by its catalog number. */
+struct shelf_item {
+    float base;     /* parts that do not depend on the user, in thousandths */
+    float popular;  /* value of the part, in [0, 1] */
+    float cube;     /* cube root of its lift */
+    float scale;    /* 1 / sqrt(tags) */
+    uint32_t from;  /* in rooms_of_item */
+    uint32_t count; /* 0: on offer nowhere */
 };
 
-/* Scores of one ranking, each item once. */
-struct scored_item {
-    entity_id id; /* 0: empty */
-    struct recommended score;
+struct shelf_room {
+    entity_id id;
+    uint32_t host;  /* number */
+    uint32_t from;  /* in items_of_room */
+    uint32_t count;
+    uint32_t best;  /* item that is worth most to everybody; 0 none */
+    float base;     /* without its items */
+    float total;    /* with the best */
+    float cube;     /* cube root of room's and host's lift */
+    float trending, explore;
+    uint32_t category;
+    uint32_t scene_count;
+    uint32_t scenes[CATALOG_SCENES_MAX];
 };
 
-#define SCORED_SLOTS 4096 /* more are scored each time they are met */
-
-#define RELATED_SLOTS 1024 /* at least twice the items of all lists of a history */
-
-struct posting { /* live rooms with an item of this tag */
-    uint32_t tag, from, count;
+struct shelf_host {
+    entity_id id;
+    uint32_t from, count; /* in rooms_of_host */
+    float popular;
 };
 
-/* What the profile says of one entity, found by its id. */
-enum known_flag { KNOWN_BLOCKED = 1, KNOWN_FOLLOWED = 2, KNOWN_DISLIKED = 4, KNOWN_SHOWN = 8, KNOWN_OWNED = 16 };
-
-struct known {
-    entity_id id; /* 0: empty */
-    uint32_t flags;
-    const struct history_entry *history; /* NULL: not in it */
+/* Lists of numbers by key, one behind the other. */
+struct lists {
+    uint32_t *from; /* owned; by key, one more */
+    uint32_t *at;   /* owned */
+    uint32_t keys;
 };
 
-#define KNOWN_SLOTS 4096 /* more than twice what a profile holds */
+/* What is live, derived from the catalog when its shape changed, and what it is worth, once an interval. */
+struct shelf {
+    bool built;
+    uint64_t shape;
+    int64_t built_ms, valued_ms;
+    struct shelf_item *items; /* owned; by catalog number */
+    uint32_t item_bound;
+    uint32_t *offered;        /* owned; numbers */
+    uint32_t offered_count;
+    struct shelf_room *rooms; /* owned */
+    uint32_t room_count;
+    struct map room_numbers;  /* id -> number + 1 */
+    struct shelf_host *hosts; /* owned */
+    uint32_t host_count;
+    struct map host_numbers;  /* id -> number + 1 */
+    struct lists rooms_of_item, items_of_room, rooms_of_host, items_of_tag, rooms_of_scene; /* the last two best first */
+    uint32_t top[TOP_ITEMS];
+    uint32_t top_count;
+};
 
-/* An item on offer in some live room. */
-struct offer {
+enum mark { MARK_BLOCKED = 1, MARK_FOLLOWED = 2, MARK_DISLIKED = 4, MARK_SHOWN = 8, MARK_OWNED = 16, MARK_TOUCHED = 32, MARK_TAKEN = 64 };
+
+#define MARK_NEVER (MARK_BLOCKED | MARK_DISLIKED | MARK_OWNED)
+
+/* What one ranking says of an item, a host, a room; void unless the stamp is the ranking's. */
+struct item_tally {
+    uint32_t stamp;
+    float interest; /* estimate, in thousandths */
+    float similar;  /* sum over the lists */
+    float strongest;
+    uint16_t of;    /* in the history: the strongest */
+    uint8_t marks;
+    uint8_t exact;  /* place + 1 among the exact scores */
+};
+
+struct host_tally {
+    uint32_t stamp;
+    float known;
+    uint32_t marks;
+};
+
+struct room_tally {
+    uint32_t stamp;
+    float best;    /* estimate of the best item */
+    uint32_t item; /* number; 0 none */
+    uint32_t marks;
+};
+
+struct exact {
     const struct catalog_item *item;
-    float base; /* its parts that do not depend on the user */
-    float scale; /* 1 / sqrt(tags) */
+    int32_t parts[REASONS]; /* in 1 / PART_STEPS */
+    int32_t score;
+    bool offerable;
 };
 
-struct offers {
-    struct offer *at;   /* owned */
-    uint32_t count, capacity;
-    struct map numbers; /* item id -> number + 1 */
-    uint32_t *from;     /* owned; by open room, one more: where its offers begin in `of_room` */
-    uint32_t *of_room;  /* owned; numbers of offers */
-    struct posting *postings; /* owned; ordered by tag, over `of_tag` */
-    uint32_t posting_count;
-    uint32_t *of_tag;   /* owned; numbers of offers */
-    uint32_t *shown;    /* owned; by open room: the number of the offer on show, or UINT32_MAX */
-    float *room_base;   /* owned; by open room */
-    float *estimate;    /* owned; scratch by offer */
+struct taste_tag {
+    uint32_t tag;
+    float weight;
 };
 
-#define SHORT_ROOMS 40  /* best by estimate, scored exactly */
-#define SHORT_RANDOM 8  /* and any */
-#define SHORT_ITEMS 32
-#define ROOM_OFFERS 2   /* of a room, best by estimate, scored exactly */
-
-struct short_room {
-    uint32_t number; /* of the open room */
-    uint32_t offers[ROOM_OFFERS];
-    uint32_t offer_count;
-    float estimate;
-};
-
-struct shortlist {
-    uint32_t room_count, item_count;
-    struct short_room rooms[SHORT_ROOMS + SHORT_RANDOM];
-    const struct catalog_item *items[2 * SHORT_ITEMS]; /* on offer, then related */
+struct taste {
+    uint32_t tag_count;
+    struct taste_tag tags[TASTE_TAGS];
+    uint32_t best_count;
+    uint8_t best[TAGS_ASKED];          /* places of the strongest above 0, in order */
+    uint8_t slots[TASTE_SLOTS];        /* place + 1 in tags, by tag: open addressing */
+    float tag_scale; /* 1 / length of the tags' vector */
+    uint32_t dims; /* 0: no embeddings in the history */
+    int32_t vector[CATALOG_DIMS_MAX];
+    int16_t rounded[CATALOG_DIMS_MAX]; /* the vector over its norm, in steps */
 };
 
 struct recommender {
     struct recommend_settings settings;
     const struct catalog *catalog; /* borrowed */
-    uint64_t version;              /* of the catalog the index was made from, + 1 */
     struct map funnels;            /* entity id -> struct funnel; owned */
     struct funnel all;
-    struct posting *postings;      /* owned; ordered by tag */
-    uint32_t posting_count, posting_capacity;
-    uint32_t *rooms;               /* owned; numbers of open rooms by posting */
-    uint32_t room_count, room_capacity;
-    uint32_t *popular;             /* owned; open rooms, best first */
-    double *popular_key;           /* owned; scratch */
-    uint32_t popular_count, popular_capacity;
-    int64_t popular_ms;
-    uint32_t *seen;                /* owned; by open room: mark of the last candidate collection */
-    uint32_t seen_capacity, mark;
-    struct related related[RELATED_SLOTS]; /* scratch: open addressing */
-    uint32_t related_count;
-    struct offers offers;
-    struct known *known;       /* owned; scratch: open addressing */
-    uint32_t known_used[KNOWN_SLOTS / 2];
-    uint32_t known_count;
-    struct scored_item *scored; /* owned; scratch: SCORED_SLOTS, open addressing */
-    uint32_t scored_used[SCORED_SLOTS / 2];
-    uint32_t scored_count;
+    struct shelf shelf;
+    uint32_t stamp;
+    struct item_tally *items; /* owned; by catalog number */
+    struct host_tally *hosts; /* owned; by number on the shelf, as are rooms */
+    struct room_tally *rooms;
+    uint32_t item_bound, host_bound, room_bound;
+    uint32_t *touched_items;  /* owned */
+    uint32_t *touched_rooms;
+    uint8_t *bins;            /* owned; scratch by touched item or room */
+    uint32_t touched_item_count, touched_room_count;
+    uint32_t series[SERIES_MAX];
+    uint32_t series_count;
+    uint32_t exact_count;
+    struct exact exact[EXACT_MAX];
+    struct taste taste;
 };
 
-struct taste_tag {
-    uint32_t tag;
-    double weight;
+struct context {
+    struct recommender *r;
+    const struct profile *p;
+    uint32_t scene; /* interned */
+    int64_t now_ms;
+    uint64_t seed;
+    struct similar_list (*similar)(void *arg, entity_id item);
+    void *arg;
 };
 
-#define TASTE_SLOTS 128   /* of the table of tags; more than twice their number */
-#define TASTE_STEPS 1000 /* a taste's vector is rounded to so many steps either way */
-
-struct taste {
-    uint32_t tag_count;
-    struct taste_tag tags[TASTE_TAGS]; /* strongest first */
-    struct taste_tag slots[TASTE_SLOTS]; /* the same, by tag: open addressing; tag 0 is empty */
-    double tag_norm;
-    uint32_t dims; /* 0: no embeddings in the history */
-    double vector[TASTE_DIMS];
-    int16_t rounded[TASTE_DIMS]; /* the vector over its norm, in steps */
+struct shortlist {
+    uint32_t room_count, item_count;
+    uint32_t rooms[SHORT_ROOMS + ANY_ROOMS]; /* in no order */
+    uint32_t items[SHORT_ITEMS];             /* catalog numbers, in no order */
 };
-
-void taste_of(const struct recommender *r, const struct profile *p, int64_t now_ms, struct taste *out);
-/* In [0, 1]. */
-double taste_match(const struct taste *t, const struct catalog_item *it);
-
-/* Fills the table of what the profile knows. */
-void known_fill(struct recommender *r, const struct profile *p, int64_t now_ms);
-/* Never NULL; flags 0 when nothing is known. */
-const struct known *known_of(const struct recommender *r, entity_id id);
 
 /* x / (1 + x): any non-negative number into [0, 1). */
-static inline double squash(double x)
+static inline float squash(float x)
 {
     return x > 0 ? x / (1 + x) : 0;
 }
 
-static inline struct related *related_slot(struct recommender *r, entity_id id)
+/*
+ * 2^-x for x >= 0, to 0.014 %: the fraction by a polynomial of third degree (least squares of the relative error), the rest into the
+ * exponent.
+ */
+static inline float fade_of(float x)
 {
-    uint64_t at = (id * 0x9e3779b97f4a7c15u >> 40) % RELATED_SLOTS;
-    while (r->related[at].id && r->related[at].id != id)
-        at = (at + 1) % RELATED_SLOTS;
-    return &r->related[at];
+    if (x > 120)
+        return 0;
+    int32_t whole = (int32_t)x;
+    float f = (float)whole - x; /* (-1, 0] */
+    union {
+        float value;
+        int32_t bits;
+    } y = {.value = 0.99986396f + f * (0.69069035f + f * (0.22966972f + f * 0.03891127f))};
+    y.bits -= whole << 23;
+    return y.value;
 }
 
-/* After the catalog changed; and the parts of offers and rooms that only time changes. */
-void offers_build(struct recommender *r);
-void offers_refresh(struct recommender *r, int64_t now_ms);
-void offers_fini(struct offers *o);
-/* The rooms and items worth exact scores: estimates from tags, similarity, host and what everybody does. */
-void shortlist_make(struct recommender *r, const struct taste *t, uint32_t scene, uint64_t seed, const uint32_t *candidates,
-                    uint32_t count, struct shortlist *out);
+/* Of what the ranking has touched; zero for the rest. */
+static inline struct item_tally *item_of(struct recommender *r, uint32_t number)
+{
+    struct item_tally *t = &r->items[number];
+    if (t->stamp != r->stamp)
+        *t = (struct item_tally){.stamp = r->stamp};
+    return t;
+}
 
-const struct funnel *funnel_of(const struct recommender *r, entity_id id);
-/* What of a count at `f` is left at `now_ms`. */
+static inline struct host_tally *host_of(struct recommender *r, uint32_t number)
+{
+    struct host_tally *t = &r->hosts[number];
+    if (t->stamp != r->stamp)
+        *t = (struct host_tally){.stamp = r->stamp};
+    return t;
+}
+
+static inline struct room_tally *room_of(struct recommender *r, uint32_t number)
+{
+    struct room_tally *t = &r->rooms[number];
+    if (t->stamp != r->stamp)
+        *t = (struct room_tally){.stamp = r->stamp};
+    return t;
+}
+
+/* Value of an item before its exact score, in thousandths. */
+static inline float estimate_item(const struct recommender *r, uint32_t number)
+{
+    const struct item_tally *t = &r->items[number];
+    float base = number < r->shelf.item_bound ? r->shelf.items[number].base : 0;
+    return t->stamp != r->stamp ? base : base + t->interest + (float)r->settings.weights[REASON_SIMILAR_ITEM] * squash(t->similar);
+}
+
+void taste_of(const struct recommender *r, const struct profile *p, int64_t now_ms, struct taste *out);
+/* In [0, 1]. */
+float taste_match(const struct taste *t, const struct catalog_item *it);
+
 double funnel_fade(const struct recommender *r, const struct funnel *f, int64_t now_ms);
-/* Smoothed against the average of all; 1 = average. */
-double funnel_lift(const struct recommender *r, entity_id id, int64_t now_ms);
-/* Brings index and order of popularity up to date. */
-void index_refresh(struct recommender *r, int64_t now_ms);
-/* Numbers of open rooms worth scoring; at most RECOMMEND_CANDIDATES. */
-uint32_t index_candidates(struct recommender *r, const struct profile *p, const struct taste *t, uint64_t seed,
-                          uint32_t out[RECOMMEND_CANDIDATES]);
+/* NULL when nothing was seen of it. */
+const struct funnel *funnel_find(const struct recommender *r, entity_id id);
+/* Smoothed conversion against the average of all; 1 = average. */
+float funnel_lift(const struct recommender *r, entity_id id, int64_t now_ms);
+
+/* Brings the shelf up to date. */
+void shelf_refresh(struct recommender *r, int64_t now_ms);
+void shelf_fini(struct shelf *s);
+/* Value of the part `popular` of an item. */
+float shelf_popular(const struct recommender *r, const struct catalog_item *it, int64_t now_ms);
+
+/* What the profile says of items, hosts and rooms: marks, taste, similarity; then the candidates worth exact scores. */
+void user_begin(struct context *c);
+void user_shorten(struct context *c, struct shortlist *out);
+void score_all(struct context *c, const struct shortlist *s, struct recommendation *out);

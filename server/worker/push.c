@@ -64,7 +64,7 @@ struct push *push_create(struct worker *w)
     p->worker = w;
     p->settings = w->settings.push;
     p->recommender = recommender_create(&w->settings.recommend, w->tables.catalog);
-    p->lists = sim_cache_create(w->store, p->settings.list_max, p->settings.list_age_ms);
+    p->lists = sim_cache_create(w->store, w->tables.catalog, p->settings.list_max, p->settings.list_age_ms);
     p->list = malloc(sizeof *p->list);
     ASSERT(p->list);
     return p;
@@ -262,7 +262,7 @@ static void want_lists(struct push *p, const struct profile *profile, int64_t no
 {
     for (uint32_t i = 0; i < profile->history_count; i++)
         if (entity_kind_of(profile->history[i].id) == ENTITY_ITEM && profile->history[i].rating)
-            sim_cache_want(p->lists, p->worker->tables.catalog, profile->history[i].id, now_ms);
+            sim_cache_want(p->lists, profile->history[i].id, now_ms);
 }
 
 static void rank(struct push *p, struct task *t, struct cell *cell, const struct request *q, int64_t now_ms)

@@ -17,6 +17,7 @@ struct list {
 
 struct sim_cache {
     const struct store_port *store; /* borrowed */
+    const struct catalog *catalog;  /* borrowed */
     uint32_t lists_max, age_ms;
     struct map lists;    /* item -> struct list; owned */
     struct list **wanted; /* owned */
@@ -30,11 +31,12 @@ struct sim_cache {
     struct slice *pending_names; /* owned; names of what is wanted */
 };
 
-struct sim_cache *sim_cache_create(const struct store_port *store, uint32_t lists_max, uint32_t age_ms)
+struct sim_cache *sim_cache_create(const struct store_port *store, const struct catalog *catalog, uint32_t lists_max, uint32_t age_ms)
 {
     struct sim_cache *c = calloc(1, sizeof *c);
     ASSERT(c);
     c->store = store;
+    c->catalog = catalog;
     c->lists_max = lists_max;
     c->age_ms = age_ms;
     return c;
@@ -68,13 +70,13 @@ struct similar_list sim_cache_find(const struct sim_cache *c, entity_id item)
     return l ? (struct similar_list){l->count, l->at} : (struct similar_list){0};
 }
 
-void sim_cache_want(struct sim_cache *c, const struct catalog *catalog, entity_id item, int64_t now_ms)
+void sim_cache_want(struct sim_cache *c, entity_id item, int64_t now_ms)
 {
     struct list *l = map_find(&c->lists, item);
     const struct catalog_item *it;
     if (l && (l->asked || (l->fetched_ms && now_ms - l->fetched_ms < c->age_ms)))
         return;
-    if (c->wanted_count >= 4 * BATCH_MAX || (it = catalog_item(catalog, item)) == NULL)
+    if (c->wanted_count >= 4 * BATCH_MAX || (it = catalog_item(c->catalog, item)) == NULL)
         return;
     if (!l) {
         if (c->lists.count >= c->lists_max && !c->under_way)
@@ -120,7 +122,7 @@ void sim_cache_turn(struct sim_cache *c, int64_t now_ms)
     c->store->read_views(c->store->self, &c->read);
 }
 
-static void parse(struct list *l, struct slice text)
+static void parse(struct list *l, const struct catalog *catalog, struct slice text)
 {
     const char *at = text.at, *end = text.at + text.size;
     l->count = 0;
@@ -129,11 +131,11 @@ static void parse(struct list *l, struct slice text)
         const char *stop = line ? line : end, *space = memchr(at, ' ', (size_t)(stop - at));
         char number[16];
         size_t digits = space ? (size_t)(stop - space - 1) : 0;
-        if (space && digits > 0 && digits < sizeof number) {
+        const struct catalog_item *it = space ? catalog_item(catalog, entity_id_of(ENTITY_ITEM, (struct slice){at, (uint32_t)(space - at)})) : NULL;
+        if (it && digits > 0 && digits < sizeof number) {
             memcpy(number, space + 1, digits);
             number[digits] = 0;
-            l->at[l->count].id = entity_id_of(ENTITY_ITEM, (struct slice){at, (uint32_t)(space - at)});
-            l->at[l->count++].sim = strtof(number, NULL);
+            l->at[l->count++] = (struct similar){it->number, strtof(number, NULL)};
         }
         at = stop + 1;
     }
@@ -148,6 +150,6 @@ void sim_cache_read(struct sim_cache *c, struct view_read *read, int64_t now_ms)
         l->asked = false;
         l->fetched_ms = now_ms;
         if (!read->failed && read->values[i].present)
-            parse(l, read->values[i].value);
+            parse(l, c->catalog, read->values[i].value);
     }
 }

@@ -10,12 +10,12 @@
 
 struct sim_cache;
 
-struct sim_cache *sim_cache_create(const struct store_port *store, uint32_t lists_max, uint32_t age_ms);
+struct sim_cache *sim_cache_create(const struct store_port *store, const struct catalog *catalog, uint32_t lists_max, uint32_t age_ms);
 /* Nothing may be under way in the store any more, or is never handed back. */
 void sim_cache_destroy(struct sim_cache *c);
 /* What is known now; count 0 when nothing is. Valid until the next turn. */
 struct similar_list sim_cache_find(const struct sim_cache *c, entity_id item);
 /* Fetched with the next turn unless it is fresh. */
-void sim_cache_want(struct sim_cache *c, const struct catalog *catalog, entity_id item, int64_t now_ms);
+void sim_cache_want(struct sim_cache *c, entity_id item, int64_t now_ms);
 void sim_cache_turn(struct sim_cache *c, int64_t now_ms);
 void sim_cache_read(struct sim_cache *c, struct view_read *read, int64_t now_ms);

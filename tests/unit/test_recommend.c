@@ -240,7 +240,8 @@ static struct similar one_similar;
 
 static struct similar_list list_of_c2(void *arg, entity_id id)
 {
-    one_similar = (struct similar){entity_id_of(ENTITY_ITEM, slice_of("c1")), 0.5f};
+    const struct stage *s = arg;
+    one_similar = (struct similar){catalog_item(s->catalog, entity_id_of(ENTITY_ITEM, slice_of("c1")))->number, 0.5f};
     bool asked = id == entity_id_of(ENTITY_ITEM, slice_of("c2"));
     return (struct similar_list){asked, &one_similar};
 }
@@ -250,7 +251,7 @@ static void test_similar_item(void)
     struct stage s = {0};
     open_stage(&s);
     remember(&s, ENTITY_ITEM, "c2", (struct history_entry){.rating = 5});
-    recommend(s.r, s.p, slice_of("home"), NOW, 1, list_of_c2, NULL, &s.out);
+    recommend(s.r, s.p, slice_of("home"), NOW, 1, list_of_c2, &s, &s.out);
     CHECK(shown(&s, "r1")->parts[REASON_SIMILAR_ITEM] > 0);
     CHECK(slice_equal(shown(&s, "r1")->of, slice_of("c2")));
     close_stage(&s);

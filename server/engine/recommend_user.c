@@ -1,0 +1,392 @@
+/*
+ * From one profile to the few candidates that are scored exactly. What the user's lists, tags and hosts touch gets an
+ * estimate; what they do not touch is worth its base, of which the shelf keeps the order. So the best of both together
+ * are found without a look at the rest. Embeddings, series and rounding are left to the exact score.
+ */
+#include "server/engine/recommend_internal.h"
+
+#include "common/check.h"
+#include "common/hash.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define BINS 128
+
+/* Which bin an estimate falls into; 0: never. All weights together are at most the last. */
+static inline uint8_t bin_of(float value, float scale)
+{
+    int32_t bin = value < 0 ? 0 : 1 + (int32_t)(value * scale);
+    return (uint8_t)(bin < BINS ? bin : BINS - 1);
+}
+
+/* The lowest bin that is among the best `keep`. */
+static uint8_t cut_of(const uint16_t counts[BINS], uint32_t keep)
+{
+    uint32_t above = 0;
+    for (uint8_t bin = BINS - 1; bin > 0; bin--) {
+        above += counts[bin];
+        if (above >= keep)
+            return bin;
+    }
+    return 1;
+}
+
+static void *at_least(void *at, uint32_t *bound, uint32_t need, size_t size)
+{
+    if (need <= *bound)
+        return at;
+    uint32_t bigger = need + need / 4 + 64;
+    at = realloc(at, bigger * size);
+    ASSERT(at);
+    memset((char *)at + *bound * size, 0, (bigger - *bound) * size);
+    *bound = bigger;
+    return at;
+}
+
+static void make_room(struct recommender *r)
+{
+    uint32_t items = r->item_bound, rooms = r->room_bound, bins = items > rooms ? items : rooms;
+    r->items = at_least(r->items, &r->item_bound, catalog_number_bound(r->catalog), sizeof *r->items);
+    r->hosts = at_least(r->hosts, &r->host_bound, r->shelf.host_count, sizeof *r->hosts);
+    r->rooms = at_least(r->rooms, &r->room_bound, r->shelf.room_count, sizeof *r->rooms);
+    r->touched_items = at_least(r->touched_items, &items, r->item_bound, sizeof *r->touched_items);
+    r->touched_rooms = at_least(r->touched_rooms, &rooms, r->room_bound, sizeof *r->touched_rooms);
+    r->bins = at_least(r->bins, &bins, r->item_bound > r->room_bound ? r->item_bound : r->room_bound, sizeof *r->bins);
+    r->touched_item_count = r->touched_room_count = r->exact_count = r->series_count = 0;
+    if (++r->stamp == 0) { /* once in four billion rankings old stamps would look like new ones */
+        memset(r->items, 0, r->item_bound * sizeof *r->items);
+        memset(r->hosts, 0, r->host_bound * sizeof *r->hosts);
+        memset(r->rooms, 0, r->room_bound * sizeof *r->rooms);
+        r->stamp = 1;
+    }
+}
+
+static void mark(struct recommender *r, entity_id id, uint8_t marks)
+{
+    uintptr_t number;
+    const struct catalog_item *it;
+    switch (entity_kind_of(id)) {
+    case ENTITY_ITEM:
+        if ((it = catalog_item(r->catalog, id)) != NULL)
+            item_of(r, it->number)->marks |= marks;
+        break;
+    case ENTITY_HOST:
+        if ((number = (uintptr_t)map_find(&r->shelf.host_numbers, id)) != 0)
+            host_of(r, (uint32_t)number - 1)->marks |= marks;
+        break;
+    default:
+        if ((number = (uintptr_t)map_find(&r->shelf.room_numbers, id)) != 0)
+            room_of(r, (uint32_t)number - 1)->marks |= marks;
+    }
+}
+
+static void own(struct recommender *r, entity_id id)
+{
+    const struct catalog_item *it = catalog_item(r->catalog, id);
+    if (!it)
+        return;
+    item_of(r, it->number)->marks |= MARK_OWNED;
+    if (it->series && r->series_count < SERIES_MAX)
+        r->series[r->series_count++] = it->series;
+}
+
+static void know_host(const struct context *c, const struct history_entry *h)
+{
+    uintptr_t number = (uintptr_t)map_find(&c->r->shelf.host_numbers, h->id);
+    if (!number || h->flags & HISTORY_NEGATIVE)
+        return;
+    float age = c->now_ms > h->touched_ms ? (float)(c->now_ms - h->touched_ms) : 0;
+    host_of(c->r, (uint32_t)number - 1)->known =
+        squash((float)h->rating + (float)h->dwell_s / 600) * fade_of(age / (float)c->r->settings.half_life_long_ms);
+}
+
+/* Adds what the list of one item says. Numbers of items are below the bound whenever they were read. */
+static void relate(const struct context *c, const struct history_entry *h, uint16_t at, uint32_t max)
+{
+    struct recommender *r = c->r;
+    struct similar_list list = c->similar(c->arg, h->id);
+    uint32_t count = list.count < max ? list.count : max, touched = r->touched_item_count;
+    float rating = (float)h->rating;
+    for (uint32_t k = 0; k < count; k++) {
+        uint32_t number = list.at[k].number;
+        struct item_tally *t = &r->items[number];
+        float part = list.at[k].sim * rating;
+        if (t->stamp != r->stamp) {
+            *t = (struct item_tally){.stamp = r->stamp, .similar = part, .strongest = part, .of = at};
+            r->touched_items[touched++] = number;
+            continue;
+        }
+        t->similar += part;
+        t->of = part > t->strongest ? at : t->of;
+        t->strongest = part > t->strongest ? part : t->strongest;
+    }
+    r->touched_item_count = touched;
+}
+
+/* The best offers with the tags the user likes most. */
+static void ask_tags(struct recommender *r)
+{
+    const struct taste *t = &r->taste;
+    const struct lists *l = &r->shelf.items_of_tag;
+    for (uint32_t k = 0; k < t->best_count; k++) {
+        uint32_t tag = t->tags[t->best[k]].tag;
+        float pull = t->tags[t->best[k]].weight * t->tag_scale * (float)r->settings.weights[REASON_INTEREST];
+        if (tag >= l->keys)
+            continue;
+        uint32_t count = l->from[tag + 1] - l->from[tag];
+        for (uint32_t i = 0; i < count && i < TAG_ITEMS; i++) {
+            uint32_t number = l->at[l->from[tag] + i];
+            if (r->items[number].stamp != r->stamp)
+                r->touched_items[r->touched_item_count++] = number;
+            item_of(r, number)->interest += pull * r->shelf.items[number].scale;
+        }
+    }
+}
+
+static void mark_history(struct context *c)
+{
+    for (uint32_t i = 0; i < c->p->history_count; i++) {
+        const struct history_entry *h = &c->p->history[i];
+        bool shown = h->flags & HISTORY_IMPRESSED && c->now_ms - h->impressed_ms < c->r->settings.pause_ms;
+        uint8_t marks = (uint8_t)((h->flags & HISTORY_NEGATIVE ? MARK_DISLIKED : 0) | (shown ? MARK_SHOWN : 0));
+        if (marks)
+            mark(c->r, h->id, marks);
+        if (entity_kind_of(h->id) == ENTITY_HOST)
+            know_host(c, h);
+    }
+}
+
+/* First what touches, since an item is touched when its tally is new; then the marks. */
+void user_begin(struct context *c)
+{
+    struct recommender *r = c->r;
+    const struct profile *p = c->p;
+    make_room(r);
+    taste_of(r, p, c->now_ms, &r->taste);
+    for (uint32_t i = p->history_count, items = 0; i-- > 0 && items < RECENT_ITEMS;) {
+        const struct history_entry *h = &p->history[i];
+        if (entity_kind_of(h->id) != ENTITY_ITEM || !h->rating || h->flags & HISTORY_NEGATIVE)
+            continue;
+        relate(c, h, (uint16_t)i, items++ < FULL_LISTS ? LIST_ITEMS : LIST_ITEMS / 2);
+    }
+    ask_tags(r);
+    for (uint32_t i = 0; i < p->relation_count; i++)
+        mark(r, p->relations[i].id, p->relations[i].blocked ? MARK_BLOCKED : MARK_FOLLOWED);
+    for (uint32_t i = 0; i < p->owned_count; i++)
+        if (owned_is_kept(&p->owned[i]))
+            own(r, p->owned[i].item);
+    mark_history(c);
+}
+
+static void touch_room(struct recommender *r, uint32_t number, float value, uint32_t item)
+{
+    struct room_tally *t = room_of(r, number);
+    if (!(t->marks & MARK_TOUCHED)) {
+        t->marks |= MARK_TOUCHED;
+        t->item = r->shelf.rooms[number].best;
+        t->best = r->shelf.rooms[number].total - r->shelf.rooms[number].base;
+        r->touched_rooms[r->touched_room_count++] = number;
+    }
+    if (value > t->best) {
+        t->best = value;
+        t->item = item;
+    }
+}
+
+static bool is_in(const struct shelf_room *room, uint32_t scene)
+{
+    for (uint32_t k = 0; k < room->scene_count; k++)
+        if (room->scenes[k] == scene)
+            return true;
+    return false;
+}
+
+/* In thousandths; below 0: never. */
+static float estimate_room(const struct context *c, uint32_t number)
+{
+    struct recommender *r = c->r;
+    const struct shelf_room *room = &r->shelf.rooms[number];
+    const struct room_tally *t = &r->rooms[number];
+    const struct host_tally *h = &r->hosts[room->host];
+    if (t->marks & (MARK_BLOCKED | MARK_DISLIKED | MARK_SHOWN) || !is_in(room, c->scene))
+        return -1;
+    float value = room->base + t->best;
+    if (h->stamp != r->stamp)
+        return value;
+    if (h->marks & (MARK_BLOCKED | MARK_DISLIKED))
+        return -1;
+    return value + (h->marks & MARK_FOLLOWED ? (float)r->settings.weights[REASON_FOLLOWED] : 0) +
+           h->known * (float)r->settings.weights[REASON_KNOWN_HOST];
+}
+
+/* The rooms of a host that the user knows or follows. */
+static void ask_hosts(struct context *c)
+{
+    struct recommender *r = c->r;
+    const struct lists *l = &r->shelf.rooms_of_host;
+    for (uint32_t i = 0; i < c->p->relation_count + c->p->history_count; i++) {
+        bool followed = i < c->p->relation_count;
+        entity_id id = followed ? c->p->relations[i].id : c->p->history[i - c->p->relation_count].id;
+        if (entity_kind_of(id) != ENTITY_HOST || (followed && c->p->relations[i].blocked))
+            continue;
+        uintptr_t number = (uintptr_t)map_find(&r->shelf.host_numbers, id);
+        for (uint32_t k = number ? l->from[number - 1] : 0; number && k < l->from[number]; k++)
+            touch_room(r, l->at[k], 0, 0);
+    }
+}
+
+static void ask_shelf(struct context *c, struct shortlist *out)
+{
+    struct recommender *r = c->r;
+    const struct lists *l = &r->shelf.rooms_of_scene;
+    uint32_t from = c->scene < l->keys ? l->from[c->scene] : 0, count = c->scene < l->keys ? l->from[c->scene + 1] - from : 0;
+    for (uint32_t i = 0; i < count && i < TOP_ROOMS; i++)
+        touch_room(r, l->at[from + i], 0, 0);
+    for (uint32_t i = 0; i < ANY_ROOMS && count > TOP_ROOMS; i++) {
+        uint32_t number = l->at[from + hash_mix(c->seed + i) % count];
+        struct room_tally *t = room_of(r, number);
+        if (t->marks & MARK_TOUCHED)
+            continue; /* judged by what it is worth */
+        touch_room(r, number, 0, 0);
+        r->touched_room_count--; /* not to be taken twice */
+        if (estimate_room(c, number) >= 0)
+            out->rooms[out->room_count++] = number;
+    }
+}
+
+struct picked {
+    uint32_t count;
+    uint32_t numbers[2 * PICKED_ITEMS];
+    float values[2 * PICKED_ITEMS];
+};
+
+static float scale_of(const struct recommender *r)
+{
+    uint32_t all = 1;
+    for (int i = 0; i < REASONS; i++)
+        all += r->settings.weights[i];
+    return (float)(BINS - 2) / (float)all;
+}
+
+static void take_item(struct picked *p, uint32_t number, float value)
+{
+    if (p->count == 2 * PICKED_ITEMS)
+        return;
+    p->numbers[p->count] = number;
+    p->values[p->count++] = value;
+}
+
+/* The best items: of those touched, and of those that only are what they are to everybody. */
+static void pick_items(struct recommender *r, struct picked *p)
+{
+    const struct shelf *s = &r->shelf;
+    uint16_t counts[BINS] = {0};
+    float scale = scale_of(r);
+    for (uint32_t i = 0; i < r->touched_item_count; i++) {
+        uint32_t number = r->touched_items[i];
+        r->bins[i] = r->items[number].marks & MARK_NEVER ? 0 : bin_of(estimate_item(r, number), scale);
+        counts[r->bins[i]]++;
+    }
+    uint8_t cut = cut_of(counts, PICKED_ITEMS);
+    for (uint32_t i = 0; i < r->touched_item_count; i++)
+        if (r->bins[i] >= cut)
+            take_item(p, r->touched_items[i], estimate_item(r, r->touched_items[i]));
+    for (uint32_t i = 0; i < s->top_count && p->count < PICKED_ITEMS + SHORT_ITEMS; i++) {
+        const struct item_tally *t = &r->items[s->top[i]];
+        if (p->count >= PICKED_ITEMS && bin_of(s->items[s->top[i]].base, scale) < cut)
+            break;
+        if (t->stamp != r->stamp || (!(t->marks & MARK_NEVER) && t->similar == 0 && t->interest == 0))
+            take_item(p, s->top[i], s->items[s->top[i]].base);
+    }
+}
+
+static void shorten_items(struct recommender *r, const struct picked *p, struct shortlist *out)
+{
+    uint16_t counts[BINS] = {0};
+    float scale = scale_of(r);
+    for (uint32_t i = 0; i < p->count; i++) {
+        r->bins[i] = item_of(r, p->numbers[i])->marks & MARK_SHOWN ? 0 : bin_of(p->values[i], scale);
+        counts[r->bins[i]]++;
+    }
+    uint8_t cut = cut_of(counts, SHORT_ITEMS);
+    for (int above = 1; above >= 0; above--) /* first those above the cut, then as many at the cut as there is place */
+        for (uint32_t i = 0; i < p->count && out->item_count < SHORT_ITEMS; i++)
+            if (above ? r->bins[i] > cut : r->bins[i] == cut)
+                out->items[out->item_count++] = p->numbers[i];
+}
+
+/* Whether the list may take one more of this host and category: a few more than may be chosen, in case. */
+static bool has_place(const struct recommender *r, const struct shortlist *s, const struct shelf_room *room)
+{
+    enum { IN_CASE = 2 };
+    uint32_t hosts = 0, categories = 0;
+    for (uint32_t k = 0; k < s->room_count; k++) {
+        const struct shelf_room *other = &r->shelf.rooms[s->rooms[k]];
+        hosts += other->host == room->host;
+        categories += room->category && other->category == room->category;
+    }
+    return hosts < r->settings.per_host + IN_CASE && categories < r->settings.per_category + IN_CASE;
+}
+
+/* Those of the bins [from, to), best first, as long as there is place. */
+static void take_rooms(struct context *c, uint8_t from, uint8_t to, uint32_t max, struct shortlist *out)
+{
+    enum { SORTED = 2 * SHORT_ROOMS };
+    struct recommender *r = c->r;
+    uint32_t numbers[SORTED], count = 0;
+    float values[SORTED];
+    for (uint32_t i = 0; i < r->touched_room_count; i++) {
+        if (r->bins[i] < from || r->bins[i] >= to)
+            continue;
+        float value = estimate_room(c, r->touched_rooms[i]);
+        if (count == SORTED && value <= values[count - 1])
+            continue;
+        uint32_t at = count < SORTED ? count++ : count - 1;
+        for (; at > 0 && values[at - 1] < value; at--) {
+            values[at] = values[at - 1];
+            numbers[at] = numbers[at - 1];
+        }
+        values[at] = value;
+        numbers[at] = r->touched_rooms[i];
+    }
+    for (uint32_t i = 0; i < count && out->room_count < max; i++)
+        if (has_place(r, out, &r->shelf.rooms[numbers[i]]))
+            out->rooms[out->room_count++] = numbers[i];
+}
+
+/* Bins of enough rooms at a time, until there are enough that may stand beside each other. */
+static void shorten_rooms(struct context *c, struct shortlist *out)
+{
+    struct recommender *r = c->r;
+    uint16_t counts[BINS] = {0};
+    float scale = scale_of(r);
+    uint32_t max = out->room_count + SHORT_ROOMS;
+    for (uint32_t i = 0; i < r->touched_room_count; i++) {
+        r->bins[i] = bin_of(estimate_room(c, r->touched_rooms[i]), scale);
+        counts[r->bins[i]]++;
+    }
+    for (uint8_t to = BINS, from; to > 1 && out->room_count < max; to = from) {
+        from = cut_of(counts, SHORT_ROOMS + 4);
+        take_rooms(c, from, to, max, out);
+        memset(counts + from, 0, (size_t)(to - from) * sizeof *counts);
+    }
+}
+
+void user_shorten(struct context *c, struct shortlist *out)
+{
+    struct recommender *r = c->r;
+    const struct shelf *s = &r->shelf;
+    struct picked p = {.count = 0};
+    out->room_count = out->item_count = 0;
+    pick_items(r, &p);
+    for (uint32_t i = 0; i < p.count; i++) {
+        const struct shelf_item *item = p.numbers[i] < s->item_bound ? &s->items[p.numbers[i]] : NULL;
+        for (uint32_t k = 0; item && k < item->count; k++)
+            touch_room(r, s->rooms_of_item.at[item->from + k], p.values[i], p.numbers[i]);
+    }
+    shorten_items(r, &p, out);
+    ask_hosts(c);
+    ask_shelf(c, out);
+    shorten_rooms(c, out);
+}
