@@ -3,6 +3,7 @@
 #include "common/check.h"
 #include "common/hash.h"
 #include "common/log.h"
+#include "server/io/redis_keys.h"
 
 #include <stdlib.h>
 
@@ -10,6 +11,9 @@
 #define CLUSTER_SLOTS 16384
 #define READS_MAX 2048 /* a task has one at a time */
 #define INFO_INTERVAL_MS 5000
+#define DECISIONS_TTL_S (30 * 86400)
+#define SHARED_MEMBERS_MAX 128
+#define CATALOGUE_INTERVAL_MS 3600000
 
 struct node {
     struct redis_views *views;
@@ -48,7 +52,7 @@ struct redis_views {
     struct ticket *free_tickets;
     struct writer key; /* owned: scratch */
     int seed;
-    int64_t info_ms;
+    int64_t info_ms, catalogue_ms;
     uint64_t written, dropped, answered_reads, used_bytes, random;
 };
 
@@ -236,25 +240,50 @@ static void send_word(struct node *n, struct writer *out, const char *word)
     expect(n, NULL, 0, 0, 0);
 }
 
-/* Replaces the whole hash in one step, so that no reader sees it half or with fields of before. */
-static void write_hash(struct redis_views *v, struct node *n, struct writer *out, struct slice key,
-                       const struct view_write *write)
+static void expire(struct redis_views *v, struct writer *out, struct slice key, uint32_t ttl_s)
 {
-    send_word(n, out, "MULTI");
-    command_begin(out, 2);
-    command_add_text(out, "DEL");
-    command_add(out, key);
-    expect(n, NULL, 0, 0, 0);
-    command_begin(out, (size_t)write->field_count + 2);
-    command_add_text(out, "HSET");
-    command_add(out, key);
-    for (int i = 0; i < write->field_count; i++)
-        command_add(out, write->fields[i]);
-    expect(n, NULL, 0, 0, 0);
     command_begin(out, 3);
     command_add_text(out, "EXPIRE");
     command_add(out, key);
-    command_add_int(out, jittered(v, write->ttl_s));
+    command_add_int(out, jittered(v, ttl_s));
+}
+
+static void add_pairs(struct writer *out, struct slice key, const struct view_write *write)
+{
+    command_begin(out, (size_t)write->field_count + 2);
+    command_add_text(out, write->sorted ? "ZADD" : "HSET");
+    command_add(out, key);
+    for (int i = 0; i < write->field_count; i++)
+        command_add(out, write->fields[write->sorted ? i ^ 1 : i]); /* ZADD has the score first */
+}
+
+/* Replaces the whole hash or sorted set in one step, so that no reader sees it half or with fields of before. */
+static void write_pairs(struct redis_views *v, struct node *n, struct writer *out, struct slice key, const struct view_write *write)
+{
+    send_word(n, out, "MULTI");
+    if (write->drop_below) {
+        command_begin(out, 4);
+        command_add_text(out, "ZREMRANGEBYSCORE");
+        command_add(out, key);
+        command_add_text(out, "-inf");
+        command_add_text(out, write->drop_below);
+    } else {
+        command_begin(out, 2);
+        command_add_text(out, "DEL");
+        command_add(out, key);
+    }
+    expect(n, NULL, 0, 0, 0);
+    add_pairs(out, key, write);
+    expect(n, NULL, 0, 0, 0);
+    if (write->drop_below) {
+        command_begin(out, 4);
+        command_add_text(out, "ZREMRANGEBYRANK");
+        command_add(out, key);
+        command_add_int(out, 0);
+        command_add_int(out, -SHARED_MEMBERS_MAX - 1);
+        expect(n, NULL, 0, 0, 0);
+    }
+    expire(v, out, key, write->ttl_s);
     expect(n, NULL, 0, 0, 0);
     command_begin(out, 1);
     command_add_text(out, "EXEC");
@@ -281,7 +310,7 @@ void redis_views_write(struct redis_views *v, const struct view_write *write)
         command_add_text(out, "EX");
         command_add_int(out, jittered(v, write->ttl_s));
     } else {
-        write_hash(v, n, out, key, write);
+        write_pairs(v, n, out, key, write);
     }
     expect(n, NULL, 0, 0, out->size - before);
 }
@@ -305,6 +334,8 @@ void redis_views_decision(struct redis_views *v, const struct slice *fields, int
     for (int i = 0; i < count; i++)
         command_add(out, fields[i]);
     expect(n, NULL, 0, 0, out->size - before);
+    expire(v, out, key, DECISIONS_TTL_S);
+    expect(n, NULL, 0, 0, 0);
 }
 
 static void send_read(struct redis_views *v, struct read *r)
@@ -426,11 +457,23 @@ static void ask(struct redis_views *v)
     }
 }
 
+/* What the keys are, told where they are. */
+static void write_catalogue(struct redis_views *v)
+{
+    struct slice fields[2 * REDIS_KEYS_MAX];
+    if (!redis_connection_is_ready(v->nodes[0].connection) || (v->catalogue_ms && v->shared->now_ms - v->catalogue_ms < CATALOGUE_INTERVAL_MS))
+        return;
+    v->catalogue_ms = v->shared->now_ms;
+    int count = redis_keys_fields(fields);
+    redis_views_write(v, &(struct view_write){.key = slice_of("catalogue"), .fields = fields, .field_count = count});
+}
+
 void redis_views_turn(struct redis_views *v)
 {
     for (int i = 0; i < v->node_count; i++)
         redis_connection_turn(v->nodes[i].connection, v->shared->now_ms);
     ask(v);
+    write_catalogue(v);
     redis_views_flush(v);
 }
 

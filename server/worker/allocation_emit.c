@@ -6,9 +6,6 @@
 
 #include <stdio.h>
 
-#define VIEW_ROOMS_MAX 128 /* of the traffic view: a hash stays small */
-#define VIEW_TTL_S 3600
-
 struct emission {
     struct task *task;
     struct allocation_state *s;
@@ -108,27 +105,6 @@ static void emit_weights(struct emission *e)
         send(e, TOPIC_TRAFFIC, name_slice(&out->closed[i]), true);
 }
 
-static void view_weights(struct emission *e)
-{
-    const struct scene_out *out = &e->s->out;
-    struct slice fields[2 * VIEW_ROOMS_MAX];
-    char texts[VIEW_ROOMS_MAX][16];
-    struct writer *key = &e->s->key;
-    int count = 0;
-    for (size_t i = 0; i < out->weight_count && count < VIEW_ROOMS_MAX; i++) {
-        snprintf(texts[count], sizeof texts[count], "%.6f", (double)out->weights[i].weight_ppm / PPM);
-        fields[2 * count] = name_slice(&out->weights[i].room);
-        fields[2 * count + 1] = slice_of(texts[count]);
-        count++;
-    }
-    key->size = 0;
-    text_add(key, "traffic:");
-    text_add_slice(key, e->scene);
-    const struct store_port *store = e->task->worker->store;
-    store->write_view(store->self, &(struct view_write){.key = written(key), .fields = fields, .field_count = 2 * count,
-                                                        .removed = count == 0, .ttl_s = VIEW_TTL_S});
-}
-
 static void emit_snapshot(struct emission *e)
 {
     const struct scene_out *out = &e->s->out;
@@ -144,7 +120,6 @@ static void emit_snapshot(struct emission *e)
     }
     text_add(w, "]}");
     send(e, TOPIC_TRAFFIC_SNAPSHOT, (struct slice){0}, false);
-    view_weights(e);
 }
 
 static void emit_rankings(struct emission *e)
@@ -276,6 +251,7 @@ void allocation_emit(struct task *t, const struct scene *c, int64_t offset, int6
     s->n = 0;
     emit_weights(&e);
     emit_snapshot(&e);
+    allocation_summarise(t, &s->out, e.scene);
     emit_rankings(&e);
     emit_alerts(&e);
     emit_answers(&e);

@@ -37,5 +37,7 @@ static inline struct blob_key scene_key(struct slice name)
 int allocation_scene_index(struct allocation_state *s, struct slice name);
 /* Appends rooms, controls and ticks to the task's own log. */
 void allocation_forward(struct task *t, int64_t now_ms);
+/* The weights as views, when a snapshot is due. */
+void allocation_summarise(struct task *t, const struct scene_out *out, struct slice scene);
 /* Outputs and views of what the record at `offset` led to. */
 void allocation_emit(struct task *t, const struct scene *c, int64_t offset, int64_t now_ms);

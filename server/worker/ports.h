@@ -131,6 +131,8 @@ struct view_write {
     struct slice value; /* a string value, or fields of a hash as alternating slices in `fields` */
     const struct slice *fields;
     int field_count;   /* 2 per field; 0: string */
+    bool sorted;       /* a sorted set: fields alternate member and score */
+    const char *drop_below; /* sorted: added to what is there, and lower scores dropped; NULL: replaces it */
     bool removed;      /* delete it */
     uint32_t ttl_s;    /* 0: the port's default; the port adds jitter */
 };

@@ -2,6 +2,7 @@
 
 #include "common/check.h"
 #include "common/text.h"
+#include "server/codec/recommendation_view.h"
 #include "server/worker/segments.h"
 #include "server/worker/sim_cache.h"
 #include "server/worker/worker_internal.h"
@@ -31,6 +32,7 @@ struct request {
     struct name user, scene;
 };
 
+#define VIEW_BYTES_MAX 10000
 #define WHEEL 64
 #define WHEEL_TICK_MS 5
 
@@ -47,7 +49,7 @@ struct push {
     struct bucket wheel[WHEEL];      /* requests by due_ms / WHEEL_TICK_MS */
     size_t count;                    /* in all buckets */
     int64_t tick;                    /* last one served */
-    struct writer value, key;        /* owned: scratch */
+    struct writer value, key, view;  /* owned: scratch */
     struct recommendation *list;     /* owned: scratch */
 };
 
@@ -81,6 +83,7 @@ void push_destroy(struct push *p)
     free(p->list);
     writer_fini(&p->value);
     writer_fini(&p->key);
+    writer_fini(&p->view);
     free(p);
 }
 
@@ -239,7 +242,8 @@ static void write_views(struct push *p, const struct profile *profile, struct se
         return;
     sent->view_ms = now_ms;
     view_key(p, "rec:", user);
-    store->write_view(store->self, &(struct view_write){.key = written(&p->key), .value = written(&p->value)});
+    bool fits = recommendation_view(written(&p->value), VIEW_BYTES_MAX, &p->view);
+    store->write_view(store->self, &(struct view_write){.key = written(&p->key), .value = written(&p->view), .removed = !fits});
     view_user(p, profile, &sent->standing, user);
 }
 

@@ -2,8 +2,10 @@
 #include "tests/unit/check.h"
 
 #include "common/text.h"
+#include "server/codec/recommendation_view.h"
 #include "server/io/metrics.h"
 #include "server/io/redis_command.h"
+#include "server/io/redis_keys.h"
 #include "server/worker/memory_log.h"
 #include "server/worker/memory_store.h"
 
@@ -66,19 +68,52 @@ static void test_addresses(void)
         CHECK_INT(redis_address_parse(bad[i], &a), ERR_INVALID);
 }
 
-/* The file lists exactly what the program knows; what it renders is in the list. */
-static void test_metrics(const char *root)
+/* The file says exactly what the program knows. */
+static void check_file(const char *root, const char *name, const struct writer *list)
 {
     char path[512], file[65536];
-    struct writer list = {0}, text = {0};
-    int32_t partitions[TOPICS];
-    snprintf(path, sizeof path, "%s/config/metrics.json", root);
+    snprintf(path, sizeof path, "%s/config/%s", root, name);
     FILE *f = fopen(path, "r");
     size_t size = f ? fread(file, 1, sizeof file - 1, f) : 0;
     if (f)
         fclose(f);
+    CHECK(size == list->size && memcmp(file, list->data, size) == 0);
+}
+
+static void test_redis_keys(const char *root)
+{
+    struct writer list = {0};
+    struct slice fields[2 * REDIS_KEYS_MAX];
+    redis_keys_catalogue(&list);
+    check_file(root, "redis-keys.json", &list);
+    CHECK(redis_keys_fields(fields) <= 2 * REDIS_KEYS_MAX);
+    writer_fini(&list);
+}
+
+static void test_view_of_a_recommendation_has_no_user_and_is_bounded(void)
+{
+    static const char json[] = "{\"v\":1,\"rec\":\"7-1-1-0\",\"user\":\"u_88\",\"scene\":\"home\",\"rooms\":[{\"id\":\"r\"}],\"items\":[{\"id\":\"c\"}],\"hosts\":[]}";
+    static const struct {
+        uint32_t bytes_max;
+        const char *want;
+    } rows[] = {{1000, "{\"v\":1,\"rec\":\"7-1-1-0\",\"scene\":\"home\",\"rooms\":[{\"id\":\"r\"}],\"items\":[{\"id\":\"c\"}],\"hosts\":[]}"},
+                {70, "{\"v\":1,\"rec\":\"7-1-1-0\",\"scene\":\"home\",\"rooms\":[{\"id\":\"r\"}]}"},
+                {20, ""}};
+    struct writer out = {0};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        CHECK(recommendation_view(slice_of(json), rows[i].bytes_max, &out) == (*rows[i].want != 0));
+        CHECK(slice_equal((struct slice){(char *)out.data, (uint32_t)out.size}, slice_of(rows[i].want)));
+    }
+    writer_fini(&out);
+}
+
+/* What is rendered is in the list. */
+static void test_metrics(const char *root)
+{
+    struct writer list = {0}, text = {0};
+    int32_t partitions[TOPICS];
     metrics_catalogue(&list);
-    CHECK(size == list.size && memcmp(file, list.data, size) == 0);
+    check_file(root, "metrics.json", &list);
     for (int t = 0; t < TOPICS; t++)
         partitions[t] = 1;
     struct memory_cluster *cluster = memory_cluster_create(partitions);
@@ -124,9 +159,12 @@ static void test_metrics(const char *root)
 int main(int argc, char **argv)
 {
     const char *root = argc > 1 ? argv[1] : ".";
-    if (argc > 2) { /* writes the list: test_io ROOT > config/metrics.json */
+    if (argc > 2) { /* writes a list: test_io ROOT metrics > config/metrics.json, test_io ROOT keys > config/redis-keys.json */
         struct writer list = {0};
-        metrics_catalogue(&list);
+        if (strcmp(argv[2], "keys") == 0)
+            redis_keys_catalogue(&list);
+        else
+            metrics_catalogue(&list);
         fwrite(list.data, 1, list.size, stdout);
         writer_fini(&list);
         return 0;
@@ -134,6 +172,8 @@ int main(int argc, char **argv)
     test_blob_names();
     test_troubles();
     test_addresses();
+    test_redis_keys(root);
+    test_view_of_a_recommendation_has_no_user_and_is_bounded();
     test_metrics(root);
     return checks_failed != 0;
 }
