@@ -6,40 +6,18 @@
 
 #define CELL_OVERHEAD (sizeof(struct cell) + 2 * sizeof(struct map_slot))
 
-static void unlink_cell(struct cells *c, struct cell *cell)
-{
-    *(cell->older ? &cell->older->newer : &c->oldest) = cell->newer;
-    *(cell->newer ? &cell->newer->older : &c->newest) = cell->older;
-}
-
-static void link_newest(struct cells *c, struct cell *cell)
-{
-    cell->older = c->newest;
-    cell->newer = NULL;
-    *(c->newest ? &c->newest->newer : &c->oldest) = cell;
-    c->newest = cell;
-}
-
 void cells_fini(struct cells *c, cell_destroy *destroy)
 {
-    for (struct cell *cell = c->oldest, *next; cell; cell = next) {
-        next = cell->newer;
+    struct cell *cell = c->hand;
+    for (size_t left = c->by_local.count; left > 0; left--) {
+        struct cell *next = cell->next;
         destroy(cell);
         free(cell);
+        cell = next;
     }
     map_fini(&c->by_local);
     free(c->dirty);
     *c = (struct cells){0};
-}
-
-struct cell *cells_find(struct cells *c, uint64_t local)
-{
-    struct cell *cell = map_find(&c->by_local, local);
-    if (cell && cell != c->newest) {
-        unlink_cell(c, cell);
-        link_newest(c, cell);
-    }
-    return cell;
 }
 
 struct cell *cells_add(struct cells *c, uint64_t local, struct blob_key key)
@@ -49,7 +27,9 @@ struct cell *cells_add(struct cells *c, uint64_t local, struct blob_key key)
     cell->local = local;
     cell->key = key;
     map_put(&c->by_local, local, cell);
-    link_newest(c, cell);
+    cell->next = c->hand ? c->hand->next : cell;
+    *(c->hand ? &c->hand->next : &c->hand) = cell;
+    c->hand = cell; /* the hand has just passed it: a whole round until it comes back */
     cells_set_bytes(c, cell, 0);
     return cell;
 }
@@ -73,19 +53,32 @@ void cells_set_bytes(struct cells *c, struct cell *cell, size_t bytes)
     cell->bytes = (uint32_t)(bytes + CELL_OVERHEAD);
 }
 
+static bool may_leave(struct cell *cell, uint64_t committed)
+{
+    bool used = cell->used;
+    cell->used = false;
+    return !used && !cell->dirty && !cell->held && !cell->loading && cell->cut <= committed;
+}
+
 size_t cells_evict(struct cells *c, size_t bytes_max, uint64_t committed, cell_destroy *destroy)
 {
     size_t evicted = 0;
-    for (struct cell *cell = c->oldest, *next; cell && c->bytes > bytes_max; cell = next) {
-        next = cell->newer;
-        if (cell->dirty || cell->held || cell->loading || cell->cut > committed)
+    for (size_t left = 2 * c->by_local.count; left > 0 && c->bytes > bytes_max; left--) {
+        struct cell *cell = c->hand->next;
+        if (!may_leave(cell, committed)) {
+            c->hand = cell;
             continue;
-        unlink_cell(c, cell);
+        }
+        c->hand->next = cell->next;
+        if (cell == c->hand)
+            c->hand = NULL;
         map_remove(&c->by_local, cell->local);
         c->bytes -= cell->bytes;
         destroy(cell);
         free(cell);
         evicted++;
+        if (!c->hand)
+            break;
     }
     return evicted;
 }

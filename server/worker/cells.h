@@ -1,6 +1,7 @@
 /*
- * The part of a task's state that is in memory: one cell a blob. Least recently used cells leave when the budget is
- * exceeded, but never one that is dirty or in a cut that is not committed yet: read back, it would be older.
+ * The part of a task's state that is in memory: one cell a blob. When the budget is exceeded a hand goes round them
+ * (CLOCK, Corbato 1968): who was used since it last came by stays for another round, the others leave, but never one
+ * that is dirty or in a cut that is not committed yet: read back, it would be older.
  */
 #pragma once
 
@@ -16,13 +17,14 @@ struct cell {
     bool loading;        /* asked for; object not known yet */
     bool dirty;
     bool held;           /* soft work waits for it: not evicted */
+    bool used;           /* since the hand last came by */
     uint64_t cut;        /* number of the last cut it is in */
-    struct cell *older, *newer;
+    struct cell *next;   /* in the ring */
 };
 
 struct cells {
     struct map by_local;
-    struct cell *oldest, *newest;
+    struct cell *hand;   /* the one looked at last; `next` of it comes next. NULL: empty */
     size_t bytes;
     struct cell **dirty; /* owned; in the order they became dirty */
     size_t dirty_count, dirty_capacity;
@@ -31,10 +33,16 @@ struct cells {
 typedef void cell_destroy(struct cell *cell);
 
 void cells_fini(struct cells *c, cell_destroy *destroy);
-/* Moves it to the young end. */
-struct cell *cells_find(struct cells *c, uint64_t local);
+static inline struct cell *cells_find(const struct cells *c, uint64_t local)
+{
+    struct cell *cell = map_find(&c->by_local, local);
+    if (cell && !cell->used)
+        cell->used = true;
+    return cell;
+}
+
 struct cell *cells_add(struct cells *c, uint64_t local, struct blob_key key);
 void cells_touch_dirty(struct cells *c, struct cell *cell);
 void cells_set_bytes(struct cells *c, struct cell *cell, size_t bytes);
-/* Removes the oldest clean cells whose cut is at most `committed` until the budget holds; answers how many. */
+/* Removes clean cells whose cut is at most `committed` until the budget holds; answers how many. */
 size_t cells_evict(struct cells *c, size_t bytes_max, uint64_t committed, cell_destroy *destroy);
