@@ -2,67 +2,54 @@
 
 #include "common/check.h"
 
-#define HEAD_BYTES 19 /* version, source, confirmed, prev */
-#define NAME_MAX_BYTES 64
+#define HEAD_BYTES 23 /* version, source, generation, confirmed, prev */
+#define NAME_BYTES_MAX 64
+#define EXPLAINED 0x80
 
-/*
- * While a run is open, bytes 3-18 hold the offset and time of its last entry, against which the next one is coded;
- * closing it replaces them by `confirmed` and `prev`.
- */
-static void patch(struct writer *w, uint64_t a, uint64_t b)
+static void put_head(struct writer *w, const struct run_head *head)
 {
-    for (int i = 0; i < 8; i++) {
-        w->data[3 + i] = (uint8_t)(a >> 8 * i);
-        w->data[11 + i] = (uint8_t)(b >> 8 * i);
-    }
-}
-
-void effects_run_begin(struct writer *w, int32_t source)
-{
-    w->size = 0;
     put_u8(w, EFFECTS_VERSION);
-    put_u16(w, (uint16_t)source);
-    put_u64(w, 0);
-    put_u64(w, 0);
+    put_u16(w, (uint16_t)head->source);
+    put_u32(w, head->generation);
+    put_u64(w, (uint64_t)(head->confirmed + 1));
+    put_u64(w, (uint64_t)(head->prev + 1));
 }
 
-void effects_run_close(struct writer *w, int64_t confirmed, int64_t prev)
+void effects_run_begin_entry(struct effects_run *run, int64_t offset, int64_t prev, int64_t event_ms)
 {
-    patch(w, (uint64_t)(confirmed + 1), (uint64_t)(prev + 1));
+    struct writer *w = &run->bytes;
+    if (w->size == 0)
+        put_head(w, &(struct run_head){0}); /* its room: known when the run is closed */
+    put_varint(w, (uint64_t)(offset - run->offset));
+    put_varint(w, (uint64_t)(offset - prev));
+    put_signed(w, event_ms - run->event_ms);
+    run->offset = offset;
+    run->event_ms = event_ms;
 }
 
 static void put_name(struct writer *w, struct slice name)
 {
-    ASSERT(name.size <= NAME_MAX_BYTES);
+    ASSERT(name.size <= NAME_BYTES_MAX);
     put_u8(w, (uint8_t)name.size);
     put_bytes(w, name.at, name.size);
 }
 
-/* A pair with the target of the effect before it: its id is left out. */
-#define PAIR_AGAIN 4
-
-static void put_effect(struct writer *w, const struct effect *e, const struct effect *before)
+static void end_list(struct effects_run *run)
 {
-    if (e->op == EFFECT_PAIR && before && before->op == EFFECT_PAIR && before->target == e->target) {
-        put_u8(w, PAIR_AGAIN);
-        put_u48(w, e->other);
-        put_signed(w, e->delta);
-        return;
-    }
-    put_u8(w, (uint8_t)e->op);
+    if (run->list)
+        put_u8(&run->bytes, 0);
+    run->list = 0;
+}
+
+void effects_run_add_count(struct effects_run *run, const struct count_effect *e)
+{
+    struct writer *w = &run->bytes;
+    end_list(run);
+    put_u8(w, RUN_COUNT);
     put_u48(w, e->target);
-    if (e->op == EFFECT_PAIR) {
-        put_u48(w, e->other);
-        put_signed(w, e->delta);
-        return;
-    }
     put_name(w, e->name);
-    if (e->op == EFFECT_RATING) {
-        put_signed(w, e->delta);
-        return;
-    }
     put_name(w, e->scene);
-    put_u8(w, (uint8_t)(e->source | (e->explained ? 0x80 : 0)));
+    put_u8(w, (uint8_t)(e->source | (e->explained ? EXPLAINED : 0)));
     put_u8(w, (uint8_t)e->counter_count);
     for (int i = 0; i < e->counter_count; i++) {
         put_u8(w, (uint8_t)e->counters[i].counter);
@@ -70,45 +57,68 @@ static void put_effect(struct writer *w, const struct effect *e, const struct ef
     }
 }
 
-static uint64_t word_at(const struct writer *w, size_t at)
+void effects_run_add_rating(struct effects_run *run, const struct rating_effect *e, const struct pair_effect *pairs)
 {
-    struct reader r = reader_of(w->data + at, 8);
-    return get_u64(&r);
+    struct writer *w = &run->bytes;
+    end_list(run);
+    put_u8(w, RUN_RATING);
+    put_u48(w, e->target);
+    put_name(w, e->name);
+    put_signed(w, e->delta);
+    put_varint(w, e->pairs);
+    for (uint32_t i = 0; i < e->pairs; i++) {
+        put_u48(w, pairs[i].other);
+        put_signed(w, pairs[i].delta);
+    }
 }
 
-void effects_run_add(struct writer *w, int64_t offset, int64_t prev, int64_t event_ms, const struct effect_list *list,
-                     int32_t partition)
+/* A delta is never 0, so that a 0 in its place ends the list. */
+void effects_run_add_mirror(struct effects_run *run, const struct pair_effect *e)
 {
-    put_varint(w, (uint64_t)offset - word_at(w, 3));
-    put_varint(w, (uint64_t)(offset - prev));
-    put_signed(w, event_ms - (int64_t)word_at(w, 11));
-    patch(w, (uint64_t)offset, (uint64_t)event_ms);
-    size_t size_at = w->size;
-    put_u32(w, 0);
-    const struct effect *before = NULL;
-    for (size_t i = 0; i < list->count; i++)
-        if (list->at[i].partition == partition) {
-            put_effect(w, &list->at[i], before);
-            before = &list->at[i];
-        }
-    size_t size = w->size - size_at - 4;
-    ASSERT(size <= UINT32_MAX);
-    for (int i = 0; i < 4; i++)
-        w->data[size_at + (size_t)i] = (uint8_t)(size >> 8 * i);
+    struct writer *w = &run->bytes;
+    if (run->list != e->target) {
+        end_list(run);
+        put_u8(w, RUN_PAIR);
+        put_u48(w, e->target);
+        run->list = e->target;
+    }
+    put_signed(w, e->delta);
+    put_u48(w, e->other);
+}
+
+void effects_run_end_entry(struct effects_run *run)
+{
+    end_list(run);
+    put_u8(&run->bytes, RUN_END);
+}
+
+struct slice effects_run_close(struct effects_run *run, const struct run_head *head)
+{
+    size_t size = run->bytes.size ? run->bytes.size : HEAD_BYTES;
+    run->bytes.size = 0;
+    put_head(&run->bytes, head);
+    effects_run_clear(run);
+    return (struct slice){(const char *)run->bytes.data, (uint32_t)size};
+}
+
+void effects_run_clear(struct effects_run *run)
+{
+    run->bytes.size = 0;
+    run->offset = run->event_ms = 0;
+    run->list = 0;
 }
 
 enum err effects_run_open(struct slice value, struct run_reader *out)
 {
-    struct reader r = reader_of(value.at, value.size);
-    struct run_reader run = {0};
-    if (get_u8(&r) != EFFECTS_VERSION)
+    struct run_reader run = {.bytes = reader_of(value.at, value.size)};
+    if (get_u8(&run.bytes) != EFFECTS_VERSION)
         return ERR_VERSION;
-    run.source = get_u16(&r);
-    run.confirmed = (int64_t)get_u64(&r) - 1;
-    run.prev = (int64_t)get_u64(&r) - 1;
-    if (r.failed || run.confirmed < -1 || run.prev < -1)
+    run.head.source = get_u16(&run.bytes);
+    run.head.generation = get_u32(&run.bytes);
+    run.head.confirmed = (int64_t)get_u64(&run.bytes) - 1;
+    run.head.prev = (int64_t)get_u64(&run.bytes) - 1;
+    if (run.bytes.failed || run.head.confirmed < -1 || run.head.prev < -1)
         return ERR_INVALID;
-    run.bytes = r;
     *out = run;
     return ERR_NONE;
 }
@@ -121,22 +131,20 @@ bool effects_run_next(struct run_reader *run, struct run_entry *out)
     uint64_t offset = (uint64_t)run->offset + get_varint(r);
     uint64_t step = get_varint(r);
     uint64_t event_ms = (uint64_t)run->event_ms + (uint64_t)get_signed(r);
-    uint32_t size = get_u32(r);
-    if (r->failed || size > reader_left(r) || offset > INT64_MAX || step == 0 || step > offset + 1) {
+    if (r->failed || offset > INT64_MAX || step == 0 || step > offset + 1) {
         run->failed = true;
         return false;
     }
     run->offset = (int64_t)offset;
     run->event_ms = (int64_t)event_ms;
-    *out = (struct run_entry){run->offset, (int64_t)(offset - step), run->event_ms, reader_of(r->at, size), 0};
-    r->at += size;
+    *out = (struct run_entry){run->offset, (int64_t)(offset - step), run->event_ms};
     return true;
 }
 
 static struct slice get_name(struct reader *r)
 {
     uint8_t size = get_u8(r);
-    if (size > NAME_MAX_BYTES || size > reader_left(r)) {
+    if (size > NAME_BYTES_MAX || size > reader_left(r)) {
         r->failed = true;
         return (struct slice){0};
     }
@@ -145,13 +153,17 @@ static struct slice get_name(struct reader *r)
     return name;
 }
 
-static void get_counters(struct reader *r, struct effect *e)
+static void read_count(struct reader *r, struct run_effect *out)
 {
+    struct count_effect *e = &out->count;
+    e->target = out->target = get_u48(r);
+    e->name = get_name(r);
+    e->scene = get_name(r);
     uint8_t source = get_u8(r);
-    e->source = (enum event_source)(source & 0x7f);
-    e->explained = source >> 7;
+    e->source = (enum event_source)(source & ~EXPLAINED);
+    e->explained = source & EXPLAINED;
     e->counter_count = get_u8(r);
-    if (e->source >= SOURCES || e->counter_count > EFFECT_COUNTERS_MAX) {
+    if (e->source >= SOURCES || e->counter_count > COUNTERS) {
         r->failed = true;
         return;
     }
@@ -162,34 +174,50 @@ static void get_counters(struct reader *r, struct effect *e)
     }
 }
 
-bool effects_entry_next(struct run_entry *entry, struct effect *out)
+/* The next of a list: of the target of a rating, or of an other. False: the list ended. */
+static bool read_pair(struct run_reader *run, struct run_effect *out)
 {
-    struct reader *r = &entry->body;
-    if (reader_left(r) == 0)
-        return false;
-    uint8_t op = get_u8(r);
-    if (op == PAIR_AGAIN && entry->pair) {
-        out->op = EFFECT_PAIR;
-        out->target = entry->pair;
+    struct reader *r = &run->bytes;
+    if (run->list == RUN_RATING) {
+        if (run->left == 0)
+            return false;
+        run->left--;
+        out->target = run->list_id;
         out->other = get_u48(r);
         out->delta = (int32_t)get_signed(r);
-        return !r->failed;
-    }
-    out->op = (enum effect_op)op;
-    out->target = get_u48(r);
-    entry->pair = op == EFFECT_PAIR ? out->target : 0;
-    if (out->op == EFFECT_PAIR) {
-        out->other = get_u48(r);
-        out->delta = (int32_t)get_signed(r);
-    } else if (out->op == EFFECT_RATING) {
-        out->name = get_name(r);
-        out->delta = (int32_t)get_signed(r);
-    } else if (out->op == EFFECT_COUNT) {
-        out->name = get_name(r);
-        out->scene = get_name(r);
-        get_counters(r, out);
     } else {
-        r->failed = true;
+        out->delta = (int32_t)get_signed(r);
+        if (out->delta == 0)
+            return false;
+        out->target = get_u48(r);
+        out->other = run->list_id;
     }
-    return !r->failed;
+    out->op = RUN_PAIR;
+    return true;
+}
+
+bool effects_entry_next(struct run_reader *run, struct run_effect *out)
+{
+    struct reader *r = &run->bytes;
+    if (run->list && read_pair(run, out))
+        return !(run->failed |= r->failed);
+    out->op = (enum run_op)get_u8(r);
+    run->list = 0;
+    if (out->op == RUN_COUNT) {
+        read_count(r, out);
+    } else if (out->op == RUN_RATING) {
+        run->list_id = out->target = get_u48(r);
+        out->name = get_name(r);
+        out->delta = (int32_t)get_signed(r);
+        run->left = get_varint(r);
+        run->list = RUN_RATING;
+    } else if (out->op == RUN_PAIR) {
+        run->list_id = get_u48(r);
+        run->list = RUN_PAIR;
+        run->failed |= !read_pair(run, out); /* an empty list is never written */
+    } else {
+        run->failed |= out->op != RUN_END;
+    }
+    run->failed |= r->failed;
+    return !run->failed && out->op != RUN_END;
 }

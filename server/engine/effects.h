@@ -11,39 +11,51 @@
 
 #include <stddef.h>
 
-enum effect_op {
-    EFFECT_COUNT = 1, /* funnel counters of `target` */
-    EFFECT_RATING,    /* item count: sum over users of their rating of `target`, changed by `delta` */
-    EFFECT_PAIR,      /* co-rating of (`target`, `other`) changed by `delta`; the mirror is an effect of its own */
-};
-
-#define EFFECT_COUNTERS_MAX 8 /* counters one effect may change */
-
 struct counter_delta {
     enum counter counter;
     int64_t delta; /* never 0 */
 };
 
-struct effect {
-    int32_t partition;        /* scratch of whoever sends it */
+/* Funnel counters of `target`. */
+struct count_effect {
     entity_id target;
-    enum effect_op op;
-    int32_t delta;            /* RATING, PAIR; never 0 */
-    entity_id other;          /* PAIR */
-    struct slice name;        /* COUNT, RATING: the target's id as text, borrowed from the event or the profile */
-    struct slice scene;       /* COUNT */
-    enum event_source source; /* COUNT */
-    bool explained;           /* COUNT: the item was on show at that moment */
-    int counter_count;        /* COUNT */
-    struct counter_delta counters[EFFECT_COUNTERS_MAX];
+    struct slice name;  /* the target's id as text, borrowed from the event; size 0 when it does not say */
+    struct slice scene; /* borrowed likewise */
+    enum event_source source;
+    bool explained;     /* the item was on show at that moment */
+    int counter_count;
+    struct counter_delta counters[COUNTERS]; /* each counter at most once */
+};
+
+/* Item count: the sum over users of their rating of `target`. */
+struct rating_effect {
+    entity_id target;
+    struct slice name; /* as above */
+    int32_t delta;     /* never 0 */
+    uint32_t pairs;    /* how many of the list's pairs come with it, in the same order */
+};
+
+/* Co-rating of `target`, whose rating changed, with `other`. It stands once and counts for both of them. */
+struct pair_effect {
+    entity_id target;
+    entity_id other;
+    int32_t delta; /* never 0 */
 };
 
 struct effect_list {
-    struct effect *at; /* owned */
-    size_t count;
-    size_t capacity;
+    struct count_effect *counts; /* owned, like the other two */
+    struct rating_effect *ratings;
+    struct pair_effect *pairs;
+    uint32_t count_count, rating_count, pair_count;
+    uint32_t count_capacity, rating_capacity, pair_capacity;
 };
 
 void effect_list_fini(struct effect_list *list);
-/* The new effect is zeroed but for target and op. Valid until the next addition. */
-struct effect *effect_list_add(struct effect_list *list, entity_id target, enum effect_op op);
+void effect_list_clear(struct effect_list *list);
+/* The new effect is zeroed but for its target. Valid until the next of its kind is added. */
+struct count_effect *effect_list_add_count(struct effect_list *list, entity_id target);
+struct rating_effect *effect_list_add_rating(struct effect_list *list, entity_id target);
+/* Comes with the rating that was added last. */
+void effect_list_add_pair(struct effect_list *list, entity_id other, int32_t delta);
+/* Adds to one counter of an effect; 0 adds nothing. */
+void count_effect_add(struct count_effect *e, enum counter counter, int64_t delta);

@@ -28,12 +28,13 @@ struct neighbours; /* opaque */
 
 struct counters *counters_create(void);
 void counters_destroy(struct counters *c);
-/* `event_ms` is the entry's event time, already judged. */
-void counters_apply(struct counters *c, const struct entity_settings *s, const struct effect *e, int64_t event_ms);
+/* `event_ms` is the entry's event time, already judged. An effect without a name leaves the name as it is. */
+void counters_add_count(struct counters *c, const struct entity_settings *s, const struct count_effect *e, int64_t event_ms);
+void counters_add_rating(struct counters *c, const struct entity_settings *s, struct slice name, int32_t delta, int64_t event_ms);
 void counters_encode(const struct counters *c, struct writer *out);
 MUST_CHECK enum err counters_decode(struct slice bytes, struct counters **out_counters);
 size_t counters_bytes(const struct counters *c);
-struct slice counters_name(const struct counters *c); /* size 0 until a COUNT or RATING effect named it */
+struct slice counters_name(const struct counters *c); /* size 0 until an effect named it */
 int64_t counters_last_ms(const struct counters *c);   /* greatest event time seen */
 int64_t counters_rating(const struct counters *c);    /* item count over the pair window */
 /* How many scenes it has counters for, and the lifetime totals of one of them. */

@@ -122,7 +122,7 @@ static void bucket_add(struct counters *c, struct bucket *b, enum counter counte
     b->values[at] += delta;
 }
 
-static struct bucket *bucket_of(struct counters *c, int level, int64_t at, uint8_t scene, const struct effect *e)
+static struct bucket *bucket_of(struct counters *c, int level, int64_t at, uint8_t scene, const struct count_effect *e)
 {
     uint8_t source = level == MINUTES ? SOURCES : (uint8_t)e->source, explained = level == DAYS && e->explained;
     for (uint32_t i = c->bucket_count; i-- > 0;) {
@@ -207,14 +207,17 @@ static void take_name(struct counters *c, struct slice name)
     }
 }
 
-void counters_apply(struct counters *c, const struct entity_settings *s, const struct effect *e, int64_t event_ms)
+void counters_add_rating(struct counters *c, const struct entity_settings *s, struct slice name, int32_t delta, int64_t event_ms)
+{
+    take_name(c, name);
+    advance(c, s, event_ms);
+    apply_rating(c, s, delta, event_ms);
+}
+
+void counters_add_count(struct counters *c, const struct entity_settings *s, const struct count_effect *e, int64_t event_ms)
 {
     take_name(c, e->name);
     advance(c, s, event_ms);
-    if (e->op == EFFECT_RATING) {
-        apply_rating(c, s, e->delta, event_ms);
-        return;
-    }
     uint8_t scene = scene_index(c, e->scene);
     for (int l = 0; l < LEVELS; l++) {
         int64_t at = floor_div(event_ms, level_ms[l]);

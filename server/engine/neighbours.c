@@ -19,9 +19,9 @@
 #define PAIR_BUCKETS_MAX 8
 
 struct neighbours {
-    uint32_t low[NEIGHBOURS_MAX]; /* low halves of ids */
+    uint32_t low[NEIGHBOURS_MAX];  /* the low 32 bits of ids */
     int32_t total[NEIGHBOURS_MAX];
-    entity_id id[NEIGHBOURS_MAX];
+    uint16_t high[NEIGHBOURS_MAX]; /* and the high 16 */
     int32_t *buckets[PAIR_BUCKETS_MAX]; /* owned; counts by neighbour; NULL: one bucket for ever, or empty */
     int64_t bucket_at[PAIR_BUCKETS_MAX];
     int64_t newest;                     /* bucket */
@@ -55,6 +55,17 @@ size_t neighbours_bytes(const struct neighbours *n)
     return bytes;
 }
 
+static entity_id id_at(const struct neighbours *n, uint32_t i)
+{
+    return (entity_id)n->high[i] << 32 | n->low[i];
+}
+
+static void set_id(struct neighbours *n, uint32_t i, entity_id id)
+{
+    n->low[i] = (uint32_t)id;
+    n->high[i] = (uint16_t)(id >> 32);
+}
+
 /* Answers the place, or n->count. */
 static uint32_t find(const struct neighbours *n, entity_id id)
 {
@@ -67,13 +78,13 @@ static uint32_t find(const struct neighbours *n, entity_id id)
         uint32_t hits = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(a, b), _mm_setzero_si128()));
         for (; hits; hits &= hits - 1) {
             uint32_t at = i + (uint32_t)__builtin_ctz(hits);
-            if (at < n->count && n->id[at] == id)
+            if (at < n->count && id_at(n, at) == id)
                 return at;
         }
     }
     return n->count;
 #else
-    while (i < n->count && (n->low[i] != low || n->id[i] != id))
+    while (i < n->count && (n->low[i] != low || id_at(n, i) != id))
         i++;
     return i;
 #endif
@@ -99,7 +110,7 @@ static void drop(struct neighbours *n, uint32_t i)
 {
     uint32_t last = --n->count;
     n->low[i] = n->low[last];
-    n->id[i] = n->id[last];
+    n->high[i] = n->high[last];
     n->total[i] = n->total[last];
     for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
         if (n->buckets[b])
@@ -181,8 +192,7 @@ void neighbours_apply(struct neighbours *n, const struct entity_settings *s, ent
         i = admit(n, s, delta);
         if (i == NEIGHBOURS_MAX)
             return;
-        n->low[i] = (uint32_t)other;
-        n->id[i] = other;
+        set_id(n, i, other);
         n->total[i] = 0;
         for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
             if (n->buckets[b])
@@ -212,7 +222,7 @@ void neighbours_encode(const struct neighbours *n, struct writer *out)
             put_signed(out, n->newest - n->bucket_at[b]);
     put_varint(out, n->count);
     for (uint32_t i = 0; i < n->count; i++) {
-        put_u48(out, n->id[i]);
+        put_u48(out, id_at(n, i));
         if (!rows)
             put_signed(out, n->total[i]);
         for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
@@ -240,8 +250,7 @@ enum err neighbours_decode(struct slice bytes, struct neighbours **out_neighbour
         }
     n->count = get_count(&r, NEIGHBOURS_MAX, 7);
     for (uint32_t i = 0; i < n->count; i++) {
-        n->id[i] = get_u48(&r);
-        n->low[i] = (uint32_t)n->id[i];
+        set_id(n, i, get_u48(&r));
         if (!rows)
             n->total[i] = (int32_t)get_signed(&r);
         for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
@@ -263,7 +272,7 @@ uint32_t neighbours_top(const struct neighbours *n, const struct entity_settings
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < n->count; i++) {
-        struct neighbour one = {n->id[i], n->total[i]};
+        struct neighbour one = {id_at(n, i), n->total[i]};
         if (one.pair_count <= 0)
             continue;
         uint32_t at = count;

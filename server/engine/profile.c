@@ -5,7 +5,7 @@
  * Implicit rating r(u,p) = max over the user's actions on p of the action's weight (TencentRec, SIGMOD 2015). It also
  * falls, which TencentRec leaves open: to 0 by a dislike or block, to the weight of `cart` by a full refund. A change
  * from r to r' adds r' - r to the item count of p and min(r', r(q)) - min(r, r(q)) to the pair count of p and every
- * other q in the history; the pair delta leaves for both sides. What falls out of the history stays counted.
+ * other q in the history. What falls out of the history stays counted.
  */
 #include "server/engine/profile_internal.h"
 
@@ -117,11 +117,10 @@ void fold_set_rating(struct fold *f, struct history_entry *h, uint8_t rating, st
     if (rating == old || entity_kind_of(h->id) == ENTITY_ROOM)
         return;
     h->rating = rating;
-    struct effect *e = effect_list_add(f->out, h->id, EFFECT_RATING);
+    struct rating_effect *e = effect_list_add_rating(f->out, h->id);
     e->delta = (int32_t)rating - old;
     e->name = name;
     enum entity_kind kind = entity_kind_of(h->id);
-    size_t first = f->out->count;
     for (uint32_t i = 0; i < f->p->history_count; i++) {
         const struct history_entry *q = &f->p->history[i];
         if (q->id == h->id || q->rating == 0 || entity_kind_of(q->id) != kind)
@@ -129,18 +128,8 @@ void fold_set_rating(struct fold *f, struct history_entry *h, uint8_t rating, st
         if (f->s->pair_window_ms && llabs(h->touched_ms - q->touched_ms) > f->s->pair_window_ms)
             continue;
         int32_t delta = (rating < q->rating ? rating : q->rating) - (old < q->rating ? old : q->rating);
-        if (delta == 0)
-            continue;
-        e = effect_list_add(f->out, h->id, EFFECT_PAIR);
-        e->other = q->id;
-        e->delta = delta;
-    }
-    /* The mirrors behind them, so that effects of one target stand together. */
-    for (size_t i = first, end = f->out->count; i < end; i++) {
-        entity_id other = f->out->at[i].other;
-        e = effect_list_add(f->out, other, EFFECT_PAIR);
-        e->other = h->id;
-        e->delta = f->out->at[i].delta;
+        if (delta)
+            effect_list_add_pair(f->out, q->id, delta);
     }
 }
 

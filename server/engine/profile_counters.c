@@ -1,85 +1,79 @@
 /* Which funnel counters of which entities an event moves. */
 #include "server/engine/profile_internal.h"
 
-static void add(struct effect *e, enum counter counter, int64_t delta)
-{
-    if (delta)
-        e->counters[e->counter_count++] = (struct counter_delta){counter, delta};
-}
-
-static void add_plain(struct effect *e, enum event_type type)
+static void add_plain(struct count_effect *e, enum event_type type)
 {
     switch (type) {
     case EVENT_IMPRESSION:
-        add(e, COUNTER_EXPOSURE, 1);
+        count_effect_add(e, COUNTER_EXPOSURE, 1);
         break;
     case EVENT_CLICK:
     case EVENT_BROWSE:
-        add(e, COUNTER_CLICK, 1);
+        count_effect_add(e, COUNTER_CLICK, 1);
         break;
     case EVENT_ENTER:
-        add(e, COUNTER_ENTER, 1);
+        count_effect_add(e, COUNTER_ENTER, 1);
         break;
     case EVENT_LEAVE:
-        add(e, COUNTER_LEAVE, 1);
+        count_effect_add(e, COUNTER_LEAVE, 1);
         break;
     case EVENT_CHAT:
-        add(e, COUNTER_CHAT, 1);
-        add(e, COUNTER_INTERACTION, 1);
+        count_effect_add(e, COUNTER_CHAT, 1);
+        count_effect_add(e, COUNTER_INTERACTION, 1);
         break;
     case EVENT_QUESTION:
-        add(e, COUNTER_QUESTION, 1);
-        add(e, COUNTER_INTERACTION, 1);
+        count_effect_add(e, COUNTER_QUESTION, 1);
+        count_effect_add(e, COUNTER_INTERACTION, 1);
         break;
     case EVENT_LIKE:
-        add(e, COUNTER_LIKE, 1);
-        add(e, COUNTER_INTERACTION, 1);
+        count_effect_add(e, COUNTER_LIKE, 1);
+        count_effect_add(e, COUNTER_INTERACTION, 1);
         break;
     case EVENT_VOTE:
-        add(e, COUNTER_VOTE, 1);
-        add(e, COUNTER_INTERACTION, 1);
+        count_effect_add(e, COUNTER_VOTE, 1);
+        count_effect_add(e, COUNTER_INTERACTION, 1);
         break;
     case EVENT_GIFT:
-        add(e, COUNTER_GIFT, 1);
-        add(e, COUNTER_INTERACTION, 1);
+        count_effect_add(e, COUNTER_GIFT, 1);
+        count_effect_add(e, COUNTER_INTERACTION, 1);
         break;
     case EVENT_SHARE:
     case EVENT_FOLLOW:
-        add(e, COUNTER_INTERACTION, 1);
+        count_effect_add(e, COUNTER_INTERACTION, 1);
         break;
     case EVENT_CART:
-        add(e, COUNTER_CART, 1);
+        count_effect_add(e, COUNTER_CART, 1);
         break;
     case EVENT_TRIAL:
-        add(e, COUNTER_TRIAL, 1);
+        count_effect_add(e, COUNTER_TRIAL, 1);
         break;
     case EVENT_DISLIKE:
     case EVENT_BLOCK:
-        add(e, COUNTER_NEGATIVE, 1);
+        count_effect_add(e, COUNTER_NEGATIVE, 1);
         break;
     default:
         break;
     }
 }
 
-static void add_money(struct fold *f, struct effect *e, enum entity_kind kind)
+static void add_money(struct fold *f, struct count_effect *e, enum entity_kind kind)
 {
     if (f->e->type == EVENT_GIFT)
-        add(e, COUNTER_GIFT_AMOUNT, f->amount);
+        count_effect_add(e, COUNTER_GIFT_AMOUNT, f->amount);
     if (f->e->type != EVENT_PURCHASE)
         return;
-    add(e, COUNTER_PURCHASE, 1);
-    add(e, COUNTER_UNITS, f->e->qty);
-    add(e, COUNTER_GMV, f->amount);
+    count_effect_add(e, COUNTER_PURCHASE, 1);
+    count_effect_add(e, COUNTER_UNITS, f->e->qty);
+    count_effect_add(e, COUNTER_GMV, f->amount);
     if (kind == ENTITY_ITEM)
-        add(e, COUNTER_BUYER, f->first_order);
+        count_effect_add(e, COUNTER_BUYER, f->first_order);
 }
 
 static void count(struct fold *f, enum entity_kind kind, struct slice name, bool explained)
 {
     if (name.size == 0)
         return;
-    struct effect *e = effect_list_add(f->out, entity_id_of(kind, name), EFFECT_COUNT);
+    struct count_effect *e = effect_list_add_count(f->out, entity_id_of(kind, name));
     e->name = name;
     e->scene = f->e->scene;
     e->source = fold_source(f, kind);
@@ -87,19 +81,19 @@ static void count(struct fold *f, enum entity_kind kind, struct slice name, bool
     add_plain(e, f->e->type);
     add_money(f, e, kind);
     if (f->e->type == EVENT_WATCH)
-        add(e, COUNTER_WATCH_MS, f->watched_ms);
+        count_effect_add(e, COUNTER_WATCH_MS, f->watched_ms);
     if (f->short_view && kind != ENTITY_ITEM)
-        add(e, COUNTER_SHORT_VIEW, 1);
+        count_effect_add(e, COUNTER_SHORT_VIEW, 1);
     if ((kind == ENTITY_ROOM && f->new_visit) || (kind == ENTITY_HOST && f->new_host_day))
-        add(e, COUNTER_VISITOR, 1);
+        count_effect_add(e, COUNTER_VISITOR, 1);
     if (kind == ENTITY_HOST)
-        add(e, COUNTER_FOLLOW, f->follow);
+        count_effect_add(e, COUNTER_FOLLOW, f->follow);
     if (kind == ENTITY_ITEM) {
-        add(e, COUNTER_RATING_COUNT, f->stars_count);
-        add(e, COUNTER_RATING_SUM, f->stars_sum);
+        count_effect_add(e, COUNTER_RATING_COUNT, f->stars_count);
+        count_effect_add(e, COUNTER_RATING_SUM, f->stars_sum);
     }
     if (e->counter_count == 0)
-        f->out->count--;
+        f->out->count_count--;
 }
 
 static void count_refund(struct fold *f, entity_id id, const struct owned_item *o, int64_t amount, bool first)
@@ -108,16 +102,16 @@ static void count_refund(struct fold *f, entity_id id, const struct owned_item *
         return;
     const struct event *e = f->e;
     const struct slice names[] = {e->item, e->host, e->room};
-    struct effect *out = effect_list_add(f->out, id, EFFECT_COUNT);
+    struct count_effect *out = effect_list_add_count(f->out, id);
     for (int i = 0; i < 3; i++)
         if (names[i].size && entity_id_of(ENTITY_ITEM + i, names[i]) == id)
             out->name = names[i];
     out->scene = e->scene;
     out->source = (enum event_source)o->source;
-    add(out, COUNTER_REFUND, first);
-    add(out, COUNTER_REFUND_AMOUNT, amount);
+    count_effect_add(out, COUNTER_REFUND, first);
+    count_effect_add(out, COUNTER_REFUND_AMOUNT, amount);
     if (out->counter_count == 0)
-        f->out->count--;
+        f->out->count_count--;
 }
 
 void fold_count_refund(struct fold *f, const struct owned_item *o, int64_t amount, bool first)

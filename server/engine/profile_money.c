@@ -176,9 +176,9 @@ void fold_stars(struct fold *f, struct history_entry *h, struct slice name)
 
 static void take_back(struct fold *f, entity_id id, enum counter counter, int64_t delta)
 {
-    struct effect *e = effect_list_add(f->out, id, EFFECT_COUNT);
+    struct count_effect *e = effect_list_add_count(f->out, id);
     e->scene = f->e->scene;
-    e->counters[e->counter_count++] = (struct counter_delta){counter, delta};
+    count_effect_add(e, counter, delta);
 }
 
 void fold_forget(struct fold *f)

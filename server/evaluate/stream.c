@@ -219,22 +219,36 @@ static void note_own(struct stream *s, struct user *u, uint32_t item, int64_t ts
     u->own[i].count++;
 }
 
+static struct item *find_item(struct stream *s, entity_id id)
+{
+    uintptr_t number = (uintptr_t)map_find(&s->item_of_id, id);
+    return number ? &s->items[number - 1] : NULL;
+}
+
+static void apply_pair(struct stream *s, entity_id target, entity_id other, int32_t delta, int64_t ts_ms)
+{
+    struct item *it = find_item(s, target);
+    if (!it)
+        return;
+    it->neighbours = it->neighbours ? it->neighbours : neighbours_create();
+    neighbours_apply(it->neighbours, &s->settings.entity, other, delta, ts_ms);
+}
+
 /* What the entity stage does with the effects of one event. */
 static void apply_effects(struct stream *s, int64_t ts_ms)
 {
-    for (size_t i = 0; i < s->effects.count; i++) {
-        const struct effect *e = &s->effects.at[i];
-        uintptr_t number = (uintptr_t)map_find(&s->item_of_id, e->target);
-        if (!number || e->op == EFFECT_COUNT)
+    for (uint32_t i = 0; i < s->effects.rating_count; i++) {
+        const struct rating_effect *e = &s->effects.ratings[i];
+        struct item *it = find_item(s, e->target);
+        if (!it)
             continue;
-        struct item *it = &s->items[number - 1];
-        if (e->op == EFFECT_RATING) {
-            it->counters = it->counters ? it->counters : counters_create();
-            counters_apply(it->counters, &s->settings.entity, e, ts_ms);
-        } else {
-            it->neighbours = it->neighbours ? it->neighbours : neighbours_create();
-            neighbours_apply(it->neighbours, &s->settings.entity, e->other, e->delta, ts_ms);
-        }
+        it->counters = it->counters ? it->counters : counters_create();
+        counters_add_rating(it->counters, &s->settings.entity, e->name, e->delta, ts_ms);
+    }
+    for (uint32_t i = 0; i < s->effects.pair_count; i++) {
+        const struct pair_effect *e = &s->effects.pairs[i];
+        apply_pair(s, e->target, e->other, e->delta, ts_ms);
+        apply_pair(s, e->other, e->target, e->delta, ts_ms);
     }
 }
 
@@ -250,7 +264,7 @@ bool stream_event(struct stream *s, uint32_t user, const char *type, uint32_t it
     if (event_decode(&s->settings.rules, slice_of(u->name), (struct slice){text, (uint32_t)size}, &scratch, &e) != EVENT_ACCEPTED)
         return false;
     u->profile = u->profile ? u->profile : profile_create();
-    s->effects.count = 0;
+    effect_list_clear(&s->effects);
     if (profile_apply(u->profile, &s->settings.profile, &e, ts_ms, &s->effects) != PROFILE_APPLIED)
         return false;
     apply_effects(s, ts_ms);

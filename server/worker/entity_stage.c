@@ -5,16 +5,26 @@
 #include "common/check.h"
 #include "server/codec/effects_codec.h"
 #include "server/worker/entity_views.h"
+#include "server/worker/run_changes.h"
 #include "server/worker/worker_internal.h"
 
 #include <stdlib.h>
+
+/* What reading a record came to; taken over when it is folded. */
+struct reading {
+    int32_t source;
+    int64_t last;           /* of the source, when it is applied */
+    uint64_t applied, replayed, refused; /* entries */
+    enum halt halt;
+    const char *text;
+};
 
 struct entity_state {
     int32_t sources;
     int64_t *last; /* owned; offset of the last applied entry by source partition; -1 */
     struct entity_views *views; /* owned */
-    struct cell **found;        /* owned; what prepare() found for the record, one a target in the order of its effects */
-    size_t found_count, found_capacity;
+    struct reading reading;     /* of the record that is folded next */
+    struct run_changes changes; /* and what it changes */
 };
 
 static int64_t commit_ms(const struct task *t)
@@ -38,7 +48,7 @@ static void destroy(struct task *t)
     struct entity_state *s = t->stage_state;
     entity_views_destroy(s->views);
     free(s->last);
-    free(s->found);
+    run_changes_fini(&s->changes);
     free(s);
 }
 
@@ -65,65 +75,23 @@ static uint64_t local_of(entity_id id, char class)
     return id | (uint64_t)(class == 'c' ? 1 : 2) << 48;
 }
 
-static char class_of(const struct effect *e)
+static struct cell *need(struct task *t, entity_id id, char class, bool *missing)
 {
-    return e->op == EFFECT_PAIR ? 'n' : 'c';
+    struct cell *cell = task_need(t, local_of(id, class), (struct blob_key){class, id}, missing);
+    __builtin_prefetch(cell->object, 1);
+    return cell;
 }
 
-static void keep(struct entity_state *s, struct cell *cell)
-{
-    if (s->found_count == s->found_capacity) {
-        s->found_capacity = s->found_capacity ? s->found_capacity * 2 : 1024;
-        s->found = realloc(s->found, s->found_capacity * sizeof(struct cell *));
-        ASSERT(s->found);
-    }
-    s->found[s->found_count++] = cell;
-}
-
-/*
- * Neighbouring effects mostly have one target, so that a lookup serves several. What is found is kept for fold(), which
- * follows at once, and fetched ahead: the cost of an effect is the wait for memory.
- */
-static bool prepare(struct task *t, const struct record *r)
-{
-    bool missing = false;
-    struct entity_state *s = t->stage_state;
-    struct run_reader run;
-    struct run_entry entry;
-    struct effect e;
-    uint64_t last = 0;
-    s->found_count = 0;
-    if (effects_run_open(r->value, &run) != ERR_NONE)
-        return true; /* halts when folded */
-    while (effects_run_next(&run, &entry))
-        while (effects_entry_next(&entry, &e)) {
-            uint64_t local = local_of(e.target, class_of(&e));
-            if (local == last)
-                continue;
-            last = local;
-            keep(s, task_need(t, local, (struct blob_key){class_of(&e), e.target}, &missing));
-        }
-    for (size_t i = 0; i < s->found_count && !missing; i++)
-        __builtin_prefetch(s->found[i]->object, 1);
-    return !missing;
-}
-
-static void apply(struct task *t, struct cell *cell, const struct effect *e, int64_t event_ms)
+/* The target of an effect, with the cell that it changes. */
+static struct target *target_of(struct task *t, const struct run_effect *e, bool *missing)
 {
     struct entity_state *s = t->stage_state;
-    const struct entity_settings *settings = &t->fold->entity;
-    if (e->op == EFFECT_PAIR) {
-        if (!cell->object)
-            cell->object = neighbours_create();
-        neighbours_apply(cell->object, settings, e->other, e->delta, event_ms);
-    } else {
-        if (!cell->object)
-            cell->object = counters_create();
-        counters_apply(cell->object, settings, e, event_ms);
-    }
-    if (!cell->dirty)
-        cells_touch_dirty(&t->cells, cell);
-    entity_views_changed(s->views, cell);
+    struct target *target = run_changes_target(&s->changes, e->target);
+    if (e->op == RUN_PAIR && !target->pairs)
+        target->pairs = need(t, e->target, 'n', missing);
+    if (e->op != RUN_PAIR && !target->counters)
+        target->counters = need(t, e->target, 'c', missing);
+    return target;
 }
 
 /* What the chain says of one entry. */
@@ -136,44 +104,135 @@ static enum link link_of(int64_t last, int64_t prev, int64_t offset, int64_t con
     return offset > last ? LINK_APPLY : LINK_REPLAY;
 }
 
+static void count_entry(struct reading *reading, enum link link)
+{
+    reading->applied += link == LINK_APPLY;
+    reading->replayed += link == LINK_REPLAY;
+    reading->refused += link == LINK_GAP;
+}
+
+static void broken(struct reading *reading, enum halt halt, const char *text)
+{
+    reading->halt = halt;
+    reading->text = text;
+}
+
+/* Collects what the entries that continue the chain change. */
+static void read_entries(struct task *t, struct run_reader *run, struct reading *reading, bool *missing)
+{
+    struct entity_state *s = t->stage_state;
+    struct run_entry entry;
+    struct run_effect e;
+    while (effects_run_next(run, &entry)) {
+        enum link link = link_of(reading->last, entry.prev, entry.offset, run->head.confirmed);
+        if (link == LINK_LOST) {
+            broken(reading, HALT_EFFECTS_LOST, "an entry's predecessor was committed and never arrived");
+            return;
+        }
+        while (effects_entry_next(run, &e)) {
+            struct target *target = target_of(t, &e, missing);
+            if (link == LINK_APPLY)
+                run_changes_add(&s->changes, target, &e, entry.event_ms);
+        }
+        if (link == LINK_APPLY)
+            reading->last = entry.offset;
+        count_entry(reading, link);
+    }
+    if (run->failed)
+        broken(reading, HALT_RECORD_VERSION, "an effects record is damaged");
+    else if (run->head.prev > reading->last && run->head.prev <= run->head.confirmed)
+        broken(reading, HALT_EFFECTS_LOST, "a mark names a committed entry that never arrived");
+}
+
+/* Reads the record; fold(), which follows at once when all cells are there, goes on with what was read. */
+static bool prepare(struct task *t, const struct record *r)
+{
+    struct entity_state *s = t->stage_state;
+    struct run_reader run;
+    bool missing = false;
+    run_changes_clear(&s->changes);
+    s->reading = (struct reading){0};
+    if (effects_run_open(r->value, &run) != ERR_NONE || run.head.source >= s->sources) {
+        broken(&s->reading, HALT_RECORD_VERSION, "an effects record is not readable");
+        return true;
+    }
+    s->reading.source = run.head.source;
+    s->reading.last = s->last[run.head.source];
+    read_entries(t, &run, &s->reading, &missing);
+    return !missing;
+}
+
+static void measure(struct task *t, struct cell *cell)
+{
+    cells_set_bytes(&t->cells, cell,
+                    cell->key.class == 'c' ? counters_bytes(cell->object) : neighbours_bytes(cell->object));
+}
+
+static void changed(struct task *t, struct cell *cell)
+{
+    struct entity_state *s = t->stage_state;
+    if (!cell->dirty)
+        cells_touch_dirty(&t->cells, cell);
+    measure(t, cell);
+    entity_views_changed(s->views, cell);
+}
+
+static struct counters *counters_of(struct cell *cell)
+{
+    if (!cell->object)
+        cell->object = counters_create();
+    return cell->object;
+}
+
+static struct neighbours *neighbours_of(struct cell *cell)
+{
+    if (!cell->object)
+        cell->object = neighbours_create();
+    return cell->object;
+}
+
+/* All that the record changes in one entity. */
+static void apply(struct task *t, uint32_t place)
+{
+    struct entity_state *s = t->stage_state;
+    const struct entity_settings *settings = &t->fold->entity;
+    const struct run_changes *changes = &s->changes;
+    const struct target *target = &changes->targets[place];
+    bool counted = target->tally, paired = false;
+    for (uint32_t i = target->tally; i; i = changes->tallies[i - 1].next)
+        counters_add_count(counters_of(target->counters), settings, &changes->tallies[i - 1].sum,
+                           changes->tallies[i - 1].event_ms);
+    for (uint32_t i = changes->from[place]; i < changes->from[place + 1]; i++) {
+        const struct change *c = &changes->grouped[i];
+        if (c->other) {
+            neighbours_apply(neighbours_of(target->pairs), settings, c->other, c->delta, c->event_ms);
+            paired = true;
+        } else {
+            counters_add_rating(counters_of(target->counters), settings, target->name, c->delta, c->event_ms);
+            counted = true;
+        }
+    }
+    if (counted)
+        changed(t, target->counters);
+    if (paired)
+        changed(t, target->pairs);
+}
+
 static void fold(struct task *t, const struct record *r, int64_t now_ms)
 {
     struct entity_state *s = t->stage_state;
-    struct worker_counts *counts = &t->worker->counts;
-    struct run_reader run;
-    struct run_entry entry;
-    struct effect e;
-    enum err err = effects_run_open(r->value, &run);
-    if (err != ERR_NONE || run.source < 0 || run.source >= s->sources) {
-        task_halt(t, HALT_RECORD_VERSION, "an effects record is not readable");
+    const struct reading *reading = &s->reading;
+    if (reading->halt) {
+        task_halt(t, reading->halt, reading->text);
         return;
     }
-    int64_t *last = &s->last[run.source];
-    size_t at = 0;
-    struct cell *cell = s->found_count ? s->found[0] : NULL;
-    while (effects_run_next(&run, &entry)) {
-        enum link link = link_of(*last, entry.prev, entry.offset, run.confirmed);
-        if (link == LINK_LOST) {
-            task_halt(t, HALT_EFFECTS_LOST, "an entry's predecessor was committed and never arrived");
-            return;
-        }
-        counts->entries_refused += link == LINK_GAP;
-        counts->entries_replayed += link == LINK_REPLAY;
-        while (effects_entry_next(&entry, &e)) {
-            at += local_of(e.target, class_of(&e)) != cell->local;
-            cell = s->found[at];
-            if (link == LINK_APPLY)
-                apply(t, cell, &e, entry.event_ms);
-        }
-        if (link != LINK_APPLY)
-            continue;
-        *last = entry.offset;
-        counts->entries_applied++;
-    }
-    if (run.failed)
-        task_halt(t, HALT_RECORD_VERSION, "an effects record is damaged");
-    else if (run.prev > *last && run.prev <= run.confirmed)
-        task_halt(t, HALT_EFFECTS_LOST, "a mark names a committed entry that never arrived");
+    t->worker->counts.entries_applied += reading->applied;
+    t->worker->counts.entries_replayed += reading->replayed;
+    t->worker->counts.entries_refused += reading->refused;
+    s->last[reading->source] = reading->last;
+    run_changes_group(&s->changes);
+    for (uint32_t i = 0; i < s->changes.target_count; i++)
+        apply(t, i);
 }
 
 static void flush(struct task *t, int64_t now_ms, bool all)
@@ -188,12 +247,6 @@ static void encode(struct task *t, struct cell *cell, struct writer *out)
         counters_encode(cell->object, out);
     else
         neighbours_encode(cell->object, out);
-}
-
-static void measure(struct task *t, struct cell *cell)
-{
-    cells_set_bytes(&t->cells, cell,
-                    cell->key.class == 'c' ? counters_bytes(cell->object) : neighbours_bytes(cell->object));
 }
 
 static enum err decode(struct task *t, struct cell *cell, struct slice bytes)

@@ -11,18 +11,21 @@
 
 #include <stdlib.h>
 
+/* To one effects partition. */
 struct run {
-    struct writer bytes; /* owned; size 0: closed */
+    struct effects_run effects;
     int64_t opened_ms;
-    int64_t sent_ms;     /* last run or mark */
-    int64_t prev;        /* offset of the last entry for this partition; -1 */
+    int64_t sent_ms; /* last run or mark */
+    int64_t prev;    /* offset of the last entry for this partition; -1 */
+    bool touched;    /* the event being folded has an entry here */
 };
 
 struct profile_state {
     int32_t partitions;
-    struct run *runs; /* owned; one an effects partition */
+    struct run *runs;    /* owned; one an effects partition */
+    struct run **touched; /* owned; scratch */
+    int32_t touched_count;
     struct effect_list effects;
-    int32_t *touched; /* owned; scratch: partitions that an event has effects for */
 };
 
 static int64_t commit_ms(const struct task *t)
@@ -36,7 +39,7 @@ static void *create(struct task *t)
     ASSERT(s);
     s->partitions = t->worker->log->partitions(t->worker->log->self, TOPIC_EFFECTS);
     s->runs = calloc((size_t)s->partitions, sizeof *s->runs);
-    s->touched = calloc((size_t)s->partitions, sizeof *s->touched);
+    s->touched = calloc((size_t)s->partitions, sizeof(struct run *));
     ASSERT(s->runs && s->touched);
     return s;
 }
@@ -45,7 +48,7 @@ static void destroy(struct task *t)
 {
     struct profile_state *s = t->stage_state;
     for (int32_t p = 0; p < s->partitions; p++)
-        writer_fini(&s->runs[p].bytes);
+        writer_fini(&s->runs[p].effects.bytes);
     effect_list_fini(&s->effects);
     free(s->runs);
     free(s->touched);
@@ -57,7 +60,7 @@ static enum err open_chain(struct task *t, struct slice chain)
     struct profile_state *s = t->stage_state;
     struct reader r = reader_of(chain.at, chain.size);
     for (int32_t p = 0; p < s->partitions; p++) {
-        s->runs[p].bytes.size = 0;
+        effects_run_clear(&s->runs[p].effects);
         s->runs[p].prev = chain.size ? (int64_t)get_varint(&r) - 1 : -1;
     }
     return r.failed || reader_left(&r) ? ERR_INVALID : ERR_NONE;
@@ -87,46 +90,71 @@ static bool prepare(struct task *t, const struct record *r)
     return false;
 }
 
-static void close_run(struct task *t, int32_t partition, int64_t now_ms)
+static void close_run(struct task *t, struct run *run, int64_t now_ms)
 {
     struct profile_state *s = t->stage_state;
-    struct run *run = &s->runs[partition];
-    effects_run_close(&run->bytes, t->committed - 1, run->prev);
+    const struct run_head head = {.source = t->partition, .confirmed = t->committed - 1, .prev = run->prev};
     task_produce(t, &(struct outgoing){.topic = TOPIC_EFFECTS,
-                                       .partition = partition,
-                                       .value = {(const char *)run->bytes.data, (uint32_t)run->bytes.size}},
+                                       .partition = (int32_t)(run - s->runs),
+                                       .value = effects_run_close(&run->effects, &head)},
                  now_ms);
     t->worker->counts.effect_runs++;
-    run->bytes.size = 0;
     run->sent_ms = now_ms;
+}
+
+/* The entry being folded. */
+struct entry {
+    struct profile_state *state;
+    int64_t offset, event_ms, now_ms;
+};
+
+/* The run of an entity's partition, with the entry begun. */
+static struct effects_run *run_of(const struct entry *entry, entity_id id)
+{
+    struct profile_state *s = entry->state;
+    struct run *run = &s->runs[entity_partition(id, s->partitions)];
+    if (run->touched)
+        return &run->effects;
+    if (effects_run_is_empty(&run->effects))
+        run->opened_ms = entry->now_ms;
+    effects_run_begin_entry(&run->effects, entry->offset, run->prev, entry->event_ms);
+    run->prev = entry->offset;
+    run->touched = true;
+    s->touched[s->touched_count++] = run;
+    return &run->effects;
+}
+
+static void end_entries(struct task *t, int64_t now_ms)
+{
+    struct profile_state *s = t->stage_state;
+    for (int32_t i = 0; i < s->touched_count; i++) {
+        struct run *run = s->touched[i];
+        run->touched = false;
+        effects_run_end_entry(&run->effects);
+        if (run->effects.bytes.size >= t->worker->settings.run_bytes_max)
+            close_run(t, run, now_ms);
+    }
+    t->worker->counts.effect_entries += (uint64_t)s->touched_count;
+    s->touched_count = 0;
 }
 
 static void add_entries(struct task *t, const struct record *r, int64_t event_ms, int64_t now_ms)
 {
     struct profile_state *s = t->stage_state;
-    int32_t count = 0;
-    for (size_t i = 0; i < s->effects.count; i++) {
-        t->worker->counts.pair_deltas += s->effects.at[i].op == EFFECT_PAIR;
-        t->worker->counts.ratings_raised += s->effects.at[i].op == EFFECT_RATING && s->effects.at[i].delta > 0;
-        int32_t p = s->effects.at[i].partition = entity_partition(s->effects.at[i].target, s->partitions);
-        int32_t k = 0;
-        while (k < count && s->touched[k] != p)
-            k++;
-        if (k == count)
-            s->touched[count++] = p;
+    const struct effect_list *list = &s->effects;
+    const struct entry entry = {s, r->offset, event_ms, now_ms};
+    const struct pair_effect *pair = list->pairs;
+    for (uint32_t i = 0; i < list->count_count; i++)
+        effects_run_add_count(run_of(&entry, list->counts[i].target), &list->counts[i]);
+    for (uint32_t i = 0; i < list->rating_count; i++) {
+        const struct rating_effect *rating = &list->ratings[i];
+        effects_run_add_rating(run_of(&entry, rating->target), rating, pair);
+        for (const struct pair_effect *end = pair + rating->pairs; pair < end; pair++)
+            effects_run_add_mirror(run_of(&entry, pair->other), pair);
+        t->worker->counts.ratings_raised += rating->delta > 0;
     }
-    for (int32_t k = 0; k < count; k++) {
-        struct run *run = &s->runs[s->touched[k]];
-        if (run->bytes.size == 0) {
-            effects_run_begin(&run->bytes, t->partition);
-            run->opened_ms = now_ms;
-        }
-        effects_run_add(&run->bytes, r->offset, run->prev, event_ms, &s->effects, s->touched[k]);
-        run->prev = r->offset;
-        t->worker->counts.effect_entries++;
-        if (run->bytes.size >= t->worker->settings.run_bytes_max)
-            close_run(t, s->touched[k], now_ms);
-    }
+    t->worker->counts.pair_deltas += 2 * (uint64_t)list->pair_count;
+    end_entries(t, now_ms);
 }
 
 static void refuse(struct task *t, const struct record *r, const char *reason, int64_t now_ms)
@@ -148,7 +176,7 @@ static void fold(struct task *t, const struct record *r, int64_t now_ms)
     struct profile *profile = cell->object;
     if (!profile)
         profile = cell->object = profile_create();
-    s->effects.count = 0;
+    effect_list_clear(&s->effects);
     enum profile_refusal answer = profile_apply(profile, &t->fold->profile, &event, r->timestamp_ms,
                                                 &s->effects);
     if (answer == PROFILE_DUPLICATE) {
@@ -173,13 +201,10 @@ static void flush(struct task *t, int64_t now_ms, bool all)
     const struct worker_settings *settings = &t->worker->settings;
     for (int32_t p = 0; p < s->partitions; p++) {
         struct run *run = &s->runs[p];
-        if (run->bytes.size) {
-            if (all || now_ms - run->opened_ms >= settings->run_close_ms)
-                close_run(t, p, now_ms);
-        } else if (all && run->prev >= 0 && now_ms - run->sent_ms >= settings->mark_ms) {
-            effects_run_begin(&run->bytes, t->partition);
-            close_run(t, p, now_ms);
-        }
+        bool empty = effects_run_is_empty(&run->effects);
+        int64_t due_ms = empty ? run->sent_ms + settings->mark_ms : run->opened_ms + settings->run_close_ms;
+        if (empty ? all && run->prev >= 0 && now_ms >= due_ms : all || now_ms >= due_ms)
+            close_run(t, run, now_ms);
     }
 }
 

@@ -85,7 +85,7 @@ int main(void)
     double profile_s = 0, entity_s = 0;
     for (int n = 0; n < EVENTS;) {
         double begin = cpu_s(), middle;
-        effects.count = 0;
+        effect_list_clear(&effects);
         for (int k = 0; k < 2000; k++, n++) {
             double u = (double)(draw(&seed) >> 11) * 0x1p-53, v = (double)(draw(&seed) >> 11) * 0x1p-53;
             int user = (int)(USERS * u * u), item = (int)(ITEMS * v * v * v);
@@ -105,12 +105,12 @@ int main(void)
         }
         middle = cpu_s();
         profile_s += middle - begin;
-        for (size_t i = 0; i < effects.count; i++) {
-            const struct effect *e = &effects.at[i];
-            pairs += e->op == EFFECT_PAIR;
-            raised += e->op == EFFECT_RATING;
-            if (e->op == EFFECT_PAIR)
-                neighbours_apply(neighbours[item_of(ids, slots, e->target)], &es, e->other, e->delta, 0);
+        raised += effects.rating_count;
+        pairs += 2 * effects.pair_count;
+        for (uint32_t i = 0; i < effects.pair_count; i++) {
+            const struct pair_effect *e = &effects.pairs[i];
+            neighbours_apply(neighbours[item_of(ids, slots, e->target)], &es, e->other, e->delta, 0);
+            neighbours_apply(neighbours[item_of(ids, slots, e->other)], &es, e->target, e->delta, 0);
         }
         entity_s += cpu_s() - middle;
     }

@@ -36,7 +36,7 @@ static void build(uint64_t seed, struct writer *out)
         e.room = slice_of(room);
         e.host = slice_of(host);
         e.order = i < 4 ? slice_of(order) : (struct slice){0};
-        effects.count = 0;
+        effect_list_clear(&effects);
         if (profile_apply(p, &s, &e, e.event_ms, &effects) > PROFILE_DUPLICATE) /* 64 short tags: one may be taken for another */
             abort();
     }

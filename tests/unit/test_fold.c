@@ -1,6 +1,5 @@
 #include "tests/unit/check.h"
 
-#include "server/codec/effects_codec.h"
 #include "server/engine/entity.h"
 #include "server/engine/profile.h"
 
@@ -61,9 +60,12 @@ static void test_profile_reopened_anywhere_folds_the_same(void)
         for (int n = 0; n < 400; n++) {
             struct texts t;
             struct event e = random_event(&random, &t, n);
-            ea.count = eb.count = 0;
+            effect_list_clear(&ea);
+            effect_list_clear(&eb);
             CHECK(profile_apply(a, &s, &e, e.event_ms + 100, &ea) == profile_apply(b, &s, &e, e.event_ms + 100, &eb));
-            CHECK_INT(ea.count, eb.count);
+            CHECK_INT(ea.count_count, eb.count_count);
+            CHECK_INT(ea.rating_count, eb.rating_count);
+            CHECK_INT(ea.pair_count, eb.pair_count);
             if (draw(&other, 10) == 0)
                 b = reopened(b);
         }
@@ -103,21 +105,23 @@ static void test_pairs_add_up_to_the_minimum_of_ratings(void)
             if (entity_kind_of(a->id) != ENTITY_ITEM || entity_kind_of(b->id) != ENTITY_ITEM)
                 continue;
             int64_t sum = 0, want = i == k ? a->rating : a->rating < b->rating ? a->rating : b->rating;
-            for (size_t j = 0; j < out.count; j++) {
-                const struct effect *e = &out.at[j];
-                if (e->target == a->id && (i == k ? e->op == EFFECT_RATING : e->op == EFFECT_PAIR && e->other == b->id))
+            for (uint32_t j = 0; i == k && j < out.rating_count; j++)
+                sum += out.ratings[j].target == a->id ? out.ratings[j].delta : 0;
+            for (uint32_t j = 0; i != k && j < out.pair_count; j++) {
+                const struct pair_effect *e = &out.pairs[j];
+                if ((e->target == a->id && e->other == b->id) || (e->target == b->id && e->other == a->id))
                     sum += e->delta;
             }
             CHECK_INT(sum, want);
         }
-    out.count = 0;
+    effect_list_clear(&out);
     struct event forget = {.type = EVENT_FORGET, .event_ms = 1732370000000, .id = slice_of("x"), .scene = slice_of("home")};
     int64_t ratings = 0;
     for (uint32_t i = 0; i < p->history_count; i++)
         ratings += p->history[i].rating;
     CHECK(profile_apply(p, &s, &forget, forget.event_ms, &out) == PROFILE_APPLIED);
-    for (size_t j = 0; j < out.count; j++)
-        ratings += out.at[j].op == EFFECT_RATING ? out.at[j].delta : 0;
+    for (uint32_t j = 0; j < out.rating_count; j++)
+        ratings += out.ratings[j].delta;
     CHECK_INT(ratings, 0);
     CHECK_INT(p->events, 0);
     effect_list_fini(&out);
@@ -169,20 +173,24 @@ static void test_counters_do_not_depend_on_order(void)
     struct entity_settings s;
     entity_settings_default(&s);
     for (uint64_t seed = 1; seed <= 20; seed++) {
-        struct effect effects[N];
+        struct count_effect effects[N];
+        bool rates[N];
         int64_t times[N];
         uint64_t random = seed;
         for (int i = 0; i < N; i++) {
-            effects[i] = (struct effect){.target = 1, .op = draw(&random, 4) ? EFFECT_COUNT : EFFECT_RATING, .name = slice_of("c1"),
-                                         .scene = slice_of("home"), .source = (enum event_source)draw(&random, SOURCES),
-                                         .delta = 1, .counter_count = 1};
+            rates[i] = draw(&random, 4) == 0;
+            effects[i] = (struct count_effect){.target = 1, .name = slice_of("c1"), .scene = slice_of("home"),
+                                               .source = (enum event_source)draw(&random, SOURCES), .counter_count = 1};
             effects[i].counters[0] = (struct counter_delta){(enum counter)draw(&random, COUNTERS), 1 + (int64_t)draw(&random, 9)};
             times[i] = 1732370000000 + (int64_t)draw(&random, 90000000);
         }
         struct counters *c[2] = {counters_create(), counters_create()};
-        for (int i = 0; i < N; i++) {
-            counters_apply(c[0], &s, &effects[i], times[i]);
-            counters_apply(c[1], &s, &effects[N - 1 - i], times[N - 1 - i]);
+        for (int i = 0; i < 2 * N; i++) {
+            int at = i < N ? i : 2 * N - 1 - i;
+            if (rates[at])
+                counters_add_rating(c[i / N], &s, effects[at].name, 1, times[at]);
+            else
+                counters_add_count(c[i / N], &s, &effects[at], times[at]);
         }
         struct writer w[2] = {{0}};
         for (int k = 0; k < 2; k++) {
@@ -233,52 +241,6 @@ static void test_neighbours_reopened_anywhere_fold_the_same(void)
     }
 }
 
-static void test_effects_come_back_entry_by_entry(void)
-{
-    struct effect_list list = {0};
-    struct writer w = {0};
-    struct effect *e = effect_list_add(&list, 7, EFFECT_COUNT);
-    e->partition = 2;
-    e->name = slice_of("r_1");
-    e->scene = slice_of("home");
-    e->explained = true;
-    e->counter_count = 1;
-    e->counters[0] = (struct counter_delta){COUNTER_GMV, -5};
-    e = effect_list_add(&list, 8, EFFECT_PAIR);
-    e->partition = 2;
-    e->other = 9;
-    e->delta = -3;
-    effect_list_add(&list, 8, EFFECT_PAIR)->partition = 1;
-    effects_run_begin(&w, 3);
-    effects_run_add(&w, 100, -1, 5000, &list, 2);
-    effects_run_add(&w, 107, 100, 4000, &list, 2);
-    effects_run_close(&w, 99, 107);
-    struct run_reader run;
-    struct run_entry entry;
-    struct effect got;
-    struct slice value = {(char *)w.data, (uint32_t)w.size};
-    CHECK(effects_run_open(value, &run) == ERR_NONE);
-    CHECK(run.source == 3 && run.confirmed == 99 && run.prev == 107);
-    CHECK(effects_run_next(&run, &entry) && entry.offset == 100 && entry.prev == -1 && entry.event_ms == 5000);
-    CHECK(effects_run_next(&run, &entry) && entry.offset == 107 && entry.prev == 100 && entry.event_ms == 4000);
-    CHECK(effects_entry_next(&entry, &got) && got.explained && got.counters[0].delta == -5 && got.name.size == 3);
-    CHECK(effects_entry_next(&entry, &got) && got.other == 9 && got.delta == -3);
-    CHECK(!effects_entry_next(&entry, &got) && !entry.body.failed);
-    CHECK(!effects_run_next(&run, &entry) && !run.failed);
-    w.data[0] = 99;
-    CHECK(effects_run_open(value, &run) == ERR_VERSION);
-    w.data[0] = EFFECTS_VERSION;
-    for (uint32_t size = 0; size < value.size; size++) {
-        if (effects_run_open((struct slice){value.at, size}, &run) != ERR_NONE)
-            continue;
-        while (effects_run_next(&run, &entry))
-            while (effects_entry_next(&entry, &got))
-                ;
-    }
-    writer_fini(&w);
-    effect_list_fini(&list);
-}
-
 int main(void)
 {
     test_profile_reopened_anywhere_folds_the_same();
@@ -286,6 +248,5 @@ int main(void)
     test_money_is_judged_by_its_order();
     test_counters_do_not_depend_on_order();
     test_neighbours_reopened_anywhere_fold_the_same();
-    test_effects_come_back_entry_by_entry();
     return checks_failed != 0;
 }

@@ -305,13 +305,12 @@ static void test_trimmed_to_position(void)
 
 static void append_run(struct world *s, int64_t confirmed, int64_t prev, int64_t offset)
 {
-    struct writer run = {0};
-    struct effect_list none = {0};
-    effects_run_begin(&run, 0);
-    effects_run_add(&run, offset, prev, s->now_ms, &none, 0);
-    effects_run_close(&run, confirmed, offset);
-    memory_append(s->cluster, TOPIC_EFFECTS, 0, (struct slice){0}, (struct slice){(char *)run.data, (uint32_t)run.size}, s->now_ms);
-    writer_fini(&run);
+    struct effects_run run = {0};
+    effects_run_begin_entry(&run, offset, prev, s->now_ms);
+    effects_run_end_entry(&run);
+    struct slice record = effects_run_close(&run, &(struct run_head){.confirmed = confirmed, .prev = offset});
+    memory_append(s->cluster, TOPIC_EFFECTS, 0, (struct slice){0}, record, s->now_ms);
+    writer_fini(&run.bytes);
 }
 
 static void test_effects_lost(void)

@@ -50,9 +50,9 @@ static enum profile_refusal apply(struct one *o, struct event e, int64_t after_m
 static int64_t counted(const struct one *o, enum entity_kind kind, const char *name, enum counter counter, int source)
 {
     int64_t sum = 0;
-    for (size_t i = 0; i < o->out.count; i++) {
-        const struct effect *e = &o->out.at[i];
-        if (e->op != EFFECT_COUNT || e->target != entity_id_of(kind, slice_of(name)) || (source != SOURCES && (int)e->source != source))
+    for (uint32_t i = 0; i < o->out.count_count; i++) {
+        const struct count_effect *e = &o->out.counts[i];
+        if (e->target != entity_id_of(kind, slice_of(name)) || (source != SOURCES && (int)e->source != source))
             continue;
         for (int k = 0; k < e->counter_count; k++)
             sum += e->counters[k].counter == counter ? e->counters[k].delta : 0;
@@ -77,7 +77,7 @@ static void test_time_is_judged_from_the_record(void)
         struct event e = {.type = EVENT_CHAT, .id = slice_of("e"), .room = slice_of("r"), .scene = slice_of("home"), .event_ms = T0};
         CHECK_INT(profile_apply(o.p, &o.s, &e, T0 + rows[i].record_after_ms, &o.out), rows[i].want);
         CHECK_INT(o.p->events, rows[i].want == PROFILE_APPLIED);
-        CHECK_INT(o.out.count > 0, rows[i].want == PROFILE_APPLIED);
+        CHECK_INT(o.out.count_count > 0, rows[i].want == PROFILE_APPLIED);
         one_fini(&o);
     }
 }
@@ -257,10 +257,10 @@ static void test_item_on_show_is_counted_apart(void)
     APPLY(&o, 1, .type = EVENT_CART, .room = slice_of("r"), .item = slice_of("c1"), .explaining = slice_of("c1"));
     APPLY(&o, 2, .type = EVENT_CART, .room = slice_of("r"), .item = slice_of("c2"), .explaining = slice_of("c1"));
     int64_t shown[2] = {0};
-    for (size_t i = 0; i < o.out.count; i++) {
-        const struct effect *e = &o.out.at[i];
+    for (uint32_t i = 0; i < o.out.count_count; i++) {
+        const struct count_effect *e = &o.out.counts[i];
         for (int k = 0; k < e->counter_count; k++)
-            if (e->op == EFFECT_COUNT && e->target == entity_id_of(ENTITY_ITEM, slice_of("c1")) && e->counters[k].counter == COUNTER_CART)
+            if (e->target == entity_id_of(ENTITY_ITEM, slice_of("c1")) && e->counters[k].counter == COUNTER_CART)
                 shown[e->explained] += e->counters[k].delta;
     }
     CHECK_INT(shown[1], 2); /* bought or not, what happens while it is on show is told of it */
@@ -270,15 +270,22 @@ static void test_item_on_show_is_counted_apart(void)
     one_fini(&o);
 }
 
-/* Sums of what the effects add to (target, op, other); 0 everywhere when all was taken back. */
-static int64_t rest(const struct one *o, enum effect_op op, const char *name, const char *other)
+/* What the effects add up to; 0 everywhere when all was taken back. */
+static int64_t rated(const struct one *o, const char *name)
 {
     int64_t sum = 0;
-    for (size_t i = 0; i < o->out.count; i++) {
-        const struct effect *e = &o->out.at[i];
-        if (e->op == op && e->target == entity_id_of(ENTITY_ITEM, slice_of(name)) &&
-            (op != EFFECT_PAIR || e->other == entity_id_of(ENTITY_ITEM, slice_of(other))))
-            sum += e->delta;
+    for (uint32_t i = 0; i < o->out.rating_count; i++)
+        sum += o->out.ratings[i].target == entity_id_of(ENTITY_ITEM, slice_of(name)) ? o->out.ratings[i].delta : 0;
+    return sum;
+}
+
+static int64_t paired(const struct one *o, const char *name, const char *other)
+{
+    entity_id a = entity_id_of(ENTITY_ITEM, slice_of(name)), b = entity_id_of(ENTITY_ITEM, slice_of(other));
+    int64_t sum = 0;
+    for (uint32_t i = 0; i < o->out.pair_count; i++) {
+        const struct pair_effect *e = &o->out.pairs[i];
+        sum += (e->target == a && e->other == b) || (e->target == b && e->other == a) ? e->delta : 0;
     }
     return sum;
 }
@@ -293,13 +300,12 @@ static void test_forget_takes_back_what_is_in_the_history(void)
     APPLY(&o, 2, .type = EVENT_CART, .item = slice_of("c2"));
     APPLY(&o, 3, .type = EVENT_FOLLOW, .host = slice_of("h"));
     APPLY(&o, 4, .type = EVENT_BLOCK, .host = slice_of("h2"));
-    CHECK_INT(rest(&o, EFFECT_PAIR, "c1", "c2"), 3);
+    CHECK_INT(paired(&o, "c1", "c2"), 3);
     CHECK_INT(item_counted(&o, "c1", COUNTER_RATING_SUM), 4);
     APPLY(&o, 5, .type = EVENT_FORGET);
-    CHECK_INT(rest(&o, EFFECT_RATING, "c1", ""), 0);
-    CHECK_INT(rest(&o, EFFECT_RATING, "c2", ""), 0);
-    CHECK_INT(rest(&o, EFFECT_PAIR, "c1", "c2"), 0);
-    CHECK_INT(rest(&o, EFFECT_PAIR, "c2", "c1"), 0);
+    CHECK_INT(rated(&o, "c1"), 0);
+    CHECK_INT(rated(&o, "c2"), 0);
+    CHECK_INT(paired(&o, "c1", "c2"), 0);
     CHECK_INT(item_counted(&o, "c1", COUNTER_RATING_SUM), 0);
     CHECK_INT(item_counted(&o, "c1", COUNTER_RATING_COUNT), 0);
     CHECK_INT(counted(&o, ENTITY_HOST, "h", COUNTER_FOLLOW, SOURCES), 0);
@@ -320,10 +326,9 @@ static void test_forget_takes_back_no_pair_that_was_never_made(void)
     o.s.pair_window_ms = 10 * MINUTE;
     APPLY(&o, 0, .type = EVENT_CART, .item = slice_of("c1"));
     APPLY(&o, 11 * MINUTE, .type = EVENT_CART, .item = slice_of("c2"));
-    CHECK_INT(rest(&o, EFFECT_PAIR, "c1", "c2"), 0);
+    CHECK_INT(paired(&o, "c1", "c2"), 0);
     APPLY(&o, 12 * MINUTE, .type = EVENT_FORGET);
-    CHECK_INT(rest(&o, EFFECT_PAIR, "c1", "c2"), 0);
-    CHECK_INT(rest(&o, EFFECT_PAIR, "c2", "c1"), 0);
+    CHECK_INT(paired(&o, "c1", "c2"), 0);
     one_fini(&o);
 }
 
