@@ -17,7 +17,7 @@ enum metric {
     COMMITS, COMMIT_KEYS, COMMIT_BYTES, COMMIT_CONFLICTS, LOADS, LOAD_KEYS, EVICTIONS, REWINDS, TASKS_LOST, MEMORY_REFUSALS,
     TASKS, HALTED, REPLAYED, LAG_RECORDS, LAG_SECONDS, COMMIT_AGE, STATE_BYTES,
     KAFKA_UP, KAFKA_DROPPED, KAFKA_RESTARTS, KAFKA_GAPS, KAFKA_REBALANCES, KAFKA_ERRORS, KAFKA_QUEUE,
-    REDIS_SLOTS, REDIS_SLOTS_READY, REDIS_RECONNECTS, REDIS_IN_FLIGHT, REDIS_BYTES, VIEWS_WRITTEN, VIEWS_DROPPED, VIEWS_READ,
+    REDIS_SLOTS, REDIS_SLOTS_READY, REDIS_RECONNECTS, REDIS_IN_FLIGHT, REDIS_BYTES, REDIS_BYTES_MAX, VIEWS_WRITTEN, VIEWS_DROPPED, VIEWS_READ,
     READY, METRICS
 };
 
@@ -53,12 +53,12 @@ static const struct {
     [EVICTIONS] = {"sluice_evictions_total", "counter", "", "state objects that left the cache"},
     [REWINDS] = {"sluice_rewinds_total", "counter", "", "attempts given up and begun again from the stored position"},
     [TASKS_LOST] = {"sluice_tasks_lost_total", "counter", "", "tasks found in the hands of another owner"},
-    [MEMORY_REFUSALS] = {"sluice_redis_memory_refusals_total", "counter", "", "commits refused because Redis is out of memory"},
+    [MEMORY_REFUSALS] = {"sluice_redis_memory_refusals_total", "counter", "", "commits and claims refused because Redis is out of memory"},
     [TASKS] = {"sluice_tasks", "gauge", "stage,state", "tasks owned"},
     [HALTED] = {"sluice_tasks_halted", "gauge", "stage,reason", "tasks that stopped and wait for the operator"},
     [REPLAYED] = {"sluice_replayed_records_total", "counter", "stage", "records folded again after a rewind"},
     [LAG_RECORDS] = {"sluice_lag_records", "gauge", "stage,partition", "records behind the end of the log; absent when unknown"},
-    [LAG_SECONDS] = {"sluice_lag_seconds", "gauge", "stage,partition", "age of the last folded record while records wait"},
+    [LAG_SECONDS] = {"sluice_lag_seconds", "gauge", "stage,partition", "age of the last folded record while records wait; absent when unknown"},
     [COMMIT_AGE] = {"sluice_commit_age_seconds", "gauge", "stage,partition", "time since the last commit while something waits for one"},
     [STATE_BYTES] = {"sluice_state_bytes", "gauge", "stage", "state held in memory"},
     [KAFKA_UP] = {"sluice_kafka_up", "gauge", "", "brokers answered the last request for metadata"},
@@ -73,6 +73,7 @@ static const struct {
     [REDIS_RECONNECTS] = {"sluice_redis_reconnects_total", "counter", "", "connections lost"},
     [REDIS_IN_FLIGHT] = {"sluice_redis_in_flight_bytes", "gauge", "", "bytes of requests not yet answered"},
     [REDIS_BYTES] = {"sluice_redis_used_bytes", "gauge", "", "memory in use at the first Redis node"},
+    [REDIS_BYTES_MAX] = {"sluice_redis_max_bytes", "gauge", "", "memory the first Redis node may use; 0 = no limit"},
     [VIEWS_WRITTEN] = {"sluice_views_written_total", "counter", "", "views written"},
     [VIEWS_DROPPED] = {"sluice_views_dropped_total", "counter", "", "views not written because Redis was behind or away"},
     [VIEWS_READ] = {"sluice_views_read_total", "counter", "", "views read"},
@@ -183,9 +184,8 @@ static void render_tasks(const struct task_report *tasks, size_t count, int64_t 
             task_line(w, LAG_RECORDS, &tasks[i], (double)tasks[i].lag_records);
     begin(w, LAG_SECONDS);
     for (size_t i = 0; i < count; i++)
-        if (tasks[i].lag_records >= 0)
-            task_line(w, LAG_SECONDS, &tasks[i],
-                      tasks[i].lag_records && tasks[i].record_ms ? (double)(now_ms - tasks[i].record_ms) / 1000 : 0);
+        if (tasks[i].lag_records == 0 || (tasks[i].lag_records > 0 && tasks[i].record_ms))
+            task_line(w, LAG_SECONDS, &tasks[i], tasks[i].lag_records ? (double)(now_ms - tasks[i].record_ms) / 1000 : 0);
     begin(w, COMMIT_AGE);
     for (size_t i = 0; i < count; i++)
         task_line(w, COMMIT_AGE, &tasks[i], (double)tasks[i].commit_age_ms / 1000);
@@ -222,8 +222,9 @@ const char *metrics_unready(const struct metrics_input *in)
     for (size_t i = 0; i < count; i++) {
         if (tasks[i].halt)
             return "a task is halted";
-        if (tasks[i].commit_age_ms >= UNCOMMITTED_MS + tasks[i].commit_every_ms)
-            return "a task with work pending did not commit for 10 s";
+        bool memory = in->now_ms - worker_get_counts(in->worker)->memory_refused_ms < UNCOMMITTED_MS;
+        if (tasks[i].commit_age_ms >= UNCOMMITTED_MS + tasks[i].commit_every_ms || tasks[i].stopped_ms >= UNCOMMITTED_MS)
+            return memory ? "a task did not commit for 10 s: Redis is out of memory" : "a task with work pending did not commit for 10 s";
     }
     return NULL;
 }
@@ -247,7 +248,7 @@ void metrics_render(const struct metrics_input *in, struct writer *w)
         {KAFKA_UP, k->connected},           {KAFKA_DROPPED, (double)k->dropped}, {KAFKA_RESTARTS, (double)k->restarts},
         {KAFKA_GAPS, (double)k->gaps},      {KAFKA_REBALANCES, (double)k->rebalances}, {KAFKA_ERRORS, (double)k->errors},
         {KAFKA_QUEUE, k->produce_queue},    {REDIS_SLOTS, r->slots},             {REDIS_SLOTS_READY, r->slots_ready},
-        {REDIS_RECONNECTS, (double)r->reconnects}, {REDIS_IN_FLIGHT, (double)r->bytes_in_flight}, {REDIS_BYTES, (double)r->used_bytes},
+        {REDIS_RECONNECTS, (double)r->reconnects}, {REDIS_IN_FLIGHT, (double)r->bytes_in_flight}, {REDIS_BYTES, (double)r->used_bytes}, {REDIS_BYTES_MAX, (double)r->max_bytes},
         {VIEWS_WRITTEN, (double)r->views_written}, {VIEWS_DROPPED, (double)r->views_dropped}, {VIEWS_READ, (double)r->views_read},
         {READY, metrics_unready(in) == NULL},
     };

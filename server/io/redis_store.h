@@ -33,6 +33,7 @@ struct redis_store_stats {
     uint64_t views_written, views_dropped, views_read;
     uint64_t memory_refusals; /* commits refused for want of memory */
     uint64_t used_bytes;      /* of the node the views go to first; 0 unknown */
+    uint64_t max_bytes;       /* its maxmemory; 0 none */
 };
 
 struct redis_store;

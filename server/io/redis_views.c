@@ -53,7 +53,7 @@ struct redis_views {
     struct writer key; /* owned: scratch */
     int seed;
     int64_t info_ms, catalogue_ms;
-    uint64_t written, dropped, answered_reads, used_bytes, random;
+    uint64_t written, dropped, answered_reads, used_bytes, max_bytes, random;
 };
 
 enum { STEP_VIEW, STEP_MAP, STEP_INFO };
@@ -430,9 +430,11 @@ static void on_map(void *self, int step, const struct redisReply *reply)
 static void on_info(void *self, int step, const struct redisReply *reply)
 {
     struct redis_views *v = self;
-    struct slice used = redis_info_find(reply, "used_memory");
+    struct slice used = redis_info_find(reply, "used_memory"), most = redis_info_find(reply, "maxmemory");
     if (used.size)
         v->used_bytes = strtoull(used.at, NULL, 10);
+    if (most.size)
+        v->max_bytes = strtoull(most.at, NULL, 10);
 }
 
 static void ask(struct redis_views *v)
@@ -490,6 +492,7 @@ void redis_views_stats(const struct redis_views *v, struct redis_store_stats *ou
     out_stats->views_dropped = v->dropped;
     out_stats->views_read = v->answered_reads;
     out_stats->used_bytes = v->used_bytes;
+    out_stats->max_bytes = v->max_bytes;
     for (int i = 0; i < v->node_count; i++)
         out_stats->reconnects += redis_connection_reconnects(v->nodes[i].connection);
 }

@@ -1,5 +1,6 @@
 /* Why a task halts, and what an operator does about it. */
-#include "server/worker/task.h"
+#include "common/log.h"
+#include "server/worker/worker_internal.h"
 
 const char *const halt_names[HALTS] = {
     "none", "not_initialised", "position_missing", "header", "state_invalid", "log_rewritten", "log_truncated",
@@ -20,3 +21,12 @@ const char *const halt_steps[HALTS] = {
     "inspect the record, fix the fold, or skip it with `sluice task accept-loss`",
     "raise the broker's message size limit",
 };
+
+/* Nothing is folded meanwhile: the slot cannot be claimed again before there is room. */
+void task_no_memory(struct task *t, int64_t now_ms)
+{
+    t->worker->counts.memory_refusals++;
+    t->worker->counts.memory_refused_ms = now_ms;
+    log_error("redis_memory", "%s.%d: Redis is out of memory, the task waits; next step: raise maxmemory, or give it a larger machine",
+              stage_names[t->ops->stage], (int)t->partition);
+}

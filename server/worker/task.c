@@ -67,7 +67,7 @@ struct task *task_create(struct worker *w, const struct stage_ops *ops, int32_t 
     t->fold = &w->settings;
     t->ops = ops;
     t->partition = partition;
-    t->committed_ms = now_ms;
+    t->committed_ms = t->running_ms = now_ms;
     t->stage_state = ops->create(t);
     read_slot(t, now_ms);
     return t;
@@ -357,6 +357,8 @@ static void load_stored(struct task *t, struct load *l, int64_t now_ms)
 {
     t->load = NULL;
     enum store_status status = l->request.status;
+    if (status == STORE_MEMORY)
+        task_no_memory(t, now_ms);
     if (status != STORE_OK) {
         if (t->state == TASK_CLAIM && status == STORE_CONFLICT)
             t->has_token = false; /* somebody moved between read and claim: read again */
@@ -390,7 +392,8 @@ static void cut_stored(struct task *t, struct cut *cut, int64_t now_ms)
         return;
     }
     t->worker->counts.conflicts += status == STORE_CONFLICT;
-    t->worker->counts.memory_refusals += status == STORE_MEMORY;
+    if (status == STORE_MEMORY)
+        task_no_memory(t, now_ms);
     task_rewind(t, now_ms);
 }
 
@@ -478,6 +481,8 @@ static void pause_or_resume(struct task *t)
 
 void task_turn(struct task *t, int64_t now_ms)
 {
+    if (t->state == TASK_RUN || t->state == TASK_HALTED)
+        t->running_ms = now_ms;
     look_at_cuts(t, now_ms);
     look_again(t, now_ms);
     if (t->state == TASK_RUN)

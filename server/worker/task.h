@@ -126,6 +126,7 @@ struct task {
     int64_t lost_ms;
     int64_t heard_ms;             /* last time the log delivered something */
     int64_t record_ms;            /* timestamp of the last folded record */
+    int64_t running_ms;           /* when it last ran, or halted */
     uint64_t folded, replayed;
     uint64_t evicted_at;          /* `folded` at the last eviction */
     int64_t replay_until;         /* records below were folded before */

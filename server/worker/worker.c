@@ -260,6 +260,7 @@ static struct task_report report_of(const struct task *t, int64_t now_ms)
         .committed = t->committed,
         .commit_age_ms = task_owes(t) ? now_ms - t->committed_ms : 0,
         .commit_every_ms = t->ops->commit_ms(t),
+        .stopped_ms = t->state == TASK_RUN || t->state == TASK_HALTED ? 0 : now_ms - t->running_ms,
         .lag_records = known && high >= t->next ? high - t->next : -1,
         .record_ms = t->record_ms,
         .folded = t->folded,

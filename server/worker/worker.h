@@ -25,6 +25,7 @@ struct dead_count {
 struct worker_counts {
     uint64_t records[TOPICS];  /* consumed */
     uint64_t rewinds, lost, loads, commits, commit_bytes, commit_keys, conflicts, memory_refusals, evictions;
+    int64_t memory_refused_ms; /* when the last of those was; 0 never */
     uint64_t unexpected;       /* records below the expected offset, dropped */
     uint64_t halts[16];        /* by enum halt */
     uint64_t applied, duplicates, dead_letters;
@@ -53,6 +54,7 @@ struct task_report {
     int64_t next, committed;
     int64_t commit_age_ms;  /* 0 when nothing is pending */
     int64_t commit_every_ms;
+    int64_t stopped_ms;     /* for how long it has neither run nor halted */
     int64_t lag_records;    /* -1: unknown */
     int64_t record_ms;      /* timestamp of the last folded record; 0 = none */
     uint64_t folded, replayed, cells, cell_bytes;

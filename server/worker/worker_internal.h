@@ -49,3 +49,5 @@ const struct worker_settings *worker_settings_of(const struct worker *w, uint64_
 void worker_produce(struct worker *w, const struct outgoing *out, struct cut *cut);
 /* Folds what is ready and cuts what is due. */
 void task_fold(struct task *t, int64_t now_ms);
+/* The store refused a commit or a claim for want of memory: said, counted. */
+void task_no_memory(struct task *t, int64_t now_ms);
