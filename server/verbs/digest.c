@@ -2,6 +2,7 @@
 #include "server/io/verify.h"
 
 #include "server/verbs/connect.h"
+#include "server/verbs/dump.h"
 #include "server/verbs/verb.h"
 
 #include <stdio.h>
@@ -32,8 +33,14 @@ int verb_digest(int argc, char **argv)
     if (!connect_options(&argc, argv, &settings))
         return EXIT_USAGE;
     totals.fold = take_flag(&argc, argv, "--verify");
+    bool dump = take_flag(&argc, argv, "--dump");
     if (!is_all_taken(argc, argv, 0))
         return EXIT_USAGE;
+    if (dump) {
+        bool good = dump_state(&settings.daemon);
+        settings_fini(&settings);
+        return good ? 0 : 1;
+    }
     settings.daemon.worker.cache_bytes = 8ull << 30;
     enum err err = verify_state(&settings.daemon, totals.fold, print_verdict, &totals);
     printf("%d tasks, %d good\n", totals.tasks, totals.good);

@@ -5,6 +5,7 @@
 #include "server/engine/profile.h"
 #include "server/io/redis_ask.h"
 #include "server/verbs/connect.h"
+#include "server/verbs/state_json.h"
 #include "server/verbs/verb.h"
 
 #include <jansson.h>
@@ -52,43 +53,6 @@ static void add_view(struct inspection *in, const char *name, const char *kind, 
         freeReplyObject(value);
 }
 
-static const char *kind_name(entity_id id)
-{
-    switch (entity_kind_of(id)) {
-    case ENTITY_ITEM: return "item";
-    case ENTITY_HOST: return "host";
-    case ENTITY_ROOM: return "room";
-    default: return "none";
-    }
-}
-
-static json_t *history_of(const struct profile *p)
-{
-    json_t *list = json_array();
-    for (uint32_t i = p->history_count; i-- > 0;) {
-        const struct history_entry *h = &p->history[i];
-        char id[24];
-        snprintf(id, sizeof id, "%012llx", (unsigned long long)h->id);
-        json_array_append_new(list, json_pack("{s:s,s:s,s:i,s:i,s:i,s:b,s:I}", "kind", kind_name(h->id), "id", id, "rating", h->rating,
-                                              "stars", h->stars, "watched_ms", (int)(h->dwell_s * 1000), "negative", (h->flags & HISTORY_NEGATIVE) != 0,
-                                              "touched_ms", (json_int_t)h->touched_ms));
-    }
-    return list;
-}
-
-static json_t *state_of(const struct profile *p)
-{
-    json_t *counts = json_object(), *out;
-    for (int i = 0; i < EVENT_TYPES; i++)
-        if (p->counts[i])
-            json_object_set_new(counts, event_type_name((enum event_type)i), json_integer(p->counts[i]));
-    out = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:i,s:o,s:o}", "events", (json_int_t)p->events, "watch_ms", (json_int_t)p->dwell_ms,
-                    "first_ms", (json_int_t)p->first_ms, "last_ms", (json_int_t)p->last_ms, "spent", (json_int_t)p->spent, "refunded",
-                    (json_int_t)p->refunded, "gifted", (json_int_t)p->gifted, "orders", (int)p->orders, "owned", (int)p->owned_count, "visits_lost",
-                    (int)p->visits_lost, "counts", counts, "history", history_of(p));
-    return out;
-}
-
 /* The blob stands in the slot of one of the profile tasks: which, the key's hash and the number of partitions say. */
 static void add_state(struct inspection *in, const char *user, const uint8_t key[USER_KEY_BYTES])
 {
@@ -108,7 +72,7 @@ static void add_state(struct inspection *in, const char *user, const uint8_t key
             profile_decode((struct slice){value->str, (uint32_t)value->len}, &profile) == ERR_NONE) {
             json_object_set_new(in->out, "task", json_sprintf("profile.%d", (int)p));
             json_object_set_new(in->out, "state_bytes", json_integer((json_int_t)value->len));
-            json_object_set_new(in->out, "state", state_of(profile));
+            json_object_set_new(in->out, "state", profile_json(profile));
             profile_destroy(profile);
         }
         if (value)

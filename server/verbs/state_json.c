@@ -1,0 +1,80 @@
+#include "server/verbs/state_json.h"
+
+#include <stdio.h>
+
+#define NEIGHBOURS_SHOWN 256
+
+const char *entity_kind_text(entity_id id)
+{
+    switch (entity_kind_of(id)) {
+    case ENTITY_ITEM: return "item";
+    case ENTITY_HOST: return "host";
+    case ENTITY_ROOM: return "room";
+    default: return "none";
+    }
+}
+
+static json_t *history_of(const struct profile *p)
+{
+    json_t *list = json_array();
+    for (uint32_t i = p->history_count; i-- > 0;) {
+        const struct history_entry *h = &p->history[i];
+        char id[24];
+        snprintf(id, sizeof id, "%012llx", (unsigned long long)h->id);
+        json_array_append_new(list, json_pack("{s:s,s:s,s:i,s:i,s:i,s:b,s:I}", "kind", entity_kind_text(h->id), "id", id, "rating", h->rating,
+                                              "stars", h->stars, "watched_ms", (int)(h->dwell_s * 1000), "negative", (h->flags & HISTORY_NEGATIVE) != 0,
+                                              "touched_ms", (json_int_t)h->touched_ms));
+    }
+    return list;
+}
+
+json_t *profile_json(const struct profile *p)
+{
+    json_t *counts = json_object(), *out;
+    for (int i = 0; i < EVENT_TYPES; i++)
+        if (p->counts[i])
+            json_object_set_new(counts, event_type_name((enum event_type)i), json_integer(p->counts[i]));
+    out = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:i,s:o,s:o}", "events", (json_int_t)p->events, "watch_ms", (json_int_t)p->dwell_ms,
+                    "first_ms", (json_int_t)p->first_ms, "last_ms", (json_int_t)p->last_ms, "spent", (json_int_t)p->spent, "refunded",
+                    (json_int_t)p->refunded, "gifted", (json_int_t)p->gifted, "orders", (int)p->orders, "owned", (int)p->owned_count, "visits_lost",
+                    (int)p->visits_lost, "counts", counts, "history", history_of(p));
+    return out;
+}
+
+static json_t *totals_json(const int64_t totals[COUNTERS])
+{
+    json_t *out = json_object();
+    for (int i = 0; i < COUNTERS; i++)
+        if (totals[i])
+            json_object_set_new(out, counter_names[i], json_integer(totals[i]));
+    return out;
+}
+
+json_t *counters_json(const struct counters *c)
+{
+    int64_t totals[COUNTERS];
+    json_t *scenes = json_object();
+    struct slice name = counters_name(c);
+    for (int i = 0; i < counters_scenes(c); i++) {
+        char text[EVENT_ID_BYTES + 1];
+        struct slice scene = counters_scene(c, i, totals);
+        snprintf(text, sizeof text, "%.*s", (int)scene.size, scene.at);
+        json_object_set_new(scenes, text, totals_json(totals));
+    }
+    counters_total(c, true, totals);
+    return json_pack("{s:s%,s:o,s:o,s:I}", "name", name.at, (size_t)name.size, "scenes", scenes, "explained", totals_json(totals), "rating",
+                     (json_int_t)counters_rating(c));
+}
+
+json_t *neighbours_json(const struct neighbours *n, const struct entity_settings *s)
+{
+    struct neighbour top[NEIGHBOURS_SHOWN];
+    uint32_t count = neighbours_top(n, s, NEIGHBOURS_SHOWN, top);
+    json_t *pairs = json_object();
+    for (uint32_t i = 0; i < count; i++) {
+        char id[24];
+        snprintf(id, sizeof id, "%012llx", (unsigned long long)top[i].id);
+        json_object_set_new(pairs, id, json_integer(top[i].pair_count));
+    }
+    return json_pack("{s:o}", "pairs", pairs);
+}
