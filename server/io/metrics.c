@@ -210,6 +210,7 @@ static size_t tasks_of(const struct metrics_input *in, struct task_report *tasks
 const char *metrics_unready(const struct metrics_input *in)
 {
     static struct task_report tasks[TASKS_MAX];
+    static char why[100];
     size_t count = tasks_of(in, tasks);
     if (in->draining)
         return "draining";
@@ -220,8 +221,10 @@ const char *metrics_unready(const struct metrics_input *in)
     if (in->redis.down_ms >= REDIS_GONE_MS)
         return "Redis has been away for 5 s";
     for (size_t i = 0; i < count; i++) {
-        if (tasks[i].halt)
-            return "a task is halted";
+        if (tasks[i].halt) {
+            snprintf(why, sizeof why, "%s.%d is halted: %s", stage_names[tasks[i].stage], (int)tasks[i].partition, tasks[i].halt);
+            return why;
+        }
         bool memory = in->now_ms - worker_get_counts(in->worker)->memory_refused_ms < UNCOMMITTED_MS;
         if (tasks[i].commit_age_ms >= UNCOMMITTED_MS + tasks[i].commit_every_ms || tasks[i].stopped_ms >= UNCOMMITTED_MS)
             return memory ? "a task did not commit for 10 s: Redis is out of memory" : "a task with work pending did not commit for 10 s";

@@ -1,10 +1,16 @@
 /*
  * task: what an operator does about a task that halted. Each change is one compare-and-set of the position blob with a
- * fresh owner token, so that whoever owns the task notices at its next commit; and it is noted in the stream of decisions.
+ * fresh owner token, so that whoever owns the task notices at its next commit, and a worker whose task halted goes on by
+ * itself; and it is noted in the stream of decisions.
  *   restore      after state was restored from a copy: the task takes it as it stands; clears the marks of a poison record
- *   accept-loss  records before OFFSET are gone: go on from there, the state as it is
- *   rebuild      drop the state and fold the log again from its origin
+ *   accept-loss  records before OFFSET are gone: go on from there, the state as it is; an entity task takes the next entry
+ *                of each source whatever came before it
+ *   rebuild      drop the state and fold the log again: from its origin, or from OFFSET where it no longer reaches back.
+ *                --new-log: the log was made anew, so its offsets mean other records than those that were folded
  *   migrate      from each task's position on fold with other settings (task_migrate.c)
+ *
+ * A rebuild has three steps, for the blobs of a large slot do not go in one: the header goes, so that nobody can claim
+ * the slot; then the blobs; then header, chain and position are written in one step.
  */
 #include "common/hash.h"
 #include "common/text.h"
@@ -13,6 +19,8 @@
 #include "server/verbs/connect.h"
 #include "server/verbs/task_slots.h"
 #include "server/verbs/verb.h"
+#include "server/worker/chain.h"
+#include "server/worker/position.h"
 
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
@@ -34,18 +42,20 @@ static void see(void *arg, enum stage stage, int32_t partition, struct blob_key 
             if (!s->at)
                 abort();
         }
-        s->at[s->count++] = (struct slot){.stage = stage, .partition = partition, .found = true};
+        s->at[s->count++] = (struct slot){.stage = stage, .partition = partition};
     }
     struct slot *slot = &s->at[i];
     slot->blobs++;
     slot->bytes += value.size;
-    if (key.class == HEADER_KEY.class && slot_header_decode(value, &slot->header) != ERR_NONE)
-        slot->header = (struct slot_header){0};
-    if (key.class != POSITION_KEY.class)
-        return;
-    slot->has_position = position_decode(value, &slot->position) == ERR_NONE;
-    slot->stored.size = 0;
-    put_bytes(&slot->stored, value.at, value.size);
+    if (key.class == HEADER_KEY.class)
+        slot->has_header = slot_header_decode(value, &slot->header) == ERR_NONE;
+    if (key.class == POSITION_KEY.class)
+        slot->has_position = position_decode(value, &slot->position) == ERR_NONE;
+    struct writer *kept = key.class == POSITION_KEY.class ? &slot->stored : key.class == CHAIN_KEY.class ? &slot->chain : NULL;
+    if (kept) {
+        kept->size = 0;
+        put_bytes(kept, value.at, value.size);
+    }
 }
 
 int slot_by_place(const void *a, const void *b)
@@ -84,7 +94,9 @@ static int status(const struct settings *settings, rd_kafka_t *client, struct sl
         const char *what = "ok";
         bool known = log_ends(client, &settings->daemon.kafka, slot, &low, &high);
         snprintf(name, sizeof name, "%s.%d", stage_names[slot->stage], (int)slot->partition);
-        if (!slot->has_position)
+        if (!slot->has_header)
+            what = "no header: restore the state, or `sluice init`";
+        else if (!slot->has_position)
             what = "no position: restore the state, or rebuild";
         else if (!known)
             what = "the log cannot be reached";
@@ -117,28 +129,51 @@ bool slot_note(struct redis_ask *redis, const char *prefix, const char *verb, co
     return r;
 }
 
-bool slot_replace(struct redis_ask *redis, const char *prefix, const struct slot *s, const struct position *p, const struct slot_header *header)
+bool slot_write(struct redis_ask *redis, const char *prefix, struct slot *s, const struct slot_change *c)
 {
-    static const char script[] = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) "
-                                 "redis.call('SET', KEYS[2], ARGV[3]) return 1 end return 0";
-    struct writer key = {0}, bytes = {0}, header_key = {0}, header_bytes = {0};
-    redis_blob_name(prefix, s->stage, s->partition, POSITION_KEY, &key);
-    redis_blob_name(prefix, s->stage, s->partition, HEADER_KEY, &header_key);
-    position_encode(p, &bytes);
-    slot_header_encode(header, &header_bytes);
-    const char *argv[] = {"EVAL", script, "2", text_cstr(&key), text_cstr(&header_key), (const char *)s->stored.data,
-                          (const char *)bytes.data, (const char *)header_bytes.data};
-    const size_t sizes[] = {4, sizeof script - 1, 1, key.size, header_key.size, s->stored.size, bytes.size, header_bytes.size};
-    redisReply *r = redis_ask(redis, 8, argv, sizes);
-    bool done = r && r->integer == 1;
+    static const char script[] = "if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end redis.call('SET', KEYS[1], ARGV[2]) "
+                                 "for i = 2, #KEYS do if ARGV[i + 1] == '' then redis.call('DEL', KEYS[i]) "
+                                 "else redis.call('SET', KEYS[i], ARGV[i + 1]) end end return 1";
+    const struct blob_key keys[] = {POSITION_KEY, HEADER_KEY, CHAIN_KEY};
+    const bool with[] = {true, c->with_header, c->with_chain};
+    struct writer names[3] = {{0}}, bytes = {0};
+    const struct writer *values[] = {&bytes, &c->header, &c->chain};
+    char count[2] = {(char)('1' + c->with_header + c->with_chain), 0};
+    const char *argv[10] = {"EVAL", script, count};
+    size_t sizes[10] = {4, sizeof script - 1, 1}, argc = 3;
+    position_encode(&c->position, &bytes);
+    for (int i = 0; i < 3; i++)
+        if (with[i]) {
+            redis_blob_name(prefix, s->stage, s->partition, keys[i], &names[i]);
+            argv[argc] = text_cstr(&names[i]);
+            sizes[argc++] = names[i].size;
+        }
+    argv[argc] = s->stored.size ? (const char *)s->stored.data : "";
+    sizes[argc++] = s->stored.size;
+    for (int i = 0; i < 3; i++)
+        if (with[i]) {
+            argv[argc] = values[i]->size ? (const char *)values[i]->data : "";
+            sizes[argc++] = values[i]->size;
+        }
+    redisReply *r = redis_ask(redis, (int)argc, argv, sizes);
+    bool done = r && r->type == REDIS_REPLY_INTEGER && r->integer == 1;
     if (r)
         freeReplyObject(r);
-    writer_fini(&key);
+    if (done) {
+        s->stored.size = 0;
+        put_bytes(&s->stored, bytes.data, bytes.size);
+    }
     writer_fini(&bytes);
-    writer_fini(&header_key);
-    writer_fini(&header_bytes);
+    for (int i = 0; i < 3; i++)
+        writer_fini(&names[i]);
     return done;
 }
+
+struct request {
+    const char *verb;
+    bool loss, rebuild, new_log, has_from;
+    int64_t from;
+};
 
 struct removal {
     struct redis_ask *redis;
@@ -161,43 +196,97 @@ static void remove_blob(void *arg, enum stage stage, int32_t partition, struct b
     writer_fini(&name);
 }
 
+/* After accept-loss an entity task takes the next entry of each source; false: the stored chain does not decode. */
+static bool open_chains(const struct slot *s, struct slot_change *c)
+{
+    int32_t count = s->header.partitions[TOPIC_EVENTS];
+    struct chain *chains = calloc((size_t)count + 1, sizeof *chains);
+    bool good = chains && chains_decode((struct slice){(const char *)s->chain.data, (uint32_t)s->chain.size}, false, chains, count) == ERR_NONE;
+    for (int32_t i = 0; good && i < count; i++)
+        chains[i].open = true;
+    if (good)
+        chains_encode(chains, count, &c->chain);
+    c->with_chain = good;
+    free(chains);
+    return good;
+}
+
+/* The header of a state that begins at `origin`. */
+static struct slot_header header_from(const struct slot *s, const struct request *r, int64_t origin)
+{
+    struct slot_header h = s->header;
+    int64_t until;
+    uint32_t first = r->new_log ? h.fold_count - 1 : (uint32_t)(slot_header_fold_at(&h, origin, &until) - h.folds);
+    h.fold_count -= first;
+    memmove(h.folds, h.folds + first, h.fold_count * sizeof *h.folds);
+    h.folds[0].from = origin;
+    h.chain_open = s->stage == STAGE_ENTITY && (r->new_log || h.chain_open || origin > h.origin);
+    h.generation += r->new_log;
+    h.origin = origin;
+    return h;
+}
+
+static bool rebuild(const struct settings *settings, struct redis_ask *redis, struct slot *s, struct slot_change *c, const struct request *r)
+{
+    const char *prefix = settings->daemon.redis.prefix;
+    struct removal removal = {redis, prefix, s, false};
+    struct slot_header header = header_from(s, r, c->position.next);
+    c->with_header = true;
+    if (!slot_write(redis, prefix, s, c) || redis_scan(&settings->daemon.redis, remove_blob, &removal) != ERR_NONE || removal.failed)
+        return false;
+    slot_header_encode(&header, &c->header);
+    return getrandom(&c->position.token, sizeof c->position.token, 0) == sizeof c->position.token && slot_write(redis, prefix, s, c);
+}
+
 static int refuse(const char *why)
 {
     fprintf(stderr, "sluice task: %s\n", why);
     return 1;
 }
 
-static int change(const struct settings *settings, rd_kafka_t *client, struct slot *s, const char *verb, int64_t offset)
+/* Why it cannot be done; NULL when it can. */
+static const char *objection(const struct slot *s, const struct request *r, int64_t low, int64_t high, int64_t next)
+{
+    if (!s->has_header)
+        return "the slot has no header: restore it, or `sluice init`";
+    if (!s->has_position && !r->rebuild)
+        return "the slot has no position: restore it, or rebuild";
+    if (r->loss && (next < low || next > high || next < s->position.next))
+        return "--from is an offset of the log, and not before the position; a log that was made anew needs a rebuild with --new-log";
+    if (r->rebuild && (next < low || next > high))
+        return "the log no longer reaches back to the origin of the state: --from OFFSET folds what is left";
+    if (!r->loss && !r->rebuild && (next < low || next > high))
+        return "the position is outside the log: what was restored does not belong to it";
+    return NULL;
+}
+
+static int change(const struct settings *settings, rd_kafka_t *client, struct slot *s, const struct request *r)
 {
     int64_t low, high;
     const char *prefix = settings->daemon.redis.prefix;
-    struct position p = s->position;
-    bool loss = strcmp(verb, "accept-loss") == 0, rebuild = strcmp(verb, "rebuild") == 0;
+    struct slot_change c = {.position = s->position};
     if (!log_ends(client, &settings->daemon.kafka, s, &low, &high))
         return refuse("the log cannot be reached");
-    if (!s->has_position && !rebuild)
-        return refuse("the slot has no position: restore it, or rebuild");
-    if (loss && (offset < low || offset > high || offset <= p.next))
-        return refuse("--from is an offset of the log beyond the position");
-    if (rebuild && low > s->header.origin)
-        return refuse("the log no longer reaches back to the origin of the state");
-    if (!loss && !rebuild && (p.next < low || p.next > high))
-        return refuse("the position is outside the log: what was restored does not belong to it");
-    p.next = loss ? offset : rebuild ? s->header.origin : p.next;
-    p.claims = p.tries = 0;
-    p.has_print = p.has_print && !loss && !rebuild;
-    if (getrandom(&p.token, sizeof p.token, 0) != sizeof p.token)
+    int64_t next = r->has_from ? r->from : !r->rebuild ? s->position.next : r->new_log ? low : s->header.origin;
+    const char *why = objection(s, r, low, high, next);
+    if (why)
+        return refuse(why);
+    c.position.next = next;
+    c.position.claims = c.position.tries = 0;
+    c.position.has_print &= !r->loss && !r->rebuild;
+    if (r->loss && s->stage == STAGE_ENTITY && !open_chains(s, &c))
+        return refuse("the chain of the slot does not decode");
+    if (getrandom(&c.position.token, sizeof c.position.token, 0) != sizeof c.position.token)
         return refuse("no randomness");
     struct redis_ask *redis = redis_ask_open(&settings->daemon.redis);
-    bool done = redis && slot_replace(redis, prefix, s, &p, &s->header);
-    struct removal removal = {redis, prefix, s, false};
-    if (done && rebuild)
-        done = redis_scan(&settings->daemon.redis, remove_blob, &removal) == ERR_NONE && !removal.failed;
-    done = done && slot_note(redis, prefix, verb, s, p.next);
+    bool done = redis && (r->rebuild ? rebuild(settings, redis, s, &c, r) : slot_write(redis, prefix, s, &c));
+    done = done && slot_note(redis, prefix, r->verb, s, next);
     redis_ask_close(redis);
+    writer_fini(&c.header);
+    writer_fini(&c.chain);
     if (!done)
         return refuse("somebody wrote the slot meanwhile, or Redis went away; look at `task status` and try again");
-    printf("%s.%d goes on at %lld; restart the worker that halted\n", stage_names[s->stage], (int)s->partition, (long long)p.next);
+    printf("%s.%d goes on at %lld\n", stage_names[s->stage], (int)s->partition, (long long)next);
     return 0;
 }
 
@@ -218,12 +307,16 @@ int verb_task(int argc, char **argv)
     struct slots slots = {0};
     if (!connect_options(&argc, argv, &settings))
         return EXIT_CONFIG;
-    const char *from = take_option(&argc, argv, "--from"), *plan = take_option(&argc, argv, "--plan"), *verb = argc > 1 ? argv[1] : "";
-    bool is_status = strcmp(verb, "status") == 0 && argc == 2, loss = strcmp(verb, "accept-loss") == 0;
-    bool is_migration = strcmp(verb, "migrate") == 0 && argc == 2 && plan;
-    bool is_change = argc == 3 && (loss || strcmp(verb, "restore") == 0 || strcmp(verb, "rebuild") == 0) && loss == (from != NULL);
+    const char *from = take_option(&argc, argv, "--from"), *plan = take_option(&argc, argv, "--plan");
+    struct request r = {.new_log = take_flag(&argc, argv, "--new-log"), .verb = argc > 1 ? argv[1] : "", .has_from = from != NULL};
+    r.loss = strcmp(r.verb, "accept-loss") == 0;
+    r.rebuild = strcmp(r.verb, "rebuild") == 0;
+    r.from = from ? strtoll(from, NULL, 10) : 0;
+    bool is_status = strcmp(r.verb, "status") == 0 && argc == 2;
+    bool is_migration = strcmp(r.verb, "migrate") == 0 && argc == 2 && plan;
+    bool is_change = argc == 3 && (r.loss ? r.has_from : r.rebuild || (strcmp(r.verb, "restore") == 0 && !from)) && (r.rebuild || !r.new_log);
     if (!is_status && !is_change && !is_migration) {
-        fputs("sluice task: status | restore TASK | rebuild TASK | accept-loss TASK --from OFFSET | migrate --plan FILE\n", stderr);
+        fputs("sluice task: status | restore TASK | rebuild TASK [--from OFFSET] [--new-log] | accept-loss TASK --from OFFSET | migrate --plan FILE\n", stderr);
         return EXIT_USAGE;
     }
     rd_kafka_t *client = open_client(&settings.daemon.kafka);
@@ -237,10 +330,12 @@ int verb_task(int argc, char **argv)
         else if (!s)
             code = refuse("there is no such task; `sluice task status` lists them");
         else
-            code = change(&settings, client, s, verb, from ? strtoll(from, NULL, 10) : 0);
+            code = change(&settings, client, s, &r);
     }
-    for (size_t i = 0; i < slots.count; i++)
+    for (size_t i = 0; i < slots.count; i++) {
         writer_fini(&slots.at[i].stored);
+        writer_fini(&slots.at[i].chain);
+    }
     free(slots.at);
     if (client)
         rd_kafka_destroy(client);

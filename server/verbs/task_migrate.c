@@ -79,13 +79,16 @@ static bool write_plan(const char *path, const struct change *changes, size_t co
 static bool apply(const struct settings *settings, struct redis_ask *redis, const struct change *c)
 {
     struct slot_header h = c->slot->header;
-    struct position p = c->slot->position;
+    struct slot_change w = {.position = c->slot->position, .with_header = true};
     const char *prefix = settings->daemon.redis.prefix;
     if (h.folds[h.fold_count - 1].from < c->from)
         h.fold_count++;
     h.folds[h.fold_count - 1] = (struct fold_span){c->from, settings->daemon.worker.fold_hash};
-    return getrandom(&p.token, sizeof p.token, 0) == sizeof p.token && slot_replace(redis, prefix, c->slot, &p, &h) &&
-           slot_note(redis, prefix, "migrate", c->slot, c->from);
+    slot_header_encode(&h, &w.header);
+    bool done = getrandom(&w.position.token, sizeof w.position.token, 0) == sizeof w.position.token && slot_write(redis, prefix, c->slot, &w) &&
+                slot_note(redis, prefix, "migrate", c->slot, c->from);
+    writer_fini(&w.header);
+    return done;
 }
 
 static int apply_all(const struct settings *settings, const struct change *changes, size_t count)

@@ -8,10 +8,10 @@
 struct slot {
     enum stage stage;
     int32_t partition;
-    bool found, has_position;
+    bool has_header, has_position;
     struct slot_header header;
     struct position position;
-    struct writer stored; /* owned: the position's bytes as read */
+    struct writer stored, chain; /* owned: the bytes of the position and of the chain as read */
     uint64_t blobs, bytes;
 };
 
@@ -21,11 +21,15 @@ struct slots {
 };
 
 int slot_by_place(const void *a, const void *b); /* for qsort: by stage and partition */
-/*
- * Writes position and header in one step on the server, unless an owner wrote the position since it was read: then, and
- * when Redis goes away, false.
- */
-bool slot_replace(struct redis_ask *redis, const char *prefix, const struct slot *s, const struct position *p, const struct slot_header *header);
+/* What one step writes. A header or chain of size 0 is deleted. */
+struct slot_change {
+    struct position position;
+    bool with_header, with_chain;
+    struct writer header, chain; /* owned by the caller */
+};
+
+/* False when an owner wrote the position since it was read, and when Redis goes away. Else s->stored is what stands now. */
+bool slot_write(struct redis_ask *redis, const char *prefix, struct slot *s, const struct slot_change *c);
 /* Appends to the stream of decisions. */
 bool slot_note(struct redis_ask *redis, const char *prefix, const char *verb, const struct slot *s, int64_t next);
 /*

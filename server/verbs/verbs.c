@@ -18,8 +18,9 @@ const struct verb verbs[] = {
      "Example:\n  sluice init --start earliest --brokers 127.0.0.1:9092 --redis 127.0.0.1:6379\n",
      verb_init},
     {"digest", "hash of every task's state; with --verify against its log",
-     "sluice digest [--verify] " CONNECT_USAGE "\n\nPrints a hash of the folded state of every task in Redis. --verify folds every task's log again from Kafka and\n"
-     "compares; exit code 1 when one differs. Run it while nothing is being committed.\n\n"
+     "sluice digest [--verify | --dump] " CONNECT_USAGE "\n\nPrints a hash of the folded state of every task in Redis. --verify folds every task's log again from Kafka and\n"
+     "compares; exit code 1 when one differs. Run it while nothing is being committed. --dump prints the state itself, a\n"
+     "JSON line for each user, entity and table of neighbours.\n\n"
      "Example:\n  sluice digest --verify --brokers 127.0.0.1:9092 --redis 127.0.0.1:6379\n",
      verb_digest},
     {"inspect", "what is known of a user, room, host or item",
@@ -27,9 +28,12 @@ const struct verb verbs[] = {
      "Example:\n  sluice inspect user u_88 -o json --redis 127.0.0.1:6379\n",
      verb_inspect},
     {"task", "the tasks as they stand, and what to do about one that halted",
-     "sluice task status | restore TASK | rebuild TASK | accept-loss TASK --from OFFSET | migrate --plan FILE " CONNECT_USAGE "\n\nstatus lists position, log and state of every task; exit code 1 when one needs a hand. restore takes the state of\n"
-     "a task as it stands after a copy was restored; rebuild drops it and folds the log again from its origin; accept-loss\n"
-     "goes on from OFFSET although records before it are gone. migrate lets all tasks fold with the settings of --config\n"
+     "sluice task status | restore TASK | rebuild TASK [--from OFFSET] [--new-log] | accept-loss TASK --from OFFSET |\n"
+     "migrate --plan FILE " CONNECT_USAGE "\n\nstatus lists position, log and state of every task; exit code 1 when one needs a hand. restore takes the state of\n"
+     "a task as it stands after a copy was restored; rebuild drops it and folds the log again from its origin, from OFFSET\n"
+     "where the log no longer reaches back, with --new-log when the log was made anew; accept-loss goes on from OFFSET\n"
+     "although records before it are gone. A worker whose task halted goes on by itself, within `worker.audit_ms`.\n"
+     "migrate lets all tasks fold with the settings of --config\n"
      "from their position on; the file they ran with until now stands in its `before`, and FILE keeps the offsets, so that\n"
      "the change can be made again where Redis lost it. Stop the workers first. Each is noted in the stream of decisions.\n\n"
      "Example:\n  sluice task status --brokers 127.0.0.1:9092 --redis 127.0.0.1:6379\n",

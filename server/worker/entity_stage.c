@@ -4,6 +4,7 @@
  */
 #include "common/check.h"
 #include "server/codec/effects_codec.h"
+#include "server/worker/chain.h"
 #include "server/worker/entity_views.h"
 #include "server/worker/run_changes.h"
 #include "server/worker/worker_internal.h"
@@ -13,7 +14,7 @@
 /* What reading a record came to; taken over when it is folded. */
 struct reading {
     int32_t source;
-    int64_t last;           /* of the source, when it is applied */
+    struct chain chain;     /* of the source, when it is applied */
     uint64_t applied, replayed, refused; /* entries */
     enum halt halt;
     const char *text;
@@ -21,7 +22,7 @@ struct reading {
 
 struct entity_state {
     int32_t sources;
-    int64_t *last; /* owned; offset of the last applied entry by source partition; -1 */
+    struct chain *chains; /* owned; by source partition */
     struct entity_views *views; /* owned */
     struct reading reading;     /* of the record that is folded next */
     struct run_changes changes; /* and what it changes */
@@ -37,8 +38,8 @@ static void *create(struct task *t)
     struct entity_state *s = calloc(1, sizeof *s);
     ASSERT(s);
     s->sources = t->worker->log->partitions(t->worker->log->self, TOPIC_EVENTS);
-    s->last = calloc((size_t)s->sources, sizeof *s->last);
-    ASSERT(s->last);
+    s->chains = calloc((size_t)s->sources, sizeof *s->chains);
+    ASSERT(s->chains);
     s->views = entity_views_create();
     return s;
 }
@@ -47,7 +48,7 @@ static void destroy(struct task *t)
 {
     struct entity_state *s = t->stage_state;
     entity_views_destroy(s->views);
-    free(s->last);
+    free(s->chains);
     run_changes_fini(&s->changes);
     free(s);
 }
@@ -55,18 +56,14 @@ static void destroy(struct task *t)
 static enum err open_chain(struct task *t, struct slice chain)
 {
     struct entity_state *s = t->stage_state;
-    struct reader r = reader_of(chain.at, chain.size);
-    for (int32_t p = 0; p < s->sources; p++)
-        s->last[p] = chain.size ? (int64_t)get_varint(&r) - 1 : -1;
     entity_views_clear(s->views);
-    return r.failed || reader_left(&r) ? ERR_INVALID : ERR_NONE;
+    return chains_decode(chain, t->chain_open, s->chains, s->sources);
 }
 
 static void encode_chain(struct task *t, struct writer *out)
 {
     const struct entity_state *s = t->stage_state;
-    for (int32_t p = 0; p < s->sources; p++)
-        put_varint(out, (uint64_t)(s->last[p] + 1));
+    chains_encode(s->chains, s->sources, out);
 }
 
 /* Cells of one entity: its counters and its neighbours. */
@@ -94,16 +91,6 @@ static struct target *target_of(struct task *t, const struct run_effect *e, bool
     return target;
 }
 
-/* What the chain says of one entry. */
-enum link { LINK_APPLY, LINK_REPLAY, LINK_GAP, LINK_LOST };
-
-static enum link link_of(int64_t last, int64_t prev, int64_t offset, int64_t confirmed)
-{
-    if (prev > last)
-        return prev <= confirmed ? LINK_LOST : LINK_GAP;
-    return offset > last ? LINK_APPLY : LINK_REPLAY;
-}
-
 static void count_entry(struct reading *reading, enum link link)
 {
     reading->applied += link == LINK_APPLY;
@@ -121,10 +108,11 @@ static void broken(struct reading *reading, enum halt halt, const char *text)
 static void read_entries(struct task *t, struct run_reader *run, struct reading *reading, bool *missing)
 {
     struct entity_state *s = t->stage_state;
+    const struct run_head *head = &run->head;
     struct run_entry entry;
     struct run_effect e;
     while (effects_run_next(run, &entry)) {
-        enum link link = link_of(reading->last, entry.prev, entry.offset, run->head.confirmed);
+        enum link link = chain_judge(&reading->chain, head->generation, entry.prev, entry.offset, head->confirmed);
         if (link == LINK_LOST) {
             broken(reading, HALT_EFFECTS_LOST, "an entry's predecessor was committed and never arrived");
             return;
@@ -135,12 +123,12 @@ static void read_entries(struct task *t, struct run_reader *run, struct reading 
                 run_changes_add(&s->changes, target, &e, entry.event_ms);
         }
         if (link == LINK_APPLY)
-            reading->last = entry.offset;
+            chain_advance(&reading->chain, head->generation, entry.offset);
         count_entry(reading, link);
     }
     if (run->failed)
         broken(reading, HALT_RECORD_VERSION, "an effects record is damaged");
-    else if (run->head.prev > reading->last && run->head.prev <= run->head.confirmed)
+    else if (chain_judge(&reading->chain, head->generation, head->prev, INT64_MAX, head->confirmed) == LINK_LOST)
         broken(reading, HALT_EFFECTS_LOST, "a mark names a committed entry that never arrived");
 }
 
@@ -157,7 +145,7 @@ static bool prepare(struct task *t, const struct record *r)
         return true;
     }
     s->reading.source = run.head.source;
-    s->reading.last = s->last[run.head.source];
+    s->reading.chain = s->chains[run.head.source];
     read_entries(t, &run, &s->reading, &missing);
     return !missing;
 }
@@ -229,7 +217,7 @@ static void fold(struct task *t, const struct record *r, int64_t now_ms)
     t->worker->counts.entries_applied += reading->applied;
     t->worker->counts.entries_replayed += reading->replayed;
     t->worker->counts.entries_refused += reading->refused;
-    s->last[reading->source] = reading->last;
+    s->chains[reading->source] = reading->chain;
     run_changes_group(&s->changes);
     for (uint32_t i = 0; i < s->changes.target_count; i++)
         apply(t, i);

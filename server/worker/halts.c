@@ -10,15 +10,15 @@ const char *const halt_names[HALTS] = {
 const char *const halt_steps[HALTS] = {
     "",
     "run `sluice init --start earliest|end` once for a new deployment",
-    "the store lost this slot: restore a snapshot, or `sluice task rebuild`",
+    "the store lost this slot: restore a snapshot of the store, or `sluice task rebuild TASK`",
     "start with the settings, key and partition counts of the state; to change what the fold does, `sluice task migrate`",
-    "restore a snapshot of the store, or `sluice task rebuild`",
-    "the log was recreated: `sluice task rebuild`, or `sluice task accept-loss`",
-    "the log lost records: `sluice task accept-loss`, or restore the log",
-    "the log skips offsets: inspect the topic, then `sluice task accept-loss`",
-    "Kafka lost acknowledged effects: `sluice task rebuild`, or `sluice task accept-loss`",
-    "run the binary that wrote the record, or a newer one",
-    "inspect the record, fix the fold, or skip it with `sluice task accept-loss`",
+    "restore a snapshot of the store, or `sluice task rebuild TASK`",
+    "restore the log; when it was made anew, `sluice task rebuild TASK --new-log`",
+    "restore the log; `sluice task accept-loss TASK --from OFFSET` goes on without what is gone, `rebuild --new-log` when it was made anew",
+    "inspect the topic, then `sluice task accept-loss TASK --from OFFSET`",
+    "Kafka lost acknowledged effects: `sluice task accept-loss TASK --from OFFSET` goes on without them",
+    "run the binary that wrote the record, or a newer one; `sluice task accept-loss TASK --from OFFSET` skips it",
+    "inspect the record, fix the fold, or skip it with `sluice task accept-loss TASK --from OFFSET`",
     "raise the broker's message size limit",
 };
 

@@ -51,6 +51,8 @@ void slot_header_encode(const struct slot_header *h, struct writer *out)
     for (int i = 0; i < TOPIC_INPUTS; i++)
         put_varint(out, (uint64_t)h->partitions[i]);
     put_varint(out, (uint64_t)h->origin);
+    put_varint(out, h->generation);
+    put_u8(out, h->chain_open);
     put_varint(out, h->fold_count);
     for (uint32_t i = 0; i < h->fold_count; i++) {
         put_varint(out, (uint64_t)h->folds[i].from);
@@ -69,6 +71,8 @@ enum err slot_header_decode(struct slice bytes, struct slot_header *out)
     for (int i = 0; i < TOPIC_INPUTS; i++)
         h.partitions[i] = (int32_t)get_varint(&r);
     h.origin = (int64_t)get_varint(&r);
+    h.generation = (uint32_t)get_varint(&r);
+    h.chain_open = get_u8(&r) != 0;
     h.fold_count = get_count(&r, FOLDS_MAX, 9);
     for (uint32_t i = 0; i < h.fold_count; i++) {
         h.folds[i].from = (int64_t)get_varint(&r);

@@ -36,6 +36,8 @@ struct slot_header {
     uint64_t hmac_check; /* of the user key */
     int32_t partitions[TOPIC_INPUTS];
     int64_t origin;      /* offset at which the state began, empty */
+    uint32_t generation; /* profile: of the offsets that its effects carry (server/worker/chain.h) */
+    bool chain_open;     /* entity: the log began in the middle, so each source's first entry has a predecessor */
     uint32_t fold_count; /* at least 1 */
     struct fold_span folds[FOLDS_MAX]; /* ascending; the first begins at the origin */
 };

@@ -93,7 +93,7 @@ static bool prepare(struct task *t, const struct record *r)
 static void close_run(struct task *t, struct run *run, int64_t now_ms)
 {
     struct profile_state *s = t->stage_state;
-    const struct run_head head = {.source = t->partition, .confirmed = t->committed - 1, .prev = run->prev};
+    const struct run_head head = {.source = t->partition, .generation = t->generation, .confirmed = t->committed - 1, .prev = run->prev};
     task_produce(t, &(struct outgoing){.topic = TOPIC_EFFECTS,
                                        .partition = (int32_t)(run - s->runs),
                                        .value = effects_run_close(&run->effects, &head)},

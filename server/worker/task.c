@@ -73,21 +73,12 @@ struct task *task_create(struct worker *w, const struct stage_ops *ops, int32_t 
     return t;
 }
 
-static void release_queue(struct task *t)
-{
-    const struct log_port *log = t->worker->log;
-    for (; t->queue_count; t->queue_count--) {
-        log->release(log->self, &t->queue[t->queue_at]);
-        t->queue_at = (t->queue_at + 1) % t->queue_capacity;
-    }
-}
-
 /* Ends the attempt: nothing that is in flight counts any more. */
 static void abandon(struct task *t)
 {
     const struct log_port *log = t->worker->log;
     log->stop(log->self, (enum topic)t->ops->stage, t->partition);
-    release_queue(t);
+    task_release_queue(t);
     cuts_abandon(t);
     cells_fini(&t->cells, t->ops->destroy_cell);
     t->wanted_count = 0;
@@ -126,6 +117,7 @@ void task_halt(struct task *t, enum halt why, const char *text)
         return;
     abandon(t);
     t->state = TASK_HALTED;
+    t->halt_seen = false;
     t->halt = why;
     t->halt_text = text;
     t->worker->counts.halts[why]++;
@@ -148,6 +140,26 @@ static bool refuse_slot(struct task *t, enum halt why, const char *text)
 {
     task_halt(t, why, text);
     return false;
+}
+
+/* A halted task goes on when the position is no longer what it was: an operator's verb wrote it (server/verbs/task.c). */
+static void look_at_halted(struct task *t, struct load *l, int64_t now_ms)
+{
+    const struct blob *p = &l->request.current;
+    bool same = p->value.size == t->expected.size && memcmp(p->value.at, t->expected.data, p->value.size) == 0;
+    t->asked_ms = now_ms;
+    if (!t->halt_seen || (same && p->present) || (!p->present && t->expected.size == 0)) {
+        t->halt_seen = true;
+        t->expected.size = 0;
+        if (p->present)
+            put_bytes(&t->expected, p->value.at, p->value.size);
+        return;
+    }
+    log_info("task_resumed", "%s.%d goes on: its slot was written since it halted", stage_names[t->ops->stage], (int)t->partition);
+    t->halt = HALT_NONE;
+    t->halt_text = NULL;
+    t->has_token = false;
+    read_slot(t, now_ms);
 }
 
 /* The slot as read: header, chain and position. Answers false when the task went elsewhere. */
@@ -174,6 +186,8 @@ static bool slot_accept(struct task *t, struct load *l, int64_t now_ms)
         lose(t, now_ms);
         return false;
     }
+    t->generation = header.generation;
+    t->chain_open = header.chain_open;
     if (t->ops->open(t, r->blobs[1].present ? r->blobs[1].value : (struct slice){0}) != ERR_NONE)
         return refuse_slot(t, HALT_STATE_INVALID, "the chain does not decode");
     t->position = p;
@@ -206,90 +220,6 @@ static void claim(struct task *t, int64_t now_ms)
     put_bytes(&l->request.reply, t->expected.data, t->expected.size);
     l->request.position = (struct slice){(const char *)l->request.reply.data, (uint32_t)l->request.reply.size};
     submit(t, &l->request);
-}
-
-static void start_log(struct task *t, int64_t offset)
-{
-    t->worker->log->start(t->worker->log->self, (enum topic)t->ops->stage, t->partition, offset);
-}
-
-/* Claimed: from here on nobody else commits without our noticing. The record before the position is read again. */
-static void verify(struct task *t, int64_t now_ms)
-{
-    t->state = TASK_VERIFY;
-    t->heard_ms = now_ms;
-    t->next = t->committed = t->position.next;
-    t->committed_ms = now_ms;
-    t->has_print = t->position.has_print;
-    t->print = t->position.print;
-    t->gap_seen = false;
-    t->step_by_step = t->position.claims > t->worker->settings.claims_max;
-    t->steps_left = t->worker->settings.steps;
-    t->marked = -1;
-    t->tries = t->position.tries;
-    if (t->has_print) {
-        start_log(t, t->next - 1);
-        return;
-    }
-    t->state = TASK_RUN;
-    start_log(t, t->next);
-}
-
-void task_out_of_range(struct task *t, int64_t now_ms)
-{
-    if (t->state != TASK_VERIFY && t->state != TASK_RUN)
-        return;
-    int64_t low, high;
-    const struct log_port *log = t->worker->log;
-    bool known = log->watermarks(log->self, (enum topic)t->ops->stage, t->partition, &low, &high);
-    if (t->state == TASK_VERIFY && known && low == t->next && t->next <= high) {
-        t->state = TASK_RUN; /* the log begins at the position: nothing is left to compare, and that is legal */
-        start_log(t, t->next);
-        return;
-    }
-    task_halt(t, HALT_LOG_TRUNCATED, known && t->next > high ? "the position is beyond the end of the log"
-                                                            : "the position is before the start of the log");
-}
-
-void task_record(struct task *t, struct record *r, int64_t now_ms)
-{
-    const struct log_port *log = t->worker->log;
-    t->heard_ms = now_ms;
-    if (t->state == TASK_VERIFY && r->offset == t->next - 1) {
-        bool same = record_print(r) == t->print;
-        log->release(log->self, r);
-        if (same)
-            t->state = TASK_RUN;
-        else
-            task_halt(t, HALT_LOG_REWRITTEN, "the record before the position is not the one that was folded");
-        return;
-    }
-    if (t->state == TASK_VERIFY && r->offset > t->next - 1) {
-        log->release(log->self, r);
-        if (t->gap_seen) {
-            task_halt(t, HALT_LOG_GAP, "the record before the position is missing from the log");
-            return;
-        }
-        t->gap_seen = true;
-        start_log(t, t->next - 1);
-        return;
-    }
-    if (t->state != TASK_RUN) {
-        log->release(log->self, r);
-        return;
-    }
-    if (t->queue_count == t->queue_capacity) {
-        size_t capacity = t->queue_capacity ? t->queue_capacity * 2 : 64;
-        struct record *queue = calloc(capacity, sizeof *queue);
-        ASSERT(queue);
-        for (size_t i = 0; i < t->queue_count; i++)
-            queue[i] = t->queue[(t->queue_at + i) % t->queue_capacity];
-        free(t->queue);
-        t->queue = queue;
-        t->queue_at = 0;
-        t->queue_capacity = capacity;
-    }
-    t->queue[(t->queue_at + t->queue_count++) % t->queue_capacity] = *r;
 }
 
 struct cell *task_need(struct task *t, uint64_t local, struct blob_key key, bool *missing)
@@ -359,7 +289,10 @@ static void load_stored(struct task *t, struct load *l, int64_t now_ms)
     enum store_status status = l->request.status;
     if (status == STORE_MEMORY)
         task_no_memory(t, now_ms);
-    if (status != STORE_OK) {
+    if (t->state == TASK_HALTED) {
+        if (status == STORE_OK)
+            look_at_halted(t, l, now_ms);
+    } else if (status != STORE_OK) {
         if (t->state == TASK_CLAIM && status == STORE_CONFLICT)
             t->has_token = false; /* somebody moved between read and claim: read again */
         t->worker->counts.rewinds++;
@@ -371,7 +304,7 @@ static void load_stored(struct task *t, struct load *l, int64_t now_ms)
         if (slot_accept(t, l, now_ms))
             claim(t, now_ms);
     } else if (t->state == TASK_CLAIM) {
-        verify(t, now_ms);
+        task_verify(t, now_ms);
     } else if (!fence_holds(l)) {
         task_rewind(t, now_ms);
     } else if (l->cells) {
@@ -419,23 +352,10 @@ void task_stored(struct store_request *request, int64_t now_ms)
 void task_drain(struct task *t)
 {
     t->draining = true;
-    release_queue(t);
+    task_release_queue(t);
 }
 
-/* A client can skip the newest records; nothing later would ever show the gap. So a silent lag is read again. */
-static void listen_again(struct task *t, int64_t now_ms)
-{
-    int64_t low, high, from = t->state == TASK_VERIFY ? t->next - 1 : t->next;
-    const struct log_port *log = t->worker->log;
-    if ((t->state != TASK_RUN && t->state != TASK_VERIFY) || t->queue_count || t->paused ||
-        now_ms - t->heard_ms < t->worker->settings.audit_ms)
-        return;
-    t->heard_ms = now_ms;
-    if (log->watermarks(log->self, (enum topic)t->ops->stage, t->partition, &low, &high) && high > from)
-        start_log(t, from);
-}
-
-/* Reads the slot again when that failed, was lost long enough ago, or is due as an audit of an idle task (rule 2). */
+/* Reads the slot again when that failed, was lost long enough ago, or is due as an audit of an idle or halted task (rule 2). */
 static void look_again(struct task *t, int64_t now_ms)
 {
     const struct worker_settings *s = &t->worker->settings;
@@ -445,7 +365,12 @@ static void look_again(struct task *t, int64_t now_ms)
         read_slot(t, now_ms);
     if (t->state == TASK_LOST && now_ms - t->lost_ms >= s->reclaim_ms)
         read_slot(t, now_ms);
-    listen_again(t, now_ms);
+    task_listen_again(t, now_ms);
+    if (t->state == TASK_HALTED && (!t->halt_seen || now_ms - t->asked_ms >= s->audit_ms)) {
+        t->asked_ms = now_ms;
+        load_create(t, 0);
+        submit(t, &t->load->request);
+    }
     if (t->state == TASK_RUN && now_ms - t->asked_ms >= s->audit_ms) {
         t->asked_ms = now_ms;
         struct load *l = load_create(t, 0);
@@ -469,16 +394,6 @@ static void look_at_cuts(struct task *t, int64_t now_ms)
     }
 }
 
-static void pause_or_resume(struct task *t)
-{
-    size_t max = t->worker->settings.queue_records_max;
-    bool paused = t->paused ? t->queue_count > max / 2 : t->queue_count > max;
-    if (paused == t->paused)
-        return;
-    t->paused = paused;
-    t->worker->log->pause(t->worker->log->self, (enum topic)t->ops->stage, t->partition, paused);
-}
-
 void task_turn(struct task *t, int64_t now_ms)
 {
     if (t->state == TASK_RUN || t->state == TASK_HALTED)
@@ -491,7 +406,7 @@ void task_turn(struct task *t, int64_t now_ms)
         return;
     load_wanted(t);
     cuts_submit(t);
-    pause_or_resume(t);
+    task_pause_or_resume(t);
     size_t share = t->worker->settings.cache_bytes / (t->worker->task_count ? t->worker->task_count : 1);
     if (t->cells.bytes <= share || t->folded == t->evicted_at)
         return; /* what was loaded stays until something was folded with it, however small the budget */

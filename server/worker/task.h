@@ -5,7 +5,7 @@
  *
  *   READ ──▶ CLAIM ──▶ VERIFY ──▶ RUN ──▶ (READ again: rewind)
  *     │         │         │         │
- *     └─────────┴─────────┴────┬────┴──▶ HALTED (a reason the operator acts on)
+ *     └─────────┴─────────┴────┬────┴──▶ HALTED (a reason the operator acts on; READ again once its verb wrote the slot)
  *                              └───────▶ LOST   (another owner; claims again if still assigned after a pause)
  */
 #pragma once
@@ -88,6 +88,7 @@ struct task {
     enum task_state state;
     enum halt halt;
     const char *halt_text;
+    bool halt_seen;          /* `expected` is the position as it stood after the halt */
     bool released;           /* unassigned: freed when its load is back */
     bool paused;
     bool draining;
@@ -100,6 +101,8 @@ struct task {
     uint64_t committed_cut;
     bool has_token;
     uint64_t token;               /* ours */
+    uint32_t generation;          /* of the slot's header */
+    bool chain_open;              /* likewise */
 
     /* What is folded. */
     const struct worker_settings *fold; /* whose fold settings are in force at `next`; the worker's or one of `before` */

@@ -5,6 +5,7 @@
 #include "server/codec/effects_codec.h"
 #include "server/worker/memory_log.h"
 #include "server/worker/memory_store.h"
+#include "server/worker/position.h"
 
 #include <stdlib.h>
 
@@ -287,6 +288,31 @@ static void test_truncated(void)
     close_stage(&s);
 }
 
+/* An operator's verb writes the position: the task goes on without a restart, and halts no more than once before that. */
+static void test_halted_goes_on(void)
+{
+    struct world s;
+    struct writer bytes = {0};
+    struct position p = {.next = 3, .token = 77};
+    open_stage(&s, true);
+    event(&s, "u1");
+    run(&s, 40);
+    crash(&s);
+    for (int i = 0; i < 3; i++)
+        event(&s, "u1");
+    memory_trim(s.cluster, TOPIC_EVENTS, 0, 3);
+    start(&s);
+    run(&s, 400);
+    check_halt(&s, STAGE_PROFILE, HALT_LOG_TRUNCATED);
+    position_encode(&p, &bytes);
+    memory_redis_put(s.redis, STAGE_PROFILE, 0, POSITION_KEY, (struct slice){(const char *)bytes.data, (uint32_t)bytes.size});
+    run(&s, 200);
+    CHECK(!report(&s, STAGE_PROFILE).halt);
+    CHECK_INT(report(&s, STAGE_PROFILE).committed, 4);
+    writer_fini(&bytes);
+    close_stage(&s);
+}
+
 /* Retention up to exactly the position is legal: nothing is left to compare. */
 static void test_trimmed_to_position(void)
 {
@@ -373,6 +399,7 @@ int main(void)
     test_fold_of_nobody();
     test_rewritten();
     test_truncated();
+    test_halted_goes_on();
     test_trimmed_to_position();
     test_effects_lost();
     test_unreadable_effects();

@@ -1,0 +1,119 @@
+/* The part of a task that faces the log: what is read again to be sure of it (rule 7), the queue, when to pause. */
+#include "common/check.h"
+#include "server/worker/worker_internal.h"
+
+#include <stdlib.h>
+
+void task_release_queue(struct task *t)
+{
+    const struct log_port *log = t->worker->log;
+    for (; t->queue_count; t->queue_count--) {
+        log->release(log->self, &t->queue[t->queue_at]);
+        t->queue_at = (t->queue_at + 1) % t->queue_capacity;
+    }
+}
+
+static void start_log(struct task *t, int64_t offset)
+{
+    t->worker->log->start(t->worker->log->self, (enum topic)t->ops->stage, t->partition, offset);
+}
+
+void task_verify(struct task *t, int64_t now_ms)
+{
+    t->state = TASK_VERIFY;
+    t->heard_ms = now_ms;
+    t->next = t->committed = t->position.next;
+    t->committed_ms = now_ms;
+    t->has_print = t->position.has_print;
+    t->print = t->position.print;
+    t->gap_seen = false;
+    t->step_by_step = t->position.claims > t->worker->settings.claims_max;
+    t->steps_left = t->worker->settings.steps;
+    t->marked = -1;
+    t->tries = t->position.tries;
+    if (t->has_print) {
+        start_log(t, t->next - 1);
+        return;
+    }
+    t->state = TASK_RUN;
+    start_log(t, t->next);
+}
+
+void task_out_of_range(struct task *t, int64_t now_ms)
+{
+    if (t->state != TASK_VERIFY && t->state != TASK_RUN)
+        return;
+    int64_t low, high;
+    const struct log_port *log = t->worker->log;
+    bool known = log->watermarks(log->self, (enum topic)t->ops->stage, t->partition, &low, &high);
+    if (t->state == TASK_VERIFY && known && low == t->next && t->next <= high) {
+        t->state = TASK_RUN; /* the log begins at the position: nothing is left to compare, and that is legal */
+        start_log(t, t->next);
+        return;
+    }
+    task_halt(t, HALT_LOG_TRUNCATED, known && t->next > high ? "the position is beyond the end of the log"
+                                                            : "the position is before the start of the log");
+}
+
+void task_record(struct task *t, struct record *r, int64_t now_ms)
+{
+    const struct log_port *log = t->worker->log;
+    t->heard_ms = now_ms;
+    if (t->state == TASK_VERIFY && r->offset == t->next - 1) {
+        bool same = record_print(r) == t->print;
+        log->release(log->self, r);
+        if (same)
+            t->state = TASK_RUN;
+        else
+            task_halt(t, HALT_LOG_REWRITTEN, "the record before the position is not the one that was folded");
+        return;
+    }
+    if (t->state == TASK_VERIFY && r->offset > t->next - 1) {
+        log->release(log->self, r);
+        if (t->gap_seen) {
+            task_halt(t, HALT_LOG_GAP, "the record before the position is missing from the log");
+            return;
+        }
+        t->gap_seen = true;
+        start_log(t, t->next - 1);
+        return;
+    }
+    if (t->state != TASK_RUN) {
+        log->release(log->self, r);
+        return;
+    }
+    if (t->queue_count == t->queue_capacity) {
+        size_t capacity = t->queue_capacity ? t->queue_capacity * 2 : 64;
+        struct record *queue = calloc(capacity, sizeof *queue);
+        ASSERT(queue);
+        for (size_t i = 0; i < t->queue_count; i++)
+            queue[i] = t->queue[(t->queue_at + i) % t->queue_capacity];
+        free(t->queue);
+        t->queue = queue;
+        t->queue_at = 0;
+        t->queue_capacity = capacity;
+    }
+    t->queue[(t->queue_at + t->queue_count++) % t->queue_capacity] = *r;
+}
+
+void task_listen_again(struct task *t, int64_t now_ms)
+{
+    int64_t low, high, from = t->state == TASK_VERIFY ? t->next - 1 : t->next;
+    const struct log_port *log = t->worker->log;
+    if ((t->state != TASK_RUN && t->state != TASK_VERIFY) || t->queue_count || t->paused ||
+        now_ms - t->heard_ms < t->worker->settings.audit_ms)
+        return;
+    t->heard_ms = now_ms;
+    if (log->watermarks(log->self, (enum topic)t->ops->stage, t->partition, &low, &high) && high > from)
+        start_log(t, from);
+}
+
+void task_pause_or_resume(struct task *t)
+{
+    size_t max = t->worker->settings.queue_records_max;
+    bool paused = t->paused ? t->queue_count > max / 2 : t->queue_count > max;
+    if (paused == t->paused)
+        return;
+    t->paused = paused;
+    t->worker->log->pause(t->worker->log->self, (enum topic)t->ops->stage, t->partition, paused);
+}
