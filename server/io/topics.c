@@ -24,6 +24,7 @@ static rd_kafka_t *admin_client(const struct kafka_log_settings *s, FILE *report
 {
     char why[256];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set_log_cb(conf, NULL); /* what matters is answered */
     bool ok = rd_kafka_conf_set(conf, "bootstrap.servers", s->brokers, why, sizeof why) == RD_KAFKA_CONF_OK;
     for (int i = 0; ok && i < s->property_count; i++)
         ok = rd_kafka_conf_set(conf, s->properties[i].name, s->properties[i].value, why, sizeof why) == RD_KAFKA_CONF_OK;
