@@ -39,9 +39,9 @@ const struct verb verbs[] = {
      "Example:\n  sluice task status --brokers 127.0.0.1:9092 --redis 127.0.0.1:6379\n",
      verb_task},
     {"audit", "which recommendations and weights break a rule",
-     "sluice audit " CONNECT_USAGE "\n\nReads the logs whole and prints every place that breaks a rule: closed room, owned item, blocked, shown within the\n"
-     "pause, reasons that do not add up; weights that do not sum to one, above the cap, of closed rooms. Exit code 1 when\n"
-     "there are any.\n\nExample:\n  sluice audit --brokers 127.0.0.1:9092\n",
+     "sluice audit " CONNECT_USAGE "\n\nReads the logs whole and prints every place that breaks a rule: closed room, owned, blocked or restricted item,\n"
+     "shown within the pause, too many of a host or category, reasons that do not add up; weights that do not sum to one,\n"
+     "above the cap, of closed rooms, or that moved further than a step in a tick. Exit code 1 when there are any.\n\nExample:\n  sluice audit --brokers 127.0.0.1:9092\n",
      verb_audit},
     {"key", "the part of a Redis key that stands for a user",
      "sluice key USER [--key-file FILE]\n\nPrints the first 16 bytes of HMAC-SHA-256(key file, user) in base64url.\n\nExample:\n  redis-cli GET sluice:rec:$(sluice key u_88)\n",

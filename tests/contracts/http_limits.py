@@ -1,4 +1,4 @@
-"""http.py PORT: what the HTTP server answers and what it refuses: methods, sizes, slow and idle clients, too many of them."""
+"""http_limits.py PORT: what the HTTP server answers and what it refuses: methods, sizes, slow and idle clients, too many of them."""
 import socket
 import sys
 import time
