@@ -202,6 +202,7 @@ const struct setting settings_table[] = {
     U32("push.valid_ms", worker.push.valid_ms, "ms", 1000, 86400000, 0, "How long a list may be used."),
     U32("push.active_ms", worker.push.active_ms, "ms", 1000, 86400000, 0, "A user whose event is older has gone: nothing is sent."),
     U32("push.top", worker.push.top, "places", 1, 20, 0, "Places whose change is worth sending."),
+    U32("push.reasons", worker.push.reasons, "reasons", 1, 9, 0, "Reasons of one entry; the weaker ones are summed up as `other`."),
     U32("push.view_ms", worker.push.view_ms, "ms", 0, 3600000, 0, "Between two views of one user."),
     U32("push.pending_max", worker.push.pending_max, "users", 100, 10000000, 0, "Users waiting out their throttle."),
     U32("push.list_max", worker.push.list_max, "lists", 100, 10000000, 0, "Similarity lists kept."),

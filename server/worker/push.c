@@ -2,6 +2,7 @@
 
 #include "common/check.h"
 #include "common/text.h"
+#include "server/codec/recommendation_encode.h"
 #include "server/codec/recommendation_view.h"
 #include "server/worker/segments.h"
 #include "server/worker/sim_cache.h"
@@ -55,7 +56,7 @@ struct push {
 
 void push_settings_default(struct push_settings *s)
 {
-    *s = (struct push_settings){.enabled = true, .throttle_ms = 200, .refresh_ms = 30000, .valid_ms = 120000, .active_ms = 1800000, .top = 5,
+    *s = (struct push_settings){.enabled = true, .throttle_ms = 200, .refresh_ms = 30000, .valid_ms = 120000, .active_ms = 1800000, .top = 5, .reasons = 3,
                                 .view_ms = 1000, .pending_max = 200000, .list_max = 100000, .list_age_ms = 30000};
 }
 
@@ -92,69 +93,13 @@ static struct slice written(const struct writer *w)
     return (struct slice){(const char *)w->data, (uint32_t)w->size};
 }
 
-static void add_one(struct writer *w, const struct recommended *o, bool room)
-{
-    text_add(w, "{\"id\":");
-    text_add_json(w, o->name);
-    if (room) {
-        text_add(w, ",\"host\":");
-        text_add_json(w, o->host);
-        if (o->item.size) {
-            text_add(w, ",\"item\":");
-            text_add_json(w, o->item);
-        }
-    }
-    text_add(w, ",\"score\":");
-    text_add_decimal(w, o->score, 4);
-    text_add(w, ",\"propensity\":");
-    text_add_decimal(w, o->propensity, 4);
-    text_add(w, ",\"reasons\":[");
-    bool more = false;
-    for (int i = 0; i < REASONS; i++) {
-        if (o->parts[i] <= 0)
-            continue;
-        text_add(w, more ? ",{\"code\":\"" : "{\"code\":\"");
-        text_add(w, reason_names[i]);
-        text_add(w, "\"");
-        if (i == REASON_SIMILAR_ITEM && o->of.size) {
-            text_add(w, ",\"of\":");
-            text_add_json(w, o->of);
-        }
-        text_add(w, ",\"part\":");
-        text_add_decimal(w, o->parts[i], 4);
-        text_add(w, "}");
-        more = true;
-    }
-    text_add(w, "]}");
-}
-
-static void add_list(struct writer *w, const char *name, const struct recommended *list, uint32_t count, bool rooms)
-{
-    text_add(w, ",\"");
-    text_add(w, name);
-    text_add(w, "\":[");
-    for (uint32_t i = 0; i < count; i++) {
-        if (i)
-            text_add(w, ",");
-        add_one(w, &list[i], rooms);
-    }
-    text_add(w, "]");
-}
-
 static void write_list(struct push *p, const struct task *t, const struct request *q, uint32_t n, int64_t now_ms)
 {
-    struct writer *w = &p->value;
-    w->size = 0;
-    text_printf(w, "{\"v\":1,\"rec\":\"%d-%lld-%u-%u\",\"user\":", (int)t->partition, (long long)q->offset, t->position.epoch, n);
-    text_add_json(w, name_slice(&q->user));
-    text_add(w, ",\"scene\":");
-    text_add_json(w, name_slice(&q->scene));
-    text_printf(w, ",\"ts\":%lld,\"valid_until\":%lld,\"version\":[%lld,%u,%u],\"arm\":\"a\"", (long long)now_ms,
-                (long long)(now_ms + p->settings.valid_ms), (long long)q->offset, t->position.epoch, n);
-    add_list(w, "rooms", p->list->rooms, p->list->room_count, true);
-    add_list(w, "items", p->list->items, p->list->item_count, false);
-    add_list(w, "hosts", p->list->hosts, p->list->host_count, false);
-    text_add(w, "}");
+    struct recommendation_head head = {
+        .partition = t->partition, .offset = q->offset, .epoch = t->position.epoch, .n = n,
+        .user = name_slice(&q->user), .scene = name_slice(&q->scene), .now_ms = now_ms, .valid_until_ms = now_ms + p->settings.valid_ms,
+    };
+    recommendation_encode(&head, p->list, p->settings.reasons, &p->value);
 }
 
 static struct sent *sent_of(struct cell *cell)

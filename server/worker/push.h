@@ -17,6 +17,7 @@ struct push_settings {
     uint32_t valid_ms;     /* how long a list may be used; 120,000 */
     uint32_t active_ms;    /* an event older than this is of a user who is gone: nothing is sent; 1,800,000 */
     uint32_t top;          /* places whose change is worth sending; 5 */
+    uint32_t reasons;      /* of an entry, `other` included; 3 */
     uint32_t view_ms;      /* between two views of one user; 1,000 */
     uint32_t pending_max;  /* users waiting out their throttle; 200,000 */
     uint32_t list_max;     /* similarity lists kept; 100,000 */
