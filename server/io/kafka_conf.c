@@ -9,12 +9,25 @@
 
 #include <stdio.h>
 
+enum kafka_pace kafka_pace_of(enum topic topic)
+{
+    switch (topic) {
+    case TOPIC_EFFECTS:
+    case TOPIC_ROLLUPS:
+    case TOPIC_SAMPLES:
+    case TOPIC_MODELS:
+    case TOPIC_SEGMENTS:
+    case TOPIC_HOSTS: return KAFKA_BULK;
+    default: return KAFKA_PROMPT;
+    }
+}
+
 struct kafka_log_settings kafka_log_settings_default(void)
 {
     struct kafka_log_settings s = {
         .brokers = "127.0.0.1:9092", .group = "sluice", .client_id = "sluice", .consume = true, .tables = true,
-        .fetch_queue_kb = 32768, .fetch_wait_ms = 10, .session_timeout_ms = 6000, .heartbeat_ms = 1500,
-        .linger_ms = 1, .produce_queue_messages = 500000, .produce_queue_kb = 65536, .message_bytes_max = 1000000,
+        .fetch_queue_kb = 32768, .fetch_wait_ms = 10, .bulk_fetch_wait_ms = 20, .bulk_fetch_bytes = 65536, .session_timeout_ms = 6000, .heartbeat_ms = 1500,
+        .linger_ms = 1, .bulk_linger_ms = 20, .produce_queue_messages = 500000, .produce_queue_kb = 65536, .message_bytes_max = 1000000,
         .metadata_refresh_ms = 5000, .watermark_refresh_ms = 1000, .retention_ms_min = 86400000,
     };
     for (int t = 0; t < TOPICS; t++)
@@ -62,10 +75,10 @@ static bool set_common(rd_kafka_conf_t *conf, const struct kafka_log_settings *s
            set(conf, "reconnect.backoff.max.ms", "1000") && set(conf, "socket.nagle.disable", "true");
 }
 
-static bool set_producer(rd_kafka_conf_t *conf, const struct kafka_log_settings *s)
+static bool set_producer(rd_kafka_conf_t *conf, const struct kafka_log_settings *s, enum kafka_pace pace)
 {
     char linger[32];
-    snprintf(linger, sizeof linger, "%g", s->linger_ms);
+    snprintf(linger, sizeof linger, "%g", pace == KAFKA_BULK ? s->bulk_linger_ms : s->linger_ms);
     return set(conf, "acks", "all") && set(conf, "enable.idempotence", "true") && set(conf, "linger.ms", linger) &&
            set(conf, "batch.num.messages", "100000") && set(conf, "partitioner", "murmur2_random") &&
            set(conf, "retry.backoff.ms", "50") &&
@@ -92,28 +105,30 @@ static bool set_member(rd_kafka_conf_t *conf, const struct kafka_log_settings *s
 }
 
 /* Task inputs are never read from anywhere but where they were started; what is outside the log is an error. */
-static bool set_reader(rd_kafka_conf_t *conf, const struct kafka_log_settings *s)
+static bool set_reader(rd_kafka_conf_t *conf, const struct kafka_log_settings *s, enum kafka_pace pace)
 {
     return set(conf, "enable.partition.eof", "true") && set(conf, "auto.offset.reset", "error") &&
-           set(conf, "enable.auto.offset.store", "false") && set_int(conf, "fetch.wait.max.ms", s->fetch_wait_ms);
+           set(conf, "enable.auto.offset.store", "false") &&
+           set_int(conf, "fetch.wait.max.ms", pace == KAFKA_BULK ? s->bulk_fetch_wait_ms : s->fetch_wait_ms) &&
+           set_int(conf, "fetch.min.bytes", pace == KAFKA_BULK ? s->bulk_fetch_bytes : 1);
 }
 
-static bool set_role(rd_kafka_conf_t *conf, const struct kafka_log_settings *s, enum kafka_role role)
+static bool set_role(rd_kafka_conf_t *conf, const struct kafka_log_settings *s, enum kafka_role role, enum kafka_pace pace)
 {
     switch (role) {
     case KAFKA_PRODUCER:
         rd_kafka_conf_set_dr_msg_cb(conf, kafka_delivered);
-        return set_producer(conf, s);
+        return set_producer(conf, s, pace);
     case KAFKA_MEMBER:
         rd_kafka_conf_set_rebalance_cb(conf, kafka_rebalanced);
         return set_member(conf, s);
     case KAFKA_READER:
-        return set_fetch(conf, s) && set_reader(conf, s);
+        return set_fetch(conf, s) && set_reader(conf, s, pace);
     }
     return false;
 }
 
-rd_kafka_t *kafka_client_create(struct kafka_log *log, enum kafka_role role)
+rd_kafka_t *kafka_client_create(struct kafka_log *log, enum kafka_role role, enum kafka_pace pace)
 {
     const struct kafka_log_settings *s = &log->settings;
     char why[256];
@@ -121,7 +136,7 @@ rd_kafka_t *kafka_client_create(struct kafka_log *log, enum kafka_role role)
     rd_kafka_conf_set_opaque(conf, log);
     rd_kafka_conf_set_log_cb(conf, logged);
     rd_kafka_conf_set_error_cb(conf, failed);
-    bool ok = set_common(conf, s) && set_role(conf, s, role);
+    bool ok = set_common(conf, s) && set_role(conf, s, role, pace);
     for (int i = 0; ok && i < s->property_count; i++)
         ok = set(conf, s->properties[i].name, s->properties[i].value);
     if (!ok) {

@@ -53,24 +53,27 @@ static void watchdog_stop(struct watchdog *w)
         pthread_join(w->thread, NULL);
 }
 
-static bool open_producer(struct kafka_log *log)
+static bool open_producers(struct kafka_log *log)
 {
     uint64_t one = 1;
-    log->producer = kafka_client_create(log, KAFKA_PRODUCER);
-    if (!log->producer)
-        return false;
-    log->producer_queue = rd_kafka_queue_get_main(log->producer);
-    rd_kafka_set_log_queue(log->producer, NULL);
-    rd_kafka_queue_io_event_enable(log->producer_queue, log->wakeup, &one, sizeof one);
-    for (int t = 0; t < TOPICS; t++)
-        log->producer_topics[t] = rd_kafka_topic_new(log->producer, log->settings.topics[t], NULL);
+    for (int i = 0; i < KAFKA_PACES; i++) {
+        struct producer *p = &log->producers[i];
+        p->client = kafka_client_create(log, KAFKA_PRODUCER, (enum kafka_pace)i);
+        if (!p->client)
+            return false;
+        p->queue = rd_kafka_queue_get_main(p->client);
+        rd_kafka_set_log_queue(p->client, NULL);
+        rd_kafka_queue_io_event_enable(p->queue, log->wakeup, &one, sizeof one);
+        for (int t = 0; t < TOPICS; t++)
+            p->topics[t] = rd_kafka_topic_new(p->client, log->settings.topics[t], NULL);
+    }
     return true;
 }
 
 static bool open_member(struct kafka_log *log)
 {
     uint64_t one = 1;
-    log->member = kafka_client_create(log, KAFKA_MEMBER);
+    log->member = kafka_client_create(log, KAFKA_MEMBER, KAFKA_PROMPT);
     if (!log->member)
         return false;
     rd_kafka_poll_set_consumer(log->member);
@@ -89,24 +92,28 @@ static bool open_member(struct kafka_log *log)
 
 static void open_inputs(struct kafka_log *log)
 {
-    uint64_t one = 1;
-    log->input_queue = rd_kafka_queue_new(log->reader);
-    rd_kafka_queue_io_event_enable(log->input_queue, log->wakeup, &one, sizeof one);
     for (int t = 0; t < TOPIC_INPUTS; t++) {
         struct input *in = &log->inputs[t];
-        rd_kafka_topic_conf_t *conf = rd_kafka_default_topic_conf_dup(log->reader);
-        rd_kafka_topic_conf_set_opaque(conf, in);
         in->topic = (enum topic)t;
-        in->handle = rd_kafka_topic_new(log->reader, log->settings.topics[t], conf);
+        in->fetcher = &log->fetchers[kafka_pace_of(in->topic)];
+        rd_kafka_topic_conf_t *conf = rd_kafka_default_topic_conf_dup(in->fetcher->client);
+        rd_kafka_topic_conf_set_opaque(conf, in);
+        in->handle = rd_kafka_topic_new(in->fetcher->client, log->settings.topics[t], conf);
     }
 }
 
-static bool open_reader(struct kafka_log *log)
+static bool open_fetchers(struct kafka_log *log)
 {
-    log->reader = kafka_client_create(log, KAFKA_READER);
-    if (!log->reader)
-        return false;
-    rd_kafka_set_log_queue(log->reader, NULL);
+    uint64_t one = 1;
+    for (int i = 0; i < (log->settings.consume ? KAFKA_PACES : KAFKA_BULK); i++) {
+        struct fetcher *f = &log->fetchers[i];
+        f->client = kafka_client_create(log, KAFKA_READER, (enum kafka_pace)i);
+        if (!f->client)
+            return false;
+        rd_kafka_set_log_queue(f->client, NULL);
+        f->queue = rd_kafka_queue_new(f->client);
+        rd_kafka_queue_io_event_enable(f->queue, log->wakeup, &one, sizeof one);
+    }
     if (log->settings.consume)
         open_inputs(log);
     if (log->settings.tables)
@@ -123,7 +130,7 @@ static void close_member(struct kafka_log *log)
     rd_kafka_destroy(log->member);
 }
 
-static void close_reader(struct kafka_log *log)
+static void close_fetchers(struct kafka_log *log)
 {
     for (int t = 0; t < TOPIC_INPUTS; t++) {
         struct input *in = &log->inputs[t];
@@ -135,22 +142,28 @@ static void close_reader(struct kafka_log *log)
         free(in->partitions);
     }
     tables_close(&log->tables);
-    if (log->input_queue)
-        rd_kafka_queue_destroy(log->input_queue);
-    if (log->reader)
-        rd_kafka_destroy(log->reader);
+    for (int i = 0; i < KAFKA_PACES; i++) {
+        if (log->fetchers[i].queue)
+            rd_kafka_queue_destroy(log->fetchers[i].queue);
+        if (log->fetchers[i].client)
+            rd_kafka_destroy(log->fetchers[i].client);
+    }
 }
 
-static void close_producer(struct kafka_log *log, int deadline_ms)
+static void close_producers(struct kafka_log *log, int deadline_ms)
 {
-    if (!log->producer)
-        return;
-    if (rd_kafka_flush(log->producer, deadline_ms) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        rd_kafka_purge(log->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
-    for (int t = 0; t < TOPICS; t++)
-        rd_kafka_topic_destroy(log->producer_topics[t]);
-    rd_kafka_queue_destroy(log->producer_queue);
-    rd_kafka_destroy(log->producer);
+    for (int i = 0; i < KAFKA_PACES; i++) {
+        rd_kafka_t *client = log->producers[i].client;
+        if (client && rd_kafka_flush(client, deadline_ms / KAFKA_PACES) != RD_KAFKA_RESP_ERR_NO_ERROR)
+            rd_kafka_purge(client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    }
+    for (int i = 0; i < KAFKA_PACES && log->producers[i].client; i++) {
+        struct producer *p = &log->producers[i];
+        for (int t = 0; t < TOPICS; t++)
+            rd_kafka_topic_destroy(p->topics[t]);
+        rd_kafka_queue_destroy(p->queue);
+        rd_kafka_destroy(p->client);
+    }
 }
 
 /* The longest that closing may take for a half-built log. */
@@ -165,7 +178,7 @@ struct kafka_log *kafka_log_create(const struct kafka_log_settings *settings, in
     log->wakeup = wakeup;
     kafka_port_fill(log);
     bool reads = settings->consume || settings->tables;
-    if (open_producer(log) && (!reads || open_reader(log)) && (!settings->consume || open_member(log)) &&
+    if (open_producers(log) && (!reads || open_fetchers(log)) && (!settings->consume || open_member(log)) &&
         monitor_start(&log->monitor, log))
         return log;
     kafka_log_destroy(log, HALF_BUILT_MS);
@@ -180,8 +193,8 @@ void kafka_log_destroy(struct kafka_log *log, int deadline_ms)
     watchdog_start(&dog, deadline_ms);
     monitor_stop(&log->monitor);
     close_member(log);
-    close_reader(log);
-    close_producer(log, deadline_ms / 2);
+    close_fetchers(log);
+    close_producers(log, deadline_ms / 2);
     watchdog_stop(&dog);
     free(log->assignment);
     free(log->acknowledgements);

@@ -2,7 +2,7 @@
  * The consuming half, and the turn.
  *
  * The group member only says which partitions are ours: each rebalance is acknowledged with an empty assignment, so
- * the member fetches nothing. The reader fetches: every partition is started and stopped on its own, always with an
+ * the member fetches nothing. The fetchers fetch: every partition is started and stopped on its own, always with an
  * explicit offset, and the others keep what they have prefetched. Pausing is stopping, resuming is starting at the
  * expected offset.
  *
@@ -153,7 +153,7 @@ static bool port_watermarks(void *self, enum topic topic, int32_t partition, int
         return false;
     const struct input_partition *p = find_assigned(log, topic, partition);
     if (p && p->fetching && !p->changed &&
-        !rd_kafka_get_watermark_offsets(log->reader, log->settings.topics[topic], partition, &low, &high) &&
+        !rd_kafka_get_watermark_offsets(log->inputs[topic].fetcher->client, log->settings.topics[topic], partition, &low, &high) &&
         high > *out_high)
         *out_high = high;
     return true;
@@ -194,7 +194,7 @@ static void stop_or_start(struct kafka_log *log, struct input *in, int32_t parti
     if (p->fetching)
         rd_kafka_consume_stop(in->handle, partition);
     p->fetching = p->started && !p->paused;
-    if (!p->fetching || rd_kafka_consume_start_queue(in->handle, partition, p->expected, log->input_queue) == 0)
+    if (!p->fetching || rd_kafka_consume_start_queue(in->handle, partition, p->expected, in->fetcher->queue) == 0)
         return;
     p->fetching = false;
     log->stats.errors++;
@@ -283,7 +283,7 @@ static void poll_member(struct kafka_log *log)
     }
 }
 
-static size_t consume(struct kafka_log *log, size_t records_max)
+static size_t consume(struct kafka_log *log, rd_kafka_queue_t *queue, size_t records_max)
 {
     if (log->capacity < records_max) {
         log->messages = realloc(log->messages, records_max * sizeof *log->messages);
@@ -292,7 +292,7 @@ static size_t consume(struct kafka_log *log, size_t records_max)
             abort();
         log->capacity = records_max;
     }
-    ssize_t count = rd_kafka_consume_batch_queue(log->input_queue, 0, log->messages, records_max);
+    ssize_t count = rd_kafka_consume_batch_queue(queue, 0, log->messages, records_max);
     size_t kept = 0;
     for (ssize_t i = 0; i < count; i++) {
         rd_kafka_message_t *message = log->messages[i];
@@ -312,7 +312,7 @@ static size_t consume(struct kafka_log *log, size_t records_max)
     return kept;
 }
 
-static void report_producer(struct kafka_log *log, const struct kafka_log_events *events, void *arg)
+static void report_producers(struct kafka_log *log, const struct kafka_log_events *events, void *arg)
 {
     for (size_t i = 0; i < log->acknowledgement_count; i++) {
         struct acknowledgement a = log->acknowledgements[i];
@@ -340,13 +340,13 @@ void kafka_log_turn(struct kafka_log *log, const struct kafka_log_events *events
 {
     ASSERT(records_max > 0);
     log->turn_ms = kafka_clock_ms();
-    if (log->reader)
-        rd_kafka_poll(log->reader, 0);
+    for (int i = 0; i < KAFKA_PACES; i++)
+        if (log->fetchers[i].client)
+            rd_kafka_poll(log->fetchers[i].client, 0);
     if (log->member) {
         poll_member(log);
         apply_changes(log);
         send_commits(log, log->turn_ms);
-        size_t kept = consume(log, records_max);
         if (log->revoked && events->assigned)
             events->assigned(arg, NULL, 0);
         log->revoked = false;
@@ -355,26 +355,33 @@ void kafka_log_turn(struct kafka_log *log, const struct kafka_log_events *events
             if (events->assigned)
                 events->assigned(arg, log->assignment, log->assignment_count);
         }
-        if (kept)
-            events->records(arg, log->records, kept);
+        for (int i = 0; i < KAFKA_PACES; i++) {
+            size_t kept = consume(log, log->fetchers[i].queue, records_max);
+            if (kept)
+                events->records(arg, log->records, kept);
+        }
     }
-    if (log->reader)
+    if (log->tables.wanted)
         tables_turn(log, events, arg, records_max);
     for (size_t i = 0; i < log->out_of_range_count; i++)
         events->out_of_range(arg, log->out_of_range[i].topic, log->out_of_range[i].partition);
     log->out_of_range_count = 0;
-    rd_kafka_poll(log->producer, 0);
-    report_producer(log, events, arg);
+    for (int i = 0; i < KAFKA_PACES; i++)
+        rd_kafka_poll(log->producers[i].client, 0);
+    report_producers(log, events, arg);
     apply_changes(log);
 }
 
 void kafka_log_finish(struct kafka_log *log, const struct kafka_log_events *events, void *arg, int deadline_ms)
 {
-    if (rd_kafka_flush(log->producer, deadline_ms) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        rd_kafka_purge(log->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-        rd_kafka_flush(log->producer, FINISH_PURGED_MS);
+    for (int i = 0; i < KAFKA_PACES; i++) {
+        rd_kafka_t *client = log->producers[i].client;
+        if (rd_kafka_flush(client, deadline_ms / KAFKA_PACES) == RD_KAFKA_RESP_ERR_NO_ERROR)
+            continue;
+        rd_kafka_purge(client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+        rd_kafka_flush(client, FINISH_PURGED_MS);
     }
-    report_producer(log, events, arg);
+    report_producers(log, events, arg);
 }
 
 void kafka_port_fill(struct kafka_log *log)
@@ -399,5 +406,6 @@ void kafka_log_stats_get(const struct kafka_log *log, struct kafka_log_stats *ou
     pthread_mutex_unlock(&m->lock);
     out_stats->turn_age_ms = log->turn_ms ? now_ms - log->turn_ms : -1;
     out_stats->tables_ready = log->tables.ready;
-    out_stats->produce_queue = rd_kafka_outq_len(log->producer);
+    for (int i = 0; i < KAFKA_PACES; i++)
+        out_stats->produce_queue += rd_kafka_outq_len(log->producers[i].client);
 }

@@ -1,5 +1,5 @@
 /*
- * The log port over Kafka: a member of the consumer group, a reader of task inputs and tables, an idempotent producer.
+ * The log port over Kafka: a member of the consumer group, readers of task inputs and tables, idempotent producers.
  *
  * librdkafka's own threads fetch and send; everything else happens in kafka_log_turn() on the caller's thread, which
  * alone calls handlers. The `wakeup` eventfd becomes readable when a turn has something to do. Port calls only note
@@ -28,9 +28,12 @@ struct kafka_log_settings {
     bool tables;  /* read catalog, models and control */
     int fetch_queue_kb; /* prefetched bytes kept by the consumer; counts in the memory budget */
     int fetch_wait_ms;  /* how long a broker may hold an empty fetch */
+    int bulk_fetch_wait_ms; /* the same for what only tasks fold, until bulk_fetch_bytes are there */
+    int bulk_fetch_bytes;
     int session_timeout_ms;
     int heartbeat_ms;
-    double linger_ms;
+    double linger_ms;      /* of what somebody waits for: lists, weights, alerts, dead letters */
+    double bulk_linger_ms; /* of the rest */
     int produce_queue_messages; /* beyond either limit produce() answers ERR_MEMORY */
     int produce_queue_kb;
     int message_bytes_max;   /* key, value and headers of one outgoing record */

@@ -10,6 +10,27 @@
 
 #define TABLE_TOPICS 3 /* TOPIC_CATALOG and the two after it */
 
+/*
+ * Two handles each way. What somebody waits for (events and tables in; lists, weights and answers out) leaves and comes at
+ * once. What only other tasks fold (effects, samples, rollups, …) is sent and fetched in larger portions: the client
+ * makes one request a partition and batch, so at a small linger these many small records would cost the brokers several
+ * times what the lists cost, and every list would wait behind them.
+ */
+enum kafka_pace { KAFKA_PROMPT, KAFKA_BULK, KAFKA_PACES };
+
+enum kafka_pace kafka_pace_of(enum topic topic);
+
+struct producer {
+    rd_kafka_t *client;
+    rd_kafka_topic_t *topics[TOPICS]; /* all: the monitor asks a client for the partitions of the topics it knows */
+    rd_kafka_queue_t *queue;
+};
+
+struct fetcher {
+    rd_kafka_t *client; /* NULL when it has nothing to read */
+    rd_kafka_queue_t *queue;
+};
+
 /* One partition of a task input, as this member sees it. */
 struct input_partition {
     bool assigned; /* by the group */
@@ -24,6 +45,7 @@ struct input_partition {
 
 struct input {
     enum topic topic;
+    struct fetcher *fetcher; /* borrowed */
     rd_kafka_topic_t *handle;
     struct input_partition *partitions; /* owned */
     int32_t count;
@@ -79,13 +101,10 @@ struct kafka_log {
     struct kafka_log_settings settings;
     int wakeup; /* borrowed */
     struct log_port port;
-    rd_kafka_t *producer;
-    rd_kafka_topic_t *producer_topics[TOPICS];
-    rd_kafka_queue_t *producer_queue;
+    struct producer producers[KAFKA_PACES];
     rd_kafka_t *member; /* of the group: says which partitions are ours; fetches nothing. NULL unless settings.consume */
     rd_kafka_queue_t *member_queue;
-    rd_kafka_t *reader; /* fetches: partition by partition, from where it is told. NULL when nothing is read */
-    rd_kafka_queue_t *input_queue;
+    struct fetcher fetchers[KAFKA_PACES]; /* fetch: partition by partition, from where they are told */
     struct input inputs[TOPIC_INPUTS];
     struct tables tables;
     struct monitor monitor;
@@ -120,8 +139,8 @@ void kafka_port_fill(struct kafka_log *log);
 
 enum kafka_role { KAFKA_PRODUCER, KAFKA_MEMBER, KAFKA_READER };
 
-/* A client with the settings of its role; NULL and logged when one is refused. */
-rd_kafka_t *kafka_client_create(struct kafka_log *log, enum kafka_role role);
+/* A client with the settings of its role and pace; NULL and logged when one is refused. */
+rd_kafka_t *kafka_client_create(struct kafka_log *log, enum kafka_role role, enum kafka_pace pace);
 
 void kafka_delivered(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque);
 void kafka_rebalanced(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *opaque);

@@ -113,12 +113,13 @@ enum err kafka_produce(void *self, const struct outgoing *out)
         }
         partition = kafka_partition(out->key.at, out->key.size, count);
     }
-    rd_kafka_topic_t *topic = log->producer_topics[out->topic];
+    struct producer *producer = &log->producers[kafka_pace_of(out->topic)];
+    rd_kafka_topic_t *topic = producer->topics[out->topic];
     void *value = out->tombstone ? NULL : (void *)(uintptr_t)(out->value.at ? out->value.at : "");
     rd_kafka_headers_t *headers = headers_of(out);
     rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR_NO_ERROR;
     if (headers) {
-        err = rd_kafka_producev(log->producer, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_PARTITION(partition),
+        err = rd_kafka_producev(producer->client, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_PARTITION(partition),
                                 RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_VALUE(value, out->value.size),
                                 RD_KAFKA_V_KEY(out->key.at, out->key.size), RD_KAFKA_V_OPAQUE(out->opaque),
                                 RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);

@@ -11,13 +11,13 @@ void tables_open(struct tables *t, struct kafka_log *log)
 {
     uint64_t one = 1;
     t->wanted = true;
-    t->queue = rd_kafka_queue_new(log->reader);
+    t->queue = rd_kafka_queue_new(log->fetchers[KAFKA_PROMPT].client);
     rd_kafka_queue_io_event_enable(t->queue, log->wakeup, &one, sizeof one);
     for (int i = 0; i < TABLE_TOPICS; i++) {
-        rd_kafka_topic_conf_t *conf = rd_kafka_default_topic_conf_dup(log->reader);
+        rd_kafka_topic_conf_t *conf = rd_kafka_default_topic_conf_dup(log->fetchers[KAFKA_PROMPT].client);
         rd_kafka_topic_conf_set(conf, "auto.offset.reset", "earliest", NULL, 0);
         rd_kafka_topic_conf_set_opaque(conf, (void *)(intptr_t)(TOPIC_CATALOG + i));
-        t->topics[i] = rd_kafka_topic_new(log->reader, log->settings.topics[TOPIC_CATALOG + i], conf);
+        t->topics[i] = rd_kafka_topic_new(log->fetchers[KAFKA_PROMPT].client, log->settings.topics[TOPIC_CATALOG + i], conf);
     }
 }
 
