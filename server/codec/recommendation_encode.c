@@ -140,27 +140,49 @@ static void put_list(struct writer *out, const struct recommended *list, uint32_
     out->size = (size_t)(o.at - (char *)out->data);
 }
 
-static void put_head(const struct recommendation_head *h, struct writer *out)
+static void put_head(const struct recommendation_head *h, struct recommendation_text *out)
 {
-    text_printf(out, "{\"v\":1,\"rec\":\"%d-%lld-%u-%u\",\"user\":", (int)h->partition, (long long)h->offset, h->epoch, h->n);
-    text_add_json(out, h->user);
-    text_add(out, ",\"scene\":");
-    text_add_json(out, h->scene);
-    text_printf(out, ",\"ts\":%lld,\"valid_until\":%lld,\"version\":[%lld,%u,%u],\"arm\":\"a\"", (long long)h->now_ms,
+    struct writer *w = &out->bytes;
+    text_printf(w, "{\"v\":1,\"rec\":\"%d-%lld-%u-%u\",", (int)h->partition, (long long)h->offset, h->epoch, h->n);
+    out->user_from = w->size;
+    text_add(w, "\"user\":");
+    text_add_json(w, h->user);
+    text_add(w, ",");
+    out->user_to = w->size;
+    text_add(w, "\"scene\":");
+    text_add_json(w, h->scene);
+    text_printf(w, ",\"ts\":%lld,\"valid_until\":%lld,\"version\":[%lld,%u,%u],\"arm\":\"a\"", (long long)h->now_ms,
                 (long long)h->valid_until_ms, (long long)h->offset, h->epoch, h->n);
 }
 
 void recommendation_encode(const struct recommendation_head *head, const struct recommendation *list, uint32_t reasons_max,
-                           struct writer *out)
+                           struct recommendation_text *out)
 {
+    struct writer *w = &out->bytes;
     ASSERT(reasons_max > 0);
-    out->size = 0;
+    w->size = 0;
     put_head(head, out);
-    text_add(out, ",\"rooms\":[");
-    put_list(out, list->rooms, list->room_count, true, reasons_max);
-    text_add(out, "],\"items\":[");
-    put_list(out, list->items, list->item_count, false, reasons_max);
-    text_add(out, "],\"hosts\":[");
-    put_list(out, list->hosts, list->host_count, false, reasons_max);
-    text_add(out, "]}");
+    text_add(w, ",\"rooms\":[");
+    put_list(w, list->rooms, list->room_count, true, reasons_max);
+    out->items_from = w->size;
+    text_add(w, "],\"items\":[");
+    put_list(w, list->items, list->item_count, false, reasons_max);
+    text_add(w, "],\"hosts\":[");
+    put_list(w, list->hosts, list->host_count, false, reasons_max);
+    text_add(w, "]}");
+}
+
+bool recommendation_view(const struct recommendation_text *text, size_t bytes_max, struct writer *out)
+{
+    const struct writer *w = &text->bytes;
+    size_t user = text->user_to - text->user_from;
+    bool whole = w->size - user <= bytes_max;
+    out->size = 0;
+    put_bytes(out, w->data, text->user_from);
+    put_bytes(out, w->data + text->user_to, (whole ? w->size : text->items_from) - text->user_to);
+    if (!whole)
+        text_add(out, "]}");
+    if (out->size > bytes_max)
+        out->size = 0;
+    return out->size > 0;
 }

@@ -18,6 +18,17 @@ struct recommendation_head {
     int64_t now_ms, valid_until_ms;
 };
 
+struct recommendation_text {
+    struct writer bytes;         /* owned */
+    size_t user_from, user_to;   /* `"user":"…",` in it */
+    size_t items_from;           /* what follows the rooms */
+};
+
 /* Replaces what `out` holds. At most `reasons_max` reasons an entry, `other` included; at least 1. */
 void recommendation_encode(const struct recommendation_head *head, const struct recommendation *list, uint32_t reasons_max,
-                           struct writer *out);
+                           struct recommendation_text *out);
+/*
+ * The same for Redis: without the user, whose id never stands there, and without items and hosts when it would be
+ * longer than `bytes_max` with them. False, and `out` empty, when it would be longer even so. Replaces what `out` holds.
+ */
+bool recommendation_view(const struct recommendation_text *text, size_t bytes_max, struct writer *out);

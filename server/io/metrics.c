@@ -12,7 +12,7 @@
 
 enum metric {
     BUILD_UP, TURNS, RSS_BYTES,
-    RECORDS, PRODUCED, PRODUCED_BYTES, EVENTS, DUPLICATES, DEAD_LETTERS, RECOMMENDATIONS, THROTTLED, PAIR_DELTAS, RATINGS_RAISED, MODELS_REFUSED,
+    RECORDS, PRODUCED, PRODUCED_BYTES, EVENTS, DUPLICATES, DEAD_LETTERS, RANKINGS, RECOMMENDATIONS, THROTTLED, PAIR_DELTAS, RATINGS_RAISED, MODELS_REFUSED,
     EFFECT_RUNS, EFFECT_ENTRIES, ENTRIES_APPLIED, ENTRIES_REPLAYED, ENTRIES_REFUSED, ROLLUPS,
     COMMITS, COMMIT_KEYS, COMMIT_BYTES, COMMIT_CONFLICTS, LOADS, LOAD_KEYS, EVICTIONS, REWINDS, TASKS_LOST, MEMORY_REFUSALS,
     TASKS, HALTED, REPLAYED, LAG_RECORDS, LAG_SECONDS, COMMIT_AGE, STATE_BYTES,
@@ -33,6 +33,7 @@ static const struct {
     [EVENTS] = {"sluice_events_total", "counter", "type", "events applied"},
     [DUPLICATES] = {"sluice_duplicates_total", "counter", "", "events dropped because their id was seen before"},
     [DEAD_LETTERS] = {"sluice_dead_letters_total", "counter", "reason", "records refused"},
+    [RANKINGS] = {"sluice_rankings_total", "counter", "", "rankings made; a list is pushed when its top changed or is old"},
     [RECOMMENDATIONS] = {"sluice_recommendations_total", "counter", "", "lists pushed"},
     [THROTTLED] = {"sluice_throttled_total", "counter", "", "rankings put off because the user had one within the throttle"},
     [MODELS_REFUSED] = {"sluice_models_refused_total", "counter", "", "snapshots of the models that this version does not read"},
@@ -135,7 +136,7 @@ static void render_counts(const struct worker_counts *c, struct writer *w)
         enum metric metric;
         uint64_t value;
     } rows[] = {
-        {DUPLICATES, c->duplicates},           {RECOMMENDATIONS, c->recommendations},   {THROTTLED, c->throttled},
+        {DUPLICATES, c->duplicates},           {RANKINGS, c->rankings}, {RECOMMENDATIONS, c->recommendations},   {THROTTLED, c->throttled},
         {EFFECT_RUNS, c->effect_runs},         {EFFECT_ENTRIES, c->effect_entries},     {ENTRIES_APPLIED, c->entries_applied},
         {ENTRIES_REPLAYED, c->entries_replayed}, {ENTRIES_REFUSED, c->entries_refused}, {ROLLUPS, c->rollups},
         {COMMITS, c->commits},                 {COMMIT_KEYS, c->commit_keys},           {COMMIT_BYTES, c->commit_bytes},

@@ -44,8 +44,7 @@ struct redis_views {
     struct redis_shared *shared;
     struct node nodes[NODES_MAX];
     int node_count;
-    bool is_cluster, map_due;
-    bool map_asked;
+    bool is_cluster, map_due, map_asked;
     uint8_t owner_of[CLUSTER_SLOTS];
     struct read reads[READS_MAX]; /* a ring, oldest first */
     size_t first, count;
@@ -114,8 +113,7 @@ static struct node *node_of(struct redis_views *v, const struct redis_address *a
     struct redis_owner owner = {n, pick, on_ready, on_down};
     struct redis_greeting greeting = {true, {NULL, 0}};
     *n = (struct node){.views = v, .address = *address};
-    n->connection = redis_connection_create(v->shared->base, v->shared->dns, &v->shared->settings->connection, &owner,
-                                            &greeting);
+    n->connection = redis_connection_create(v->shared->base, v->shared->dns, &v->shared->settings->connection, &owner, &greeting);
     redis_connection_open(n->connection);
     return n;
 }
@@ -260,19 +258,21 @@ static void add_pairs(struct writer *out, struct slice key, const struct view_wr
 /* Replaces the whole hash or sorted set in one step, so that no reader sees it half or with fields of before. */
 static void write_pairs(struct redis_views *v, struct node *n, struct writer *out, struct slice key, const struct view_write *write)
 {
-    send_word(n, out, "MULTI");
+    if (!write->same_fields)
+        send_word(n, out, "MULTI");
     if (write->drop_below) {
         command_begin(out, 4);
         command_add_text(out, "ZREMRANGEBYSCORE");
         command_add(out, key);
         command_add_text(out, "-inf");
         command_add_text(out, write->drop_below);
-    } else {
+        expect(n, NULL, 0, 0, 0);
+    } else if (!write->same_fields) {
         command_begin(out, 2);
         command_add_text(out, "DEL");
         command_add(out, key);
+        expect(n, NULL, 0, 0, 0);
     }
-    expect(n, NULL, 0, 0, 0);
     add_pairs(out, key, write);
     expect(n, NULL, 0, 0, 0);
     if (write->drop_below) {
@@ -284,9 +284,11 @@ static void write_pairs(struct redis_views *v, struct node *n, struct writer *ou
         expect(n, NULL, 0, 0, 0);
     }
     expire(v, out, key, write->ttl_s);
-    expect(n, NULL, 0, 0, 0);
-    command_begin(out, 1);
-    command_add_text(out, "EXEC");
+    if (!write->same_fields) {
+        expect(n, NULL, 0, 0, 0);
+        command_begin(out, 1);
+        command_add_text(out, "EXEC");
+    }
 }
 
 void redis_views_write(struct redis_views *v, const struct view_write *write)

@@ -207,6 +207,8 @@ const struct setting settings_table[] = {
     U32("push.top", worker.push.top, "places", 1, 20, 0, "Places whose change is worth sending."),
     U32("push.reasons", worker.push.reasons, "reasons", 1, 9, 0, "Reasons of one entry; the weaker ones are summed up as `other`."),
     U32("push.view_ms", worker.push.view_ms, "ms", 0, 3600000, 0, "Between two views of one user."),
+    U64("push.view_bytes", worker.push.view_bytes, "bytes", 65536, 1e10, 0, "Views that wait for that; beyond it the oldest are written early."),
+    U32("push.behind_ms_max", worker.push.behind_ms_max, "ms", 0, 600000, 0, "A task that is behind ranks a user no more often than it is late, but once in this time."),
     U32("push.pending_max", worker.push.pending_max, "users", 100, 10000000, 0, "Users waiting out their throttle."),
     U32("push.list_max", worker.push.list_max, "lists", 100, 10000000, 0, "Similarity lists kept."),
     U32("push.list_age_ms", worker.push.list_age_ms, "ms", 100, 3600000, 0, "And for how long."),

@@ -133,6 +133,7 @@ struct view_write {
     int field_count;   /* 2 per field; 0: string */
     bool sorted;       /* a sorted set: fields alternate member and score */
     const char *drop_below; /* sorted: added to what is there, and lower scores dropped; NULL: replaces it */
+    bool same_fields;  /* the hash always has just these: none of before can be left */
     bool removed;      /* delete it */
     uint32_t ttl_s;    /* 0: the port's default; the port adds jitter */
 };

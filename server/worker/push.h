@@ -19,6 +19,8 @@ struct push_settings {
     uint32_t top;          /* places whose change is worth sending; 5 */
     uint32_t reasons;      /* of an entry, `other` included; 3 */
     uint32_t view_ms;      /* between two views of one user; 1,000 */
+    uint64_t view_bytes;   /* of views that wait for that; beyond it they are written early; 64 MiB */
+    uint32_t behind_ms_max; /* longest throttle of a task that is behind; 10,000 */
     uint32_t pending_max;  /* users waiting out their throttle; 200,000 */
     uint32_t list_max;     /* similarity lists kept; 100,000 */
     uint32_t list_age_ms;  /* and for how long; 30,000 */
@@ -35,5 +37,7 @@ void push_event(struct push *p, struct task *t, struct cell *cell, const struct 
 uint32_t push_taste(const struct push *p, const struct profile *profile, int64_t now_ms, struct model_tag *out);
 /* Ranks for those whose throttle ended. */
 void push_turn(struct push *p, int64_t now_ms);
+/* Views that wait are written now. */
+void push_drain(struct push *p, int64_t now_ms);
 /* Similarity lists that were asked for. */
 void push_views_read(struct push *p, struct view_read *read, int64_t now_ms);

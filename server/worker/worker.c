@@ -286,6 +286,7 @@ size_t worker_report(const struct worker *w, int64_t now_ms, struct task_report 
 void worker_drain(struct worker *w, int64_t now_ms)
 {
     w->draining = true;
+    push_drain(w->push, now_ms);
     for (int s = 0; s < STAGES; s++)
         for (int32_t p = 0; p < PARTITIONS_MAX; p++)
             if (w->tasks[s][p])

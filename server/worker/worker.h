@@ -41,7 +41,7 @@ struct worker_counts {
     struct dead_count dead[DEAD_REASONS_MAX];
     uint64_t models_refused; /* snapshots of another version */
     uint64_t pair_deltas, ratings_raised; /* emitted by profile tasks */
-    uint64_t recommendations, throttled, views;
+    uint64_t rankings, recommendations, throttled, views;
 };
 
 /* What an operator asks about one task. */

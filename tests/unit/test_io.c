@@ -2,7 +2,6 @@
 #include "tests/unit/check.h"
 
 #include "common/text.h"
-#include "server/codec/recommendation_view.h"
 #include "server/io/metrics.h"
 #include "server/io/redis_command.h"
 #include "server/io/redis_keys.h"
@@ -90,23 +89,6 @@ static void test_redis_keys(const char *root)
     writer_fini(&list);
 }
 
-static void test_view_of_a_recommendation_has_no_user_and_is_bounded(void)
-{
-    static const char json[] = "{\"v\":1,\"rec\":\"7-1-1-0\",\"user\":\"u_88\",\"scene\":\"home\",\"rooms\":[{\"id\":\"r\"}],\"items\":[{\"id\":\"c\"}],\"hosts\":[]}";
-    static const struct {
-        uint32_t bytes_max;
-        const char *want;
-    } rows[] = {{1000, "{\"v\":1,\"rec\":\"7-1-1-0\",\"scene\":\"home\",\"rooms\":[{\"id\":\"r\"}],\"items\":[{\"id\":\"c\"}],\"hosts\":[]}"},
-                {70, "{\"v\":1,\"rec\":\"7-1-1-0\",\"scene\":\"home\",\"rooms\":[{\"id\":\"r\"}]}"},
-                {20, ""}};
-    struct writer out = {0};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        CHECK(recommendation_view(slice_of(json), rows[i].bytes_max, &out) == (*rows[i].want != 0));
-        CHECK(slice_equal((struct slice){(char *)out.data, (uint32_t)out.size}, slice_of(rows[i].want)));
-    }
-    writer_fini(&out);
-}
-
 /* What is rendered is in the list. */
 static void test_metrics(const char *root)
 {
@@ -173,7 +155,6 @@ int main(int argc, char **argv)
     test_troubles();
     test_addresses();
     test_redis_keys(root);
-    test_view_of_a_recommendation_has_no_user_and_is_bounded();
     test_metrics(root);
     return checks_failed != 0;
 }

@@ -18,12 +18,12 @@ static struct recommended entry(const char *name, const double parts[REASONS])
 
 static json_t *encoded(uint32_t reasons_max)
 {
-    struct writer w = {0};
+    struct recommendation_text text = {0};
     struct recommendation_head head = {7, 918273, 4, 1, slice_of("u_88"), slice_of("home"), 1732370000123, 1732370120123};
-    recommendation_encode(&head, &list, reasons_max, &w);
-    json_t *root = json_loadb((const char *)w.data, w.size, JSON_REJECT_DUPLICATES, NULL);
+    recommendation_encode(&head, &list, reasons_max, &text);
+    json_t *root = json_loadb((const char *)text.bytes.data, text.bytes.size, JSON_REJECT_DUPLICATES, NULL);
     CHECK(root != NULL);
-    writer_fini(&w);
+    writer_fini(&text.bytes);
     return root;
 }
 
@@ -93,18 +93,33 @@ static void test_only_rooms_have_host_and_propensity(void)
     json_decref(root);
 }
 
-static void test_a_full_list_with_ids_of_16_bytes_fits_into_a_view(void)
+/* A full list with usual ids is a view as it is; with long ones only its rooms are. Never the user. */
+static void view_of(const char *name, bool whole)
 {
-    static char name[] = "a_usual_name_016";
     const double parts[REASONS] = {0.1234, 0.1234, 0.1234, 0.1234, 0.1234, 0.1234, 0.1234, 0.1234};
-    struct writer w = {0};
-    struct recommendation_head head = {0};
+    struct recommendation_text text = {0};
+    struct writer view = {0};
+    struct recommendation_head head = {.user = slice_of("u_88"), .scene = slice_of("home")};
     list = (struct recommendation){RECOMMEND_ROOMS, RECOMMEND_ITEMS, RECOMMEND_HOSTS, {{0}}, {{0}}, {{0}}};
     for (int i = 0; i < RECOMMEND_ROOMS; i++)
         list.rooms[i] = list.items[i] = list.hosts[i % RECOMMEND_HOSTS] = entry(name, parts);
-    recommendation_encode(&head, &list, 3, &w);
-    CHECK(w.size < 10000);
-    writer_fini(&w);
+    recommendation_encode(&head, &list, 3, &text);
+    CHECK(recommendation_view(&text, 10000, &view));
+    json_t *root = json_loadb((const char *)view.data, view.size, JSON_REJECT_DUPLICATES, NULL);
+    CHECK(root && view.size <= 10000);
+    CHECK(json_object_get(root, "user") == NULL && strcmp(json_string_value(json_object_get(root, "scene")), "home") == 0);
+    CHECK_INT(json_array_size(json_object_get(root, "rooms")), RECOMMEND_ROOMS);
+    CHECK((json_object_get(root, "items") != NULL) == whole && (json_object_get(root, "hosts") != NULL) == whole);
+    CHECK(!recommendation_view(&text, 1000, &view) && view.size == 0);
+    json_decref(root);
+    writer_fini(&text.bytes);
+    writer_fini(&view);
+}
+
+static void test_view(void)
+{
+    view_of("a_usual_name_016", true);
+    view_of("a_name_of_36_bytes_like_those_of_uuid", false);
 }
 
 int main(void)
@@ -112,6 +127,6 @@ int main(void)
     test_head();
     test_parts_add_up_under_every_limit();
     test_only_rooms_have_host_and_propensity();
-    test_a_full_list_with_ids_of_16_bytes_fits_into_a_view();
+    test_view();
     return checks_failed != 0;
 }
