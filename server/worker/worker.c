@@ -146,6 +146,13 @@ void worker_out_of_range(struct worker *w, enum topic topic, int32_t partition, 
         task_out_of_range(t, now_ms);
 }
 
+void worker_leader_changed(struct worker *w, enum topic topic, int32_t partition, int64_t now_ms)
+{
+    struct task *t = find_task(w, topic, partition);
+    if (t && (t->state == TASK_VERIFY || t->state == TASK_RUN))
+        task_rewind(t, now_ms);
+}
+
 void worker_acknowledged(struct worker *w, void *opaque, enum err err, int64_t offset)
 {
     if (opaque)
