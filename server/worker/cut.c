@@ -102,6 +102,40 @@ void cuts_submit(struct task *t)
     }
 }
 
+void cuts_look_at(struct task *t, int64_t now_ms)
+{
+    for (const struct cut *cut = t->first_cut; cut; cut = cut->later) {
+        if (cut->refused) {
+            task_halt(t, HALT_OUTPUT_REFUSED, "an output is larger than the broker takes");
+            return;
+        }
+        if (cut->failed) {
+            task_rewind(t, now_ms);
+            return;
+        }
+    }
+}
+
+void cut_unmark(struct task *t)
+{
+    struct position p = t->position;
+    if (t->marked < 0 || p.tries == 0)
+        return;
+    struct cut *cut = calloc(1, sizeof *cut); /* an orphan from the start: nobody waits for the answer */
+    ASSERT(cut);
+    cut->owed.is_cut = cut->submitted = true;
+    p.tries = 0;
+    position_encode(&p, &cut->bytes);
+    put_bytes(&cut->request.reply, t->expected.data, t->expected.size);
+    cut->request.stage = t->ops->stage;
+    cut->request.partition = t->partition;
+    cut->request.commit = cut->request.expected.present = true;
+    cut->request.owner = cut;
+    cut->request.expected.value = (struct slice){(const char *)cut->request.reply.data, (uint32_t)cut->request.reply.size};
+    cut->request.position = (struct slice){(const char *)cut->bytes.data, (uint32_t)cut->bytes.size};
+    t->worker->store->submit(t->worker->store->self, &cut->request);
+}
+
 void cut_bury(struct cut *cut)
 {
     if (cut->owed.task || cut->outstanding || cut->submitted)
@@ -134,6 +168,8 @@ void cut_committed(struct task *t, int64_t now_ms)
     t->committed = cut->next;
     t->committed_ms = now_ms;
     t->committed_cut = cut->number;
+    if (t->worker->suspect == t && t->marked != t->next)
+        t->worker->suspect = NULL;
     t->worker->log->commit_offset(t->worker->log->self, (enum topic)t->ops->stage, t->partition, cut->next);
     cut->owed.task = NULL;
     cut->submitted = false;

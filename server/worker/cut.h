@@ -13,4 +13,8 @@ void cuts_submit(struct task *t);
 void cuts_abandon(struct task *t);
 /* The first cut is stored. */
 void cut_committed(struct task *t, int64_t now_ms);
+/* What went wrong since the last turn with what this attempt owes. */
+void cuts_look_at(struct task *t, int64_t now_ms);
+/* A task that halts while it tries a record has not crashed of it: else every takeover would count as a crash. */
+void cut_unmark(struct task *t);
 void cut_bury(struct cut *cut); /* an orphan: frees it if nothing is outstanding */

@@ -87,6 +87,8 @@ static void abandon(struct task *t)
         t->load = NULL;
     }
     t->paused = false;
+    if (t->worker->suspect == t)
+        t->worker->suspect = NULL;
 }
 
 void task_release(struct task *t)
@@ -116,6 +118,8 @@ void task_halt(struct task *t, enum halt why, const char *text)
     if (t->state == TASK_HALTED)
         return;
     abandon(t);
+    if (why != HALT_POISON)
+        cut_unmark(t);
     t->state = TASK_HALTED;
     t->halt_seen = false;
     t->halt = why;
@@ -379,26 +383,11 @@ static void look_again(struct task *t, int64_t now_ms)
     }
 }
 
-/* What went wrong since the last turn with what this attempt owes. */
-static void look_at_cuts(struct task *t, int64_t now_ms)
-{
-    for (const struct cut *cut = t->first_cut; cut; cut = cut->later) {
-        if (cut->refused) {
-            task_halt(t, HALT_OUTPUT_REFUSED, "an output is larger than the broker takes");
-            return;
-        }
-        if (cut->failed) {
-            task_rewind(t, now_ms);
-            return;
-        }
-    }
-}
-
 void task_turn(struct task *t, int64_t now_ms)
 {
     if (t->state == TASK_RUN || t->state == TASK_HALTED)
         t->running_ms = now_ms;
-    look_at_cuts(t, now_ms);
+    cuts_look_at(t, now_ms);
     look_again(t, now_ms);
     if (t->state == TASK_RUN)
         task_fold(t, now_ms);

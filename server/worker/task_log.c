@@ -104,8 +104,12 @@ void task_listen_again(struct task *t, int64_t now_ms)
         now_ms - t->heard_ms < t->worker->settings.audit_ms)
         return;
     t->heard_ms = now_ms;
-    if (log->watermarks(log->self, (enum topic)t->ops->stage, t->partition, &low, &high) && high > from)
+    if (!log->watermarks(log->self, (enum topic)t->ops->stage, t->partition, &low, &high))
+        return;
+    if (high > from)
         start_log(t, from);
+    else if (t->state == TASK_VERIFY) /* Kafka takes it for the end of the log and waits */
+        task_halt(t, HALT_LOG_TRUNCATED, "the record before the position is beyond the end of the log");
 }
 
 void task_pause_or_resume(struct task *t)

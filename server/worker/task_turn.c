@@ -77,6 +77,8 @@ static bool may_fold(const struct task *t)
     const struct worker_settings *s = &t->worker->settings;
     if (t->worker->first_held || !t->queue_count || t->state != TASK_RUN || t->next >= t->fold_until)
         return false;
+    if (t->worker->suspect && t->worker->suspect != t)
+        return false;
     if (t->cells.dirty_count >= keys_max(t) && t->cuts_in_flight >= (int)s->cuts_in_flight_max)
         return false;
     return t->worker->store->bytes_in_flight(t->worker->store->self) < s->store_bytes_max;
@@ -101,7 +103,8 @@ static void cut_if_due(struct task *t, int64_t now_ms)
 
 /*
  * Rule 14: before a suspect record is folded, that it is about to be is committed; when its owner dies of it, the next
- * one finds the mark. Answers whether the record may be folded now.
+ * one finds the mark. Nobody else folds meanwhile: a crash would be held against the wrong record. Answers whether the
+ * record may be folded now.
  */
 static bool suspect_may_fold(struct task *t, int64_t now_ms)
 {
@@ -113,6 +116,7 @@ static bool suspect_may_fold(struct task *t, int64_t now_ms)
         task_halt(t, HALT_POISON, "folding this record ended its owner several times");
         return false;
     }
+    t->worker->suspect = t;
     t->tries++;
     t->marked = t->next;
     cut_close(t, now_ms);

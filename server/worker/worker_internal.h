@@ -31,6 +31,7 @@ struct worker {
     size_t task_count;
     int32_t partitions_seen; /* no task has had a greater partition number - 1 */
     struct task *tasks[STAGES][PARTITIONS_MAX]; /* owned; NULL: not assigned */
+    struct task *suspect;    /* its next record may crash the process: nobody else folds until that is committed */
     struct held *first_held, *last_held;
     void *kept;              /* native of the record just folded, when a held one still needs it */
     bool tables_ready;
