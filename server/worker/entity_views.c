@@ -118,7 +118,7 @@ static void add_rollups(struct task *t, const struct cell *cell, struct rollup_b
     }
 }
 
-/* Item count of a neighbour: only known when its task runs in this process too. */
+/* State of a neighbour, where its task runs in this process and has it in its cache. */
 static const struct counters *counters_of(const struct worker *w, entity_id id, int32_t partitions)
 {
     const struct task *t = w->tasks[STAGE_ENTITY][entity_partition(id, partitions)];
@@ -147,10 +147,23 @@ static void insert(struct scored *list, uint32_t count, struct scored one)
 }
 
 /*
- * The list of an item: cosine = pair count / sqrt(count * count). A count that this process does not have is taken to be
- * the item's own, which makes it the share of the item's own ratings.
+ * How often a neighbour was rated: from its state where that is here, else from its own list as its task wrote it. 0 while
+ * that is not known; *out_later says that it will be.
  */
-static void write_list(struct task *t, const struct cell *cell)
+static int64_t count_of(struct worker *w, const struct counters *here, const struct catalog_item *it, int64_t now_ms, bool *out_later)
+{
+    if (here || !it)
+        return here ? counters_rating(here) : 0;
+    int64_t count = item_counts_find(w->item_counts, it->id, it->name, now_ms);
+    *out_later |= count < 0;
+    return count > 0 ? count : 0;
+}
+
+/*
+ * The list of an item: cosine = pair count / sqrt(count * count). A count that is not known is taken to be the item's own,
+ * which makes it the share of the item's own ratings; the list is written again once it is. True when that is to come.
+ */
+static bool write_list(struct task *t, const struct cell *cell, int64_t now_ms)
 {
     struct worker *w = t->worker;
     const struct catalog_item *own = entity_kind_of(cell->key.id) == ENTITY_ITEM ? catalog_item(w->tables.catalog, cell->key.id) : NULL;
@@ -163,18 +176,22 @@ static void write_list(struct task *t, const struct cell *cell)
     for (uint32_t i = 0; i < found; i++) /* all first: the waits for memory overlap */
         counters[i] = counters_of(w, top[i].id, partitions);
     int64_t mine = self ? counters_rating(self) : 0;
+    bool later = false;
     for (uint32_t i = 0; i < found; i++) {
-        int64_t other = counters[i] ? counters_rating(counters[i]) : 0, base = mine > 0 ? mine : top[0].pair_count;
         const struct catalog_item *it = catalog_item(w->tables.catalog, top[i].id);
+        int64_t other = count_of(w, counters[i], it, now_ms, &later), base = mine > 0 ? mine : top[0].pair_count;
         double norm = sqrt((double)base * (double)(other > 0 ? other : base));
         if (it && norm > 0)
             insert(list, count++, (struct scored){it, (double)top[i].pair_count / norm});
     }
     if (count == 0)
-        return;
+        return later;
     struct writer key = {0}, value = {0};
     text_add(&key, "sim:");
     text_add_slice(&key, own->name);
+    text_add(&value, "# ");
+    text_add_int(&value, mine);
+    text_add(&value, "\n");
     for (uint32_t i = 0; i < count && i < LIST_LENGTH; i++) {
         text_add_slice(&value, list[i].item->name);
         text_add(&value, " ");
@@ -185,6 +202,7 @@ static void write_list(struct task *t, const struct cell *cell)
                                                               .value = {(const char *)value.data, (uint32_t)value.size}});
     writer_fini(&key);
     writer_fini(&value);
+    return later;
 }
 
 /* Without allocation: the room as one hash, lifetime totals and those of its newest minute. */
@@ -240,12 +258,15 @@ void entity_views_flush(struct entity_views *v, struct task *t, int64_t now_ms, 
         }
         due->listed = cell->held = false;
         due->sent_ms = now_ms;
+        bool again = false;
         if (cell->key.class == 'n')
-            write_list(t, cell);
+            again = write_list(t, cell, now_ms);
         else if (t->worker->settings.rollups)
             add_rollups(t, cell, batches, &count, now_ms);
         else
             write_room(t, cell);
+        if (again)
+            entity_views_changed(v, cell); /* behind the others: looked at again after list_ms */
     }
     v->count = kept;
     send_batches(t, batches, &count, now_ms);

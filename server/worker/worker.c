@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#define ITEM_COUNTS_MAX 200000
+#define ITEM_COUNTS_AGE_MS 60000
 #define TURN_MS 5 /* the longest between two turns */
 
 static const struct stage_ops *const stages[STAGES] = {&profile_stage, &entity_stage, &allocation_stage, &learner_stage};
@@ -27,6 +29,7 @@ struct worker *worker_create(const struct worker_settings *settings, const struc
     w->users = user_hmac_create((struct slice){(const char *)settings->user_key, settings->user_key_size});
     ASSERT(w->users);
     w->push = push_create(w);
+    w->item_counts = item_counts_create(store, ITEM_COUNTS_MAX, ITEM_COUNTS_AGE_MS);
     return w;
 }
 
@@ -49,6 +52,7 @@ void worker_destroy(struct worker *w)
     }
     dead_letter_fini(w);
     push_destroy(w->push);
+    item_counts_destroy(w->item_counts);
     tables_fini(&w->tables);
     user_hmac_destroy(w->users);
     free(w);
@@ -242,6 +246,7 @@ int64_t worker_turn(struct worker *w, int64_t now_ms)
             if (w->tasks[s][p])
                 task_turn(w->tasks[s][p], now_ms);
     dead_letter_turn(w, now_ms);
+    item_counts_turn(w->item_counts);
     push_turn(w->push, now_ms);
     return work_is_ready(w) ? now_ms : now_ms + TURN_MS;
 }
@@ -326,5 +331,6 @@ void worker_tables_ready(struct worker *w)
 
 void worker_views_read(struct worker *w, struct view_read *read, int64_t now_ms)
 {
-    push_views_read(w->push, read, now_ms);
+    if (!item_counts_read(w->item_counts, read, now_ms))
+        push_views_read(w->push, read, now_ms);
 }

@@ -3,6 +3,7 @@
 
 #include "common/hmac.h"
 #include "server/worker/dead_letter.h"
+#include "server/worker/item_counts.h"
 #include "server/worker/tables.h"
 #include "server/worker/task.h"
 #include "server/worker/worker.h"
@@ -37,6 +38,7 @@ struct worker {
     bool tables_ready;
     struct tables tables;
     struct refused refused;
+    struct item_counts *item_counts; /* owned */
     bool draining;
     struct worker_counts counts;
     struct push *push;       /* owned; soft state of recommendations, NULL when off */

@@ -1,0 +1,140 @@
+/* Similarity lists of entity tasks in several workers: the cosine needs counts that the other worker holds. */
+#include "tests/unit/check.h"
+
+#include "server/worker/memory_log.h"
+#include "server/worker/memory_store.h"
+#include "server/engine/entity_id.h"
+
+#include <stdlib.h>
+
+#define ITEMS 8
+#define USERS 30
+
+struct one {
+    struct memory_log *log;
+    struct memory_store *store;
+    struct worker *worker;
+};
+
+struct world {
+    struct worker_settings settings;
+    struct memory_cluster *cluster;
+    struct memory_redis *redis;
+    struct one workers[2];
+    int count;
+    int64_t now_ms;
+};
+
+static void add_worker(struct world *s, const struct topic_partition *list, size_t tasks)
+{
+    struct one *o = &s->workers[s->count++];
+    o->log = memory_log_create(s->cluster);
+    o->store = memory_store_create(s->redis);
+    o->worker = worker_create(&s->settings, memory_log_port(o->log), memory_store_port(o->store), (uint64_t)s->count);
+    worker_assigned(o->worker, list, tasks, s->now_ms);
+    for (int i = 0; i < ITEMS; i++) {
+        char key[32];
+        static const char value[] = "{\"v\":1,\"format\":\"course\",\"tags\":[\"t\"]}";
+        snprintf(key, sizeof key, "item:c%d", i);
+        struct record r = {.topic = TOPIC_CATALOG, .offset = i, .timestamp_ms = s->now_ms, .key = slice_of(key), .value = slice_of(value)};
+        worker_table_record(o->worker, &r, s->now_ms);
+    }
+    worker_tables_ready(o->worker);
+}
+
+static void open_world(struct world *s, bool apart)
+{
+    static const struct topic_partition all[] = {{TOPIC_EVENTS, 0}, {TOPIC_EFFECTS, 0}, {TOPIC_EFFECTS, 1}}, rest[] = {{TOPIC_EFFECTS, 1}};
+    int32_t partitions[TOPICS];
+    *s = (struct world){.now_ms = 1732370000000};
+    for (int t = 0; t < TOPICS; t++)
+        partitions[t] = t == TOPIC_EFFECTS ? 2 : 1;
+    worker_settings_default(&s->settings);
+    s->settings.user_key_size = 16;
+    s->cluster = memory_cluster_create(partitions);
+    s->redis = memory_redis_create();
+    add_worker(s, all, apart ? 2 : 3);
+    if (apart)
+        add_worker(s, rest, 1);
+    memory_redis_init(s->redis, &s->settings, memory_log_port(s->workers[0].log));
+    for (int i = 0; i < s->count; i++) /* claimed before init: once more */
+        worker_assigned(s->workers[i].worker, NULL, 0, s->now_ms), worker_assigned(s->workers[i].worker, i ? rest : all, i ? 1 : apart ? 2 : 3, s->now_ms);
+}
+
+static void close_world(struct world *s)
+{
+    for (int i = 0; i < s->count; i++) {
+        struct one *o = &s->workers[i];
+        worker_assigned(o->worker, NULL, 0, s->now_ms);
+        memory_store_abandon(o->store, o->worker, 0, s->now_ms);
+        memory_log_deliver(o->log, o->worker, 0, NULL, NULL, s->now_ms);
+        worker_destroy(o->worker);
+        memory_store_destroy(o->store);
+        memory_log_destroy(o->log);
+    }
+    memory_redis_destroy(s->redis);
+    memory_cluster_destroy(s->cluster);
+}
+
+static void run(struct world *s, int turns)
+{
+    while (turns-- > 0) {
+        s->now_ms += 50;
+        for (int i = 0; i < s->count; i++) {
+            struct one *o = &s->workers[i];
+            memory_log_set_now(o->log, s->now_ms);
+            memory_log_deliver(o->log, o->worker, 1000, NULL, NULL, s->now_ms);
+            memory_store_deliver(o->store, o->worker, 1000, NULL, NULL, s->now_ms);
+            worker_turn(o->worker, s->now_ms);
+        }
+    }
+}
+
+/* Each user touches a few items, the first ones most of all, with actions of different weight. */
+static void act(struct world *s)
+{
+    static const char *const types[] = {"browse", "cart", "like"};
+    int n = 0;
+    for (int u = 0; u < USERS; u++)
+        for (int i = 0; i < ITEMS; i++) {
+            char user[16], value[300];
+            if ((u * 7 + i * i) % (i + 2))
+                continue;
+            snprintf(user, sizeof user, "u%d", u);
+            snprintf(value, sizeof value, "{\"v\":1,\"id\":\"e%d\",\"ts\":%lld,\"type\":\"%s\",\"user\":\"%s\",\"scene\":\"home\",\"item\":\"c%d\"}", n++,
+                     (long long)s->now_ms, types[(u + i) % 3], user, i);
+            memory_append(s->cluster, TOPIC_EVENTS, 0, slice_of(user), slice_of(value), s->now_ms);
+        }
+}
+
+static void test_lists_of_two_workers_are_those_of_one(void)
+{
+    struct world one, two;
+    int apart = 0, lists = 0;
+    open_world(&one, false);
+    open_world(&two, true);
+    act(&one);
+    act(&two);
+    run(&one, 400); /* 20 s: twice list_ms after the first lists, and no event in between */
+    run(&two, 400);
+    for (int i = 0; i < ITEMS; i++) {
+        char name[8], key[16];
+        snprintf(name, sizeof name, "c%d", i);
+        snprintf(key, sizeof key, "sim:%s", name);
+        struct slice a = memory_redis_view(one.redis, slice_of(key)), b = memory_redis_view(two.redis, slice_of(key));
+        apart += entity_partition(entity_id_of(ENTITY_ITEM, slice_of(name)), 2);
+        lists += a.size > 0;
+        CHECK(slice_equal(a, b));
+        if (!slice_equal(a, b))
+            fprintf(stderr, "of one:\n%.*sof two:\n%.*s", (int)a.size, a.at, (int)b.size, b.at);
+    }
+    CHECK(lists > 4 && apart > 1 && apart < ITEMS - 1); /* both workers have some */
+    close_world(&one);
+    close_world(&two);
+}
+
+int main(void)
+{
+    test_lists_of_two_workers_are_those_of_one();
+    return checks_failed != 0;
+}
