@@ -16,9 +16,11 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SIGNALS 4
+#define PACE_RECORDS_MIN 32
 #define FINISH_MS 2000 /* for what the drain left unacknowledged */
 
 struct daemon {
@@ -33,6 +35,8 @@ struct daemon {
     struct steady_clock clock;
     int64_t started_ms;
     uint64_t turns;
+    double record_us;    /* what a record takes, of late; 0: not known */
+    uint32_t pace;       /* records a turn */
     int64_t now_ms;
     bool hangup;         /* SIGHUP came */
     int stops;           /* SIGTERM or SIGINT so far */
@@ -173,16 +177,39 @@ static void drain_if_told(struct daemon *d)
     }
 }
 
+static int64_t monotonic_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* A turn is as long as its records; what they take depends on the load, so it is measured. Too few tell nothing. */
+static void set_pace(struct daemon *d, int64_t began_us, uint64_t folded)
+{
+    const struct worker_settings *s = &d->settings->worker;
+    if (folded < PACE_RECORDS_MIN)
+        return;
+    double took_us = (double)(monotonic_us() - began_us) / (double)folded;
+    d->record_us = d->record_us > 0 ? d->record_us + (took_us - d->record_us) / 8 : took_us;
+    double records = 1000.0 * s->turn_ms / (d->record_us > 0.1 ? d->record_us : 0.1);
+    d->pace = records < PACE_RECORDS_MIN ? PACE_RECORDS_MIN : records > s->turn_records_max ? s->turn_records_max : (uint32_t)records;
+    worker_pace(d->worker, d->pace);
+}
+
 static void turn(struct daemon *d)
 {
+    int64_t began_us = monotonic_us();
+    uint64_t folded = worker_get_counts(d->worker)->folded;
     d->now_ms = steady_clock_ms(&d->clock);
     d->turns++;
-    kafka_log_turn(d->kafka, &kafka_events, d, (size_t)d->settings->turn_records_max);
+    kafka_log_turn(d->kafka, &kafka_events, d, d->pace);
     redis_store_turn(d->redis, &redis_events, d, d->now_ms);
     reload_if_told(d);
     drain_if_told(d);
     int64_t due_ms = worker_turn(d->worker, d->now_ms);
     redis_store_flush(d->redis);
+    set_pace(d, began_us, worker_get_counts(d->worker)->folded - folded);
     int64_t wait_ms = due_ms > d->now_ms ? due_ms - d->now_ms : 0;
     struct timeval wait = {wait_ms / 1000, wait_ms % 1000 * 1000};
     evtimer_add(d->timer, &wait);
@@ -217,6 +244,7 @@ static bool open_all(struct daemon *d)
         return false;
     d->worker = worker_create(&d->settings->worker, kafka_log_port(d->kafka), redis_store_port(d->redis), seed);
     d->started_ms = steady_clock_ms(&d->clock);
+    d->pace = d->settings->worker.turn_records_max;
     struct http_source source = {d, on_metrics, on_readiness};
     if (d->settings->http && *d->settings->http)
         d->http = http_create(d->base, d->settings->http, &source);

@@ -9,7 +9,6 @@ struct daemon_settings {
     struct kafka_log_settings kafka;
     struct redis_store_settings redis;
     const char *http;     /* HOST:PORT to listen on; NULL or "": no HTTP */
-    int turn_records_max; /* taken from Kafka in one turn */
     /* SIGHUP: fills what worker_reload() takes, or says why not and answers false; NULL: SIGHUP does nothing. */
     bool (*reload)(void *arg, struct worker_settings *out);
     void *reload_arg;

@@ -57,7 +57,6 @@ void settings_init(struct settings *s)
                                          .http = "127.0.0.1:8099", .drain_ms = 10000};
     s->daemon.redis.connection.user = s->daemon.redis.connection.password = "";
     worker_settings_default(&s->daemon.worker);
-    s->daemon.turn_records_max = (int)s->daemon.worker.turn_records_max;
 }
 
 void settings_fini(struct settings *s)
@@ -440,7 +439,6 @@ static bool read_password(struct settings *s, FILE *report)
 bool settings_finish(struct settings *s, FILE *report)
 {
     s->daemon.kafka.properties = s->properties;
-    s->daemon.turn_records_max = (int)s->daemon.worker.turn_records_max;
     s->daemon.worker.fold_hash = settings_fold_hash(&s->daemon);
     s->daemon.worker.before = s->before_of;
     s->daemon.worker.before_count = (uint32_t)s->before_count;

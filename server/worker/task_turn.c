@@ -4,7 +4,6 @@
 #include "server/worker/cut.h"
 #include "server/worker/worker_internal.h"
 
-#define TURN_RECORDS_MIN 64 /* however many tasks share a turn */
 #define AHEAD_MAX 2048 /* records looked at ahead of one that waits for state */
 
 static void queue_pop(struct task *t)
@@ -63,6 +62,7 @@ static void advance(struct task *t, const struct record *r, int64_t now_ms)
     t->record_ms = r->timestamp_ms;
     t->gap_seen = false;
     t->folded++;
+    t->worker->counts.folded++;
     t->replayed += r->offset < t->replay_until;
     queue_pop(t);
 }
@@ -126,8 +126,7 @@ static bool suspect_may_fold(struct task *t, int64_t now_ms)
 
 static void fold_queue(struct task *t, int64_t now_ms)
 {
-    uint32_t share = t->worker->settings.turn_records_max / (uint32_t)t->worker->task_count;
-    uint32_t budget = share > TURN_RECORDS_MIN ? share : TURN_RECORDS_MIN;
+    uint32_t budget = t->worker->share;
     while (budget-- && may_fold(t)) {
         if (!head_is_next(t))
             continue;

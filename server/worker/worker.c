@@ -11,6 +11,7 @@
 #define ITEM_COUNTS_MAX 200000
 #define ITEM_COUNTS_AGE_MS 60000
 #define TURN_MS 5 /* the longest between two turns */
+#define SHARE_MIN 8 /* records of a task in one turn, however many share it */
 
 static const struct stage_ops *const stages[STAGES] = {&profile_stage, &entity_stage, &allocation_stage, &learner_stage};
 
@@ -24,6 +25,7 @@ struct worker *worker_create(const struct worker_settings *settings, const struc
     w->store = store;
     w->random = seed;
     w->secret = worker_random(w);
+    w->pace = settings->turn_records_max;
     tables_init(&w->tables, &settings->catalog);
     w->users_seed = hash64(settings->user_key, settings->user_key_size, 7);
     w->users = user_hmac_create((struct slice){(const char *)settings->user_key, settings->user_key_size});
@@ -238,9 +240,25 @@ static bool work_is_ready(const struct worker *w)
     return false;
 }
 
+void worker_pace(struct worker *w, uint32_t records)
+{
+    w->pace = records < w->settings.turn_records_max ? records : w->settings.turn_records_max;
+}
+
+static void share_turn(struct worker *w)
+{
+    uint32_t busy = 0;
+    for (int s = 0; s < STAGES; s++)
+        for (int32_t p = 0; p < w->partitions_seen; p++)
+            busy += w->tasks[s][p] && w->tasks[s][p]->queue_count;
+    uint32_t share = w->pace / (busy ? busy : 1);
+    w->share = share > SHARE_MIN ? share : SHARE_MIN;
+}
+
 int64_t worker_turn(struct worker *w, int64_t now_ms)
 {
     send_held(w);
+    share_turn(w);
     for (int s = 0; s < STAGES; s++)
         for (int32_t p = 0; p < w->partitions_seen; p++)
             if (w->tasks[s][p])

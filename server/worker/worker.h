@@ -28,6 +28,7 @@ struct worker_counts {
     int64_t memory_refused_ms; /* when the last of those was; 0 never */
     uint64_t unexpected;       /* records below the expected offset, dropped */
     uint64_t halts[16];        /* by enum halt */
+    uint64_t folded;           /* by all tasks */
     uint64_t applied, duplicates, dead_letters;
     uint64_t effect_entries, effect_runs;             /* sent */
     uint64_t entries_applied, entries_replayed, entries_refused; /* received */
@@ -88,6 +89,8 @@ void worker_stored(struct worker *w, struct store_request *request, int64_t now_
 void worker_views_read(struct worker *w, struct view_read *read, int64_t now_ms);
 /* Folds what is ready, closes runs, takes cuts, ticks. Answers the time at which it wants to be called again. */
 int64_t worker_turn(struct worker *w, int64_t now_ms);
+/* From now on about so many records a turn, never more than settings.turn_records_max. */
+void worker_pace(struct worker *w, uint32_t records);
 const struct worker_counts *worker_get_counts(const struct worker *w);
 /* Fills at most `max`; answers how many tasks there are. */
 size_t worker_report(const struct worker *w, int64_t now_ms, struct task_report *out, size_t max);

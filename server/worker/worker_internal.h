@@ -30,6 +30,8 @@ struct worker {
     struct user_hmac *users; /* owned */
     uint64_t users_seed;     /* of the hash that stands for a user in samples; the same in all workers */
     size_t task_count;
+    uint32_t pace;           /* records a turn */
+    uint32_t share;          /* of it for each task that has some */
     int32_t partitions_seen; /* no task has had a greater partition number - 1 */
     struct task *tasks[STAGES][PARTITIONS_MAX]; /* owned; NULL: not assigned */
     struct task *suspect;    /* its next record may crash the process: nobody else folds until that is committed */

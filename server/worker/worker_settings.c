@@ -22,6 +22,7 @@ void worker_settings_default(struct worker_settings *s)
         .load_keys_max = 1000,
         .queue_records_max = 20000,
         .turn_records_max = 4096,
+        .turn_ms = 5,
         .cache_bytes = 512ull << 20,
         .store_bytes_max = 16 << 20,
         .claims_max = 3,

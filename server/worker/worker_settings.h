@@ -49,6 +49,7 @@ struct worker_settings {
     uint32_t load_keys_max;          /* blobs read in one command; 1,000 */
     uint32_t queue_records_max;      /* records waiting in a task before its partition pauses; 20,000 */
     uint32_t turn_records_max;       /* records folded in one turn by all tasks together; 4,096 */
+    uint32_t turn_ms;                /* how long a turn should take: the shell sets the pace; 5 */
     uint64_t cache_bytes;            /* cells of all tasks together; 512 MiB */
     uint64_t store_bytes_max;        /* sent to the store and not answered; 16 MiB */
     uint32_t claims_max;             /* claims with an unmoved position before folding one at a time; 3 */
