@@ -129,6 +129,17 @@ static inline int64_t get_signed(struct reader *r)
     return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
 }
 
+/* What sums and times in state stay within, so that a damaged one cannot overflow what is made of it. */
+#define NUMBER_MAX (1ll << 56)
+
+static inline int64_t get_bounded(struct reader *r, int64_t max)
+{
+    int64_t value = get_signed(r);
+    if (value > max || value < -max)
+        r->failed = true;
+    return r->failed ? 0 : value;
+}
+
 static inline uint64_t get_le(struct reader *r, size_t bytes)
 {
     if (reader_left(r) < bytes) {

@@ -29,7 +29,7 @@ uint64_t hash64(const void *bytes, size_t size, uint64_t seed)
     uint64_t state = hash_mix(seed + 0x9e3779b97f4a7c15u * (size + 1));
     for (; size > 16; at += 16, size -= 16)
         state = fold(word(at, 8) ^ 0xa0761d6478bd642fu, word(at + 8, 8) ^ state);
-    uint64_t low = word(at, size < 8 ? size : 8);
+    uint64_t low = size ? word(at, size < 8 ? size : 8) : 0;
     uint64_t high = size > 8 ? word(at + 8, size - 8) : 0;
     return hash_mix(fold(low ^ 0xe7037ed1a0b428dbu, high ^ state) ^ state);
 }

@@ -115,8 +115,8 @@ enum err effects_run_open(struct slice value, struct run_reader *out)
         return ERR_VERSION;
     run.head.source = get_u16(&run.bytes);
     run.head.generation = get_u32(&run.bytes);
-    run.head.confirmed = (int64_t)get_u64(&run.bytes) - 1;
-    run.head.prev = (int64_t)get_u64(&run.bytes) - 1;
+    run.head.confirmed = (int64_t)(get_u64(&run.bytes) - 1);
+    run.head.prev = (int64_t)(get_u64(&run.bytes) - 1);
     if (run.bytes.failed || run.head.confirmed < -1 || run.head.prev < -1)
         return ERR_INVALID;
     *out = run;

@@ -263,14 +263,15 @@ static void get_totals(struct reader *r, int64_t totals[COUNTERS])
 {
     uint64_t mask = get_varint(r);
     for (int i = 0; i < COUNTERS; i++)
-        totals[i] = mask >> i & 1 ? get_signed(r) : 0;
+        totals[i] = mask >> i & 1 ? get_bounded(r, NUMBER_MAX) : 0;
 }
 
 #define COUNTERS_VERSION 1
 
 void counters_encode(const struct counters *c, struct writer *out)
 {
-    qsort(c->buckets, c->bucket_count, sizeof *c->buckets, compare_buckets);
+    if (c->bucket_count)
+        qsort(c->buckets, c->bucket_count, sizeof *c->buckets, compare_buckets);
     put_u8(out, COUNTERS_VERSION);
     put_slice(out, (struct slice){c->name, c->name_size});
     put_varint(out, c->name_conflicts);
@@ -300,6 +301,8 @@ void counters_encode(const struct counters *c, struct writer *out)
     }
 }
 
+#define BUCKET_AT_MAX (1ll << 40) /* in minutes: any time there is */
+
 static void get_buckets(struct counters *c, struct reader *r)
 {
     uint32_t count = get_count(r, 1u << 16, 4);
@@ -313,16 +316,16 @@ static void get_buckets(struct counters *c, struct reader *r)
         b->explained = packed >> 2 & 1;
         b->scene = packed >> 4;
         b->source = get_u8(r);
-        b->at = before = (int64_t)((uint64_t)before + (uint64_t)get_signed(r));
+        b->at = before += get_bounded(r, 2 * BUCKET_AT_MAX);
         b->mask = (uint32_t)get_varint(r);
-        r->failed |= b->level >= LEVELS || b->source > SOURCES || b->scene > SCENES_PER_ENTITY || b->mask >> COUNTERS;
+        r->failed |= b->at > BUCKET_AT_MAX || b->at < -BUCKET_AT_MAX || b->level >= LEVELS || b->source > SOURCES || b->scene > SCENES_PER_ENTITY || b->mask >> COUNTERS;
         if (r->failed)
             b->mask = 0;
         int n = __builtin_popcount(b->mask);
         b->values = n ? calloc((size_t)n, sizeof *b->values) : NULL;
         c->value_bytes += (size_t)n * sizeof *b->values;
         for (int k = 0; k < n; k++)
-            b->values[k] = get_signed(r);
+            b->values[k] = get_bounded(r, NUMBER_MAX);
     }
 }
 
@@ -352,14 +355,14 @@ enum err counters_decode(struct slice bytes, struct counters **out_counters)
         memcpy(c->name, name.at, name.size);
     c->name_size = (uint8_t)name.size;
     c->name_conflicts = (uint32_t)get_varint(&r);
-    c->last_ms = get_signed(&r);
+    c->last_ms = get_bounded(&r, NUMBER_MAX);
     get_scenes(c, &r);
     get_totals(&r, c->explained);
     uint32_t count = get_count(&r, 4096, 2);
     c->ratings = count ? calloc(count, sizeof *c->ratings) : NULL;
     for (; c->rating_count < count; c->rating_count++) {
-        c->ratings[c->rating_count].at = get_signed(&r);
-        c->ratings[c->rating_count].sum = get_signed(&r);
+        c->ratings[c->rating_count].at = get_bounded(&r, NUMBER_MAX);
+        c->ratings[c->rating_count].sum = get_bounded(&r, NUMBER_MAX);
     }
     get_buckets(c, &r);
     if (r.failed || reader_left(&r)) {

@@ -161,7 +161,7 @@ void redis_store_destroy(struct redis_store *s, const struct redis_store_events 
     hand_back(s, events, arg, now_ms);
     redis_views_destroy(s->views);
     if (s->shared.dns)
-        evdns_base_free(s->shared.dns, 0);
+        evdns_base_free(s->shared.dns, 1); /* lookups under way hold the streams that are gone */
     free(s->shared.done);
     free(s->list);
     free(s);

@@ -13,12 +13,12 @@ static void test_varint_of_every_size_comes_back(void)
     struct writer w = {0};
     for (int bit = 0; bit < 64; bit++) {
         put_varint(&w, 1ull << bit);
-        put_signed(&w, -(int64_t)(1ull << bit));
+        put_signed(&w, (int64_t)(0 - (1ull << bit)));
     }
     struct reader r = reader_of(w.data, w.size);
     for (int bit = 0; bit < 64; bit++) {
         CHECK(get_varint(&r) == 1ull << bit);
-        CHECK(get_signed(&r) == -(int64_t)(1ull << bit));
+        CHECK(get_signed(&r) == (int64_t)(0 - (1ull << bit)));
     }
     CHECK(!r.failed && reader_left(&r) == 0);
     CHECK(get_u8(&r) == 0 && r.failed);
