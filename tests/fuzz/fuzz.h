@@ -1,0 +1,24 @@
+/*
+ * What every fuzz target shares: inputs are made by the target, taken from its corpus (tests/fuzz/corpus/NAME), and
+ * damaged. Input i of a seed is always the same. A target fails by crashing, by FUZZ_CHECK, by taking longer than
+ * ten seconds, or by asking for more memory for one input than it may; the input is then in /tmp/sluice-fuzz-NAME.
+ */
+#pragma once
+
+#include "common/bytes.h"
+
+struct fuzz_target {
+    const char *name;
+    size_t size_max;     /* of an input */
+    size_t memory_base;  /* bytes that one input may ask for, and as many times its size */
+    size_t memory_factor;
+    void (*make)(struct writer *out);       /* a good input; NULL: the corpus alone */
+    bool (*run)(struct slice input);        /* whether it was accepted */
+};
+
+extern const struct fuzz_target fuzz_target;
+
+uint64_t fuzz_draw(uint64_t below); /* 0 when below is 0 */
+void fuzz_fail(const char *file, int line, const char *what) __attribute__((noreturn));
+
+#define FUZZ_CHECK(condition) ((condition) ? (void)0 : fuzz_fail(__FILE__, __LINE__, #condition))

@@ -1,0 +1,77 @@
+/* The settings loader over any file: it refuses with lines of text or accepts, and what it accepted loads again as printed. */
+#include "common/text.h"
+#include "server/settings/settings.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static FILE *report; /* a place for refusals, emptied before each input */
+
+static void put_value(struct writer *w, const struct setting *row)
+{
+    static const char *const odd[] = {"null", "true", "\"x\"", "[]", "{}", "-1", "1e9", "1.5", "18446744073709551615", "[1,2,3]", "{\"a\":1}", "\"\""};
+    if (fuzz_draw(12) == 0)
+        text_add(w, odd[fuzz_draw(sizeof odd / sizeof *odd)]);
+    else if (row->kind == SETTING_BOOL)
+        text_add(w, fuzz_draw(2) ? "true" : "false");
+    else if (row->kind == SETTING_TEXT)
+        text_add(w, fuzz_draw(2) ? "\"127.0.0.1:9092\"" : "\"sluice\"");
+    else if (fuzz_draw(2))
+        text_add_int(w, (int64_t)(fuzz_draw(2) ? row->min : row->max));
+    else
+        text_add_int(w, (int64_t)fuzz_draw(100000));
+}
+
+static void make(struct writer *w)
+{
+    size_t rows = 0;
+    while (settings_table[rows].path)
+        rows++;
+    text_add(w, "{");
+    for (uint64_t n = fuzz_draw(6), i = 0; i < n; i++) {
+        const struct setting *row = &settings_table[fuzz_draw(rows)];
+        const char *dot = strchr(row->path, '.');
+        text_add(w, i ? ",\n  " : "\n  ");
+        if (!dot || (row->flags & SETTING_FILE))
+            continue;
+        text_printf(w, "\"%.*s\": {\"%s\": ", (int)(dot - row->path), row->path, dot + 1);
+        put_value(w, row);
+        text_add(w, "}");
+    }
+    text_add(w, fuzz_draw(4) ? "\n}\n" : ",\"kafka\": {\"properties\": {\"linger.ms\": \"5\", \"a\": 1}}}");
+}
+
+static bool load(struct settings *s, int fd)
+{
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    settings_init(s);
+    return settings_load(s, path, report);
+}
+
+static bool run(struct slice input)
+{
+    struct settings s, again;
+    int fd = memfd_create("config", 0);
+    report = report ? report : fopen("/dev/null", "w");
+    FUZZ_CHECK(fd >= 0 && report && write(fd, input.at, input.size) == (ssize_t)input.size);
+    bool accepted = load(&s, fd);
+    if (accepted && s.before_count == 0) {
+        settings_fold_hash(&s.daemon);
+        int copy = memfd_create("printed", 0);
+        FILE *out = fdopen(dup(copy), "w");
+        settings_print(&s, out);
+        fclose(out);
+        FUZZ_CHECK(load(&again, copy));
+        FUZZ_CHECK(settings_fold_hash(&again.daemon) == settings_fold_hash(&s.daemon));
+        settings_fini(&again);
+        close(copy);
+    }
+    settings_fini(&s);
+    close(fd);
+    return accepted;
+}
+
+const struct fuzz_target fuzz_target = {"config", 20000, 4 << 20, 256, make, run};

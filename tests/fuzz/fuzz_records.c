@@ -1,0 +1,184 @@
+/*
+ * Records of our own logs: effects, rollups, samples, models. A damaged one is refused or ends early; what is read stays
+ * within its bounds. The first byte of an input says which log it is of.
+ */
+#include "server/codec/effects_codec.h"
+#include "server/codec/learner_codec.h"
+#include "server/codec/scene_codec.h"
+#include "server/engine/profile.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { EFFECTS, ROLLUPS, SAMPLES, MODELS, LOGS };
+
+#define NOW 1732370000000
+
+/* Names borrow from the event, so each entry is written while it is there. */
+static void make_effects(struct writer *out)
+{
+    struct effects_run run = {0};
+    struct effect_list list = {0};
+    struct profile *p = profile_create();
+    struct profile_settings s;
+    profile_settings_default(&s);
+    for (int n = 0, entries = (int)fuzz_draw(8); n < entries; n++) {
+        char item[16];
+        snprintf(item, sizeof item, "c%d", (int)fuzz_draw(9));
+        struct event e = {.type = fuzz_draw(2) ? EVENT_CART : EVENT_CHAT, .event_ms = NOW + n * 500, .id = slice_of(item), .user = slice_of("u"),
+                          .scene = slice_of("home"), .room = slice_of("r"), .item = slice_of(item)};
+        effect_list_clear(&list);
+        profile_apply(p, &s, &e, e.event_ms, &list);
+        effects_run_begin_entry(&run, n * 3, n * 3 - 3, e.event_ms);
+        for (uint32_t i = 0; i < list.count_count; i++)
+            effects_run_add_count(&run, &list.counts[i]);
+        for (uint32_t i = 0, from = 0; i < list.rating_count; from += list.ratings[i++].pairs)
+            effects_run_add_rating(&run, &list.ratings[i], list.pairs + from);
+        for (uint32_t i = 0; i < list.pair_count; i++)
+            effects_run_add_mirror(&run, &list.pairs[i]);
+        effects_run_end_entry(&run);
+    }
+    struct slice record = effects_run_close(&run, &(struct run_head){.source = 3, .confirmed = 100, .prev = 21});
+    put_bytes(out, record.at, record.size);
+    effects_run_clear(&run);
+    writer_fini(&run.bytes);
+    effect_list_fini(&list);
+    profile_destroy(p);
+}
+
+static bool inside(struct slice part, struct slice whole)
+{
+    return part.size == 0 || (part.at >= whole.at && part.at + part.size <= whole.at + whole.size);
+}
+
+static bool run_effects(struct slice bytes)
+{
+    struct run_reader run;
+    struct run_entry entry;
+    struct run_effect effect;
+    uint64_t effects = 0;
+    if (effects_run_open(bytes, &run) != ERR_NONE)
+        return false;
+    while (effects_run_next(&run, &entry))
+        while (effects_entry_next(&run, &effect)) {
+            effects++;
+            FUZZ_CHECK(effect.op != RUN_RATING || inside(effect.name, bytes));
+            if (effect.op == RUN_COUNT)
+                FUZZ_CHECK(inside(effect.count.name, bytes) && inside(effect.count.scene, bytes) && effect.count.counter_count <= COUNTERS &&
+                           effect.count.source < SOURCES);
+        }
+    FUZZ_CHECK(effects <= bytes.size);
+    return !run.failed;
+}
+
+static void make_rollups(struct writer *out)
+{
+    scene_record_begin(out, slice_of("home"));
+    for (uint64_t n = fuzz_draw(5); n > 0; n--) {
+        struct scene_entry e = {.type = SCENE_TICK, .tick = {3, NOW}};
+        if (fuzz_draw(2)) {
+            e = (struct scene_entry){.type = SCENE_ROLLUP};
+            e.rollup = (struct rollup){.scene = slice_of("home"), .name = slice_of("r1"), .offset = 7, .last_ms = NOW};
+            e.rollup.id = entity_id_of(ENTITY_ROOM, e.rollup.name);
+            e.rollup.totals[COUNTER_EXPOSURE] = 40;
+        } else if (fuzz_draw(2)) {
+            e = (struct scene_entry){.type = SCENE_ROOM};
+            e.room = (struct room_entry){.position = {3, 0, 9}, .open = true, .record_ms = NOW, .room = slice_of("r1"), .host = slice_of("h"),
+                                         .category = slice_of("a"), .tags = {1, {{"t", 1}}}, .item_count = 1};
+            e.room.items[0] = (struct scene_item){.name = slice_of("c1"), .category = slice_of("a"), .price = 100};
+        } else if (fuzz_draw(2)) {
+            e = (struct scene_entry){.type = SCENE_CONTROL};
+            e.control = (struct control_entry){.position = {3, 0, 9}, .id = slice_of("k"), .scene = slice_of("home"), .op = CONTROL_PIN,
+                                               .room = slice_of("r1"), .value = 100, .by = slice_of("me"), .why = slice_of("x")};
+        }
+        scene_record_add(out, &e);
+    }
+}
+
+static bool run_rollups(struct slice bytes)
+{
+    struct scene_record record;
+    struct scene_entry e;
+    enum err err = scene_record_open(bytes, &record);
+    while (err == ERR_NONE && (err = scene_record_next(&record, &e)) == ERR_NONE) {
+        FUZZ_CHECK(e.type != SCENE_ROOM || (e.room.item_count <= SCENE_ITEMS_MAX && e.room.tags.count <= SCENE_TAGS_MAX && inside(e.room.room, bytes)));
+        FUZZ_CHECK(e.type != SCENE_CONTROL || (e.control.op < CONTROL_OPS && inside(e.control.why, bytes)));
+        FUZZ_CHECK(e.type != SCENE_ROLLUP || inside(e.rollup.name, bytes));
+    }
+    return err == ERR_NOT_FOUND;
+}
+
+static void make_sample(struct writer *out)
+{
+    struct sample s = {.kind = fuzz_draw(2) ? SAMPLE_SEEN : SAMPLE_BOUGHT, .user = 7, .ts_ms = NOW, .tag_count = 2};
+    for (uint32_t i = 0; i < s.tag_count; i++)
+        s.tags[i] = (struct model_tag){.size = 2, .text = "ab", .weight = 0.7f};
+    sample_encode(&s, out);
+}
+
+static bool run_sample(struct slice bytes)
+{
+    static struct learner *learner;
+    struct sample s;
+    struct learner_settings settings;
+    learner_settings_default(&settings);
+    settings.examples_max = 100;
+    if (!learner || fuzz_draw(1000) == 0) {
+        learner_destroy(learner);
+        learner = learner_create(&settings, NULL);
+    }
+    if (sample_decode(bytes, &s) != ERR_NONE)
+        return false;
+    FUZZ_CHECK(s.tag_count <= SAMPLE_TAGS);
+    learner_apply(learner, &s);
+    return true;
+}
+
+static void make_model(struct writer *out)
+{
+    static struct model m;
+    m = (struct model){.number = 5, .segment_count = (uint32_t)fuzz_draw(SEGMENTS_MAX + 1)};
+    for (uint32_t i = 0; i < m.segment_count; i++)
+        m.segments[i] = (struct segment_model){.users = i, .tag_count = 1, .tags = {{.size = 1, .text = "a", .weight = 1}}};
+    m.intent.examples = 1000;
+    model_encode(&m, out);
+}
+
+static bool run_model(struct slice bytes)
+{
+    static struct model m;
+    float x[FEATURES] = {1};
+    struct learner_settings settings;
+    if (model_decode(bytes, &m) != ERR_NONE)
+        return false;
+    FUZZ_CHECK(m.segment_count <= SEGMENTS_MAX);
+    model_segment(&m, m.segments[0].tags, m.segments[0].tag_count);
+    double p = logistic_predict(&m.intent, x);
+    FUZZ_CHECK(p == -1 || (p >= 0 && p <= 1));
+    learner_settings_default(&settings);
+    settings.examples_max = 100;
+    learner_destroy(learner_create(&settings, &m));
+    return true;
+}
+
+static const struct {
+    void (*make)(struct writer *out);
+    bool (*run)(struct slice bytes);
+} logs[LOGS] = {
+    [EFFECTS] = {make_effects, run_effects}, [ROLLUPS] = {make_rollups, run_rollups}, [SAMPLES] = {make_sample, run_sample}, [MODELS] = {make_model, run_model},
+};
+
+static void make(struct writer *out)
+{
+    uint8_t log = (uint8_t)fuzz_draw(LOGS);
+    put_u8(out, log);
+    logs[log].make(out);
+}
+
+static bool run(struct slice input)
+{
+    return input.size && logs[(uint8_t)input.at[0] % LOGS].run((struct slice){input.at + 1, input.size - 1});
+}
+
+const struct fuzz_target fuzz_target = {"records", 65536, 4 << 20, 64, make, run};
