@@ -19,6 +19,8 @@ int main(int argc, char **argv)
         print_verbs(argc < 2 ? stderr : stdout);
         return argc < 2 ? EXIT_USAGE : 0;
     }
+    if (strcmp(argv[1], "--version") == 0)
+        argv[1] += 2;
     const struct verb *v = verbs;
     while (v->name && strcmp(v->name, argv[1]) != 0)
         v++;

@@ -31,7 +31,7 @@ int verb_digest(int argc, char **argv)
     struct settings settings;
     struct totals totals = {0};
     if (!connect_options(&argc, argv, &settings))
-        return EXIT_USAGE;
+        return EXIT_CONFIG;
     totals.fold = take_flag(&argc, argv, "--verify");
     bool dump = take_flag(&argc, argv, "--dump");
     if (!is_all_taken(argc, argv, 0))

@@ -13,7 +13,7 @@ int verb_init(int argc, char **argv)
     struct settings settings;
     int written, existing;
     if (!connect_options(&argc, argv, &settings))
-        return EXIT_USAGE;
+        return EXIT_CONFIG;
     const char *start = take_option(&argc, argv, "--start");
     bool from_end = start && strcmp(start, "end") == 0;
     if (!start || (!from_end && strcmp(start, "earliest") != 0)) {

@@ -11,7 +11,9 @@ int verb_key(int argc, char **argv)
     struct settings settings;
     uint8_t key[USER_KEY_BYTES];
     char text[USER_KEY_TEXT + 1];
-    if (!connect_options(&argc, argv, &settings) || !is_all_taken(argc, argv, 1))
+    if (!connect_options(&argc, argv, &settings))
+        return EXIT_CONFIG;
+    if (!is_all_taken(argc, argv, 1))
         return EXIT_USAGE;
     if (argc != 2) {
         fputs("sluice key: which user?\n", stderr);

@@ -11,7 +11,7 @@ int verb_topics(int argc, char **argv)
 {
     struct settings settings;
     if (!connect_options(&argc, argv, &settings))
-        return EXIT_USAGE;
+        return EXIT_CONFIG;
     const char *replicas = take_option(&argc, argv, "--replicas");
     if (!is_all_taken(argc, argv, 1))
         return EXIT_USAGE;
