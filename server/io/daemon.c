@@ -207,6 +207,7 @@ static void turn(struct daemon *d)
     redis_store_turn(d->redis, &redis_events, d, d->now_ms);
     reload_if_told(d);
     drain_if_told(d);
+    worker_effects_late(d->worker, kafka_log_effects_late(d->kafka));
     int64_t due_ms = worker_turn(d->worker, d->now_ms);
     redis_store_flush(d->redis);
     set_pace(d, began_us, worker_get_counts(d->worker)->folded - folded);

@@ -39,6 +39,7 @@ struct kafka_log_settings {
     int message_bytes_max;   /* key, value and headers of one outgoing record */
     int metadata_refresh_ms; /* partition counts */
     int watermark_refresh_ms;
+    int64_t effects_lag_ms_max; /* of an entity task, before profile tasks wait for it; 0 = they never do */
     int64_t retention_ms_min; /* of the input logs: longer than the oldest copy of the store that one may have to restore */
 };
 
@@ -99,4 +100,6 @@ struct kafka_log_stats {
     int produce_queue;         /* records not yet acknowledged */
 };
 
+/* True while profile tasks should wait for an entity task that is far behind. */
+bool kafka_log_effects_late(const struct kafka_log *log);
 void kafka_log_stats_get(const struct kafka_log *log, struct kafka_log_stats *out_stats);

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #define ANSWER_MS 2000   /* how long one question may wait; also the longest that stopping takes */
+#define LATENESS_MS 10000
 #define IMPATIENT_MS 200 /* refresh while something is still unknown */
 
 int64_t kafka_clock_ms(void)
@@ -131,7 +132,7 @@ static void *watch(void *arg)
 {
     struct monitor *m = arg;
     const struct kafka_log_settings *s = &m->log->settings;
-    int64_t counts_due = 0, marks_due = 0, wait_ms = 0;
+    int64_t counts_due = 0, marks_due = 0, lateness_due = kafka_clock_ms() + LATENESS_MS, wait_ms = 0;
     while (!sleep_or_stop(m, wait_ms)) {
         int64_t now = kafka_clock_ms();
         bool complete = true;
@@ -143,6 +144,10 @@ static void *watch(void *arg)
         }
         if (now >= marks_due)
             marks_due = now + (ask_watermarks(m) ? s->watermark_refresh_ms : IMPATIENT_MS);
+        if (now >= lateness_due) {
+            kafka_ask_lateness(m->log);
+            lateness_due = now + LATENESS_MS;
+        }
         int64_t due = counts_due < marks_due ? counts_due : marks_due;
         wait_ms = due > kafka_clock_ms() ? due - kafka_clock_ms() : 1;
     }

@@ -109,6 +109,7 @@ struct kafka_log {
     struct tables tables;
     struct monitor monitor;
     _Atomic int32_t counts[TOPICS]; /* partitions; 0 unknown */
+    _Atomic bool effects_late;      /* an entity task's lag eats into the retention of its log */
 
     /* Facts recorded by callbacks until the turn reports them. */
     bool revoked, assigned;
@@ -146,6 +147,9 @@ void kafka_delivered(rd_kafka_t *client, const rd_kafka_message_t *message, void
 void kafka_rebalanced(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *opaque);
 enum err kafka_produce(void *self, const struct outgoing *out);
 
+void kafka_ask_lateness(struct kafka_log *log);
+/* Both of the same partitions: what the group has committed, and the first offset that is young enough. */
+bool kafka_is_late(const rd_kafka_topic_partition_list_t *committed, const rd_kafka_topic_partition_list_t *young);
 bool monitor_start(struct monitor *m, struct kafka_log *log);
 void monitor_stop(struct monitor *m);
 bool monitor_watermarks(struct monitor *m, enum topic topic, int32_t partition, int64_t *out_low, int64_t *out_high);

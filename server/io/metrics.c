@@ -15,7 +15,7 @@ enum metric {
     RECORDS, PRODUCED, PRODUCED_BYTES, EVENTS, DUPLICATES, DEAD_LETTERS, RANKINGS, RECOMMENDATIONS, THROTTLED, PAIR_DELTAS, RATINGS_RAISED, MODELS_REFUSED,
     EFFECT_RUNS, EFFECT_ENTRIES, ENTRIES_APPLIED, ENTRIES_REPLAYED, ENTRIES_REFUSED, ROLLUPS,
     COMMITS, COMMIT_KEYS, COMMIT_BYTES, COMMIT_CONFLICTS, LOADS, LOAD_KEYS, EVICTIONS, REWINDS, TASKS_LOST, MEMORY_REFUSALS,
-    TASKS, HALTED, REPLAYED, LAG_RECORDS, LAG_SECONDS, COMMIT_AGE, STATE_BYTES,
+    TASKS, HALTED, WAITING, REPLAYED, LAG_RECORDS, LAG_SECONDS, COMMIT_AGE, STATE_BYTES,
     KAFKA_UP, KAFKA_DROPPED, KAFKA_RESTARTS, KAFKA_GAPS, KAFKA_REBALANCES, KAFKA_ERRORS, KAFKA_QUEUE,
     REDIS_SLOTS, REDIS_SLOTS_READY, REDIS_RECONNECTS, REDIS_IN_FLIGHT, REDIS_BYTES, REDIS_BYTES_MAX, VIEWS_WRITTEN, VIEWS_DROPPED, VIEWS_READ,
     READY, METRICS
@@ -57,6 +57,7 @@ static const struct {
     [MEMORY_REFUSALS] = {"sluice_redis_memory_refusals_total", "counter", "", "commits and claims refused because Redis is out of memory"},
     [TASKS] = {"sluice_tasks", "gauge", "stage,state", "tasks owned"},
     [HALTED] = {"sluice_tasks_halted", "gauge", "stage,reason", "tasks that stopped and wait for the operator"},
+    [WAITING] = {"sluice_profile_waiting", "gauge", "", "1 while profile tasks wait for an entity task whose lag eats into retention"},
     [REPLAYED] = {"sluice_replayed_records_total", "counter", "stage", "records folded again after a rewind"},
     [LAG_RECORDS] = {"sluice_lag_records", "gauge", "stage,partition", "records behind the end of the log; absent when unknown"},
     [LAG_SECONDS] = {"sluice_lag_seconds", "gauge", "stage,partition", "age of the last folded record while records wait; absent when unknown"},
@@ -254,6 +255,7 @@ void metrics_render(const struct metrics_input *in, struct writer *w)
         {KAFKA_QUEUE, k->produce_queue},    {REDIS_SLOTS, r->slots},             {REDIS_SLOTS_READY, r->slots_ready},
         {REDIS_RECONNECTS, (double)r->reconnects}, {REDIS_IN_FLIGHT, (double)r->bytes_in_flight}, {REDIS_BYTES, (double)r->used_bytes}, {REDIS_BYTES_MAX, (double)r->max_bytes},
         {VIEWS_WRITTEN, (double)r->views_written}, {VIEWS_DROPPED, (double)r->views_dropped}, {VIEWS_READ, (double)r->views_read},
+        {WAITING, worker_is_waiting_for_entities(in->worker)},
         {READY, metrics_unready(in) == NULL},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

@@ -75,6 +75,7 @@ const struct setting settings_table[] = {
     I32("kafka.message_bytes_max", kafka.message_bytes_max, "bytes", 32768, 16777216, 0, "Largest record sent."),
     I32("kafka.metadata_refresh_ms", kafka.metadata_refresh_ms, "ms", 100, 3600000, 0, "Between looks at partition counts."),
     I64("kafka.retention_ms_min", kafka.retention_ms_min, "ms", 60000, 3650 * DAY, 0, "Least retention of the input logs: longer than the oldest snapshot of Redis that may have to be restored."),
+    I64("kafka.effects_lag_ms_max", kafka.effects_lag_ms_max, "ms", 0, 3650 * DAY, 0, "Profile tasks wait while an entity task is further behind than this, lest its effects leave the log unread; 0: never."),
     I32("kafka.watermark_refresh_ms", kafka.watermark_refresh_ms, "ms", 100, 3600000, 0, "Between looks at the ends of logs."),
 
     TEXT("redis.addresses", redis.addresses, "HOST:PORT,… of a single Redis, its replicas, or nodes of a cluster."),

@@ -75,6 +75,8 @@ static size_t keys_max(const struct task *t)
 static bool may_fold(const struct task *t)
 {
     const struct worker_settings *s = &t->worker->settings;
+    if (t->worker->effects_late && t->ops->stage == STAGE_PROFILE)
+        return false;
     if (t->worker->first_held || !t->queue_count || t->state != TASK_RUN || t->next >= t->fold_until)
         return false;
     if (t->worker->suspect && t->worker->suspect != t)

@@ -2,6 +2,7 @@
 
 #include "common/check.h"
 #include "common/hash.h"
+#include "common/log.h"
 #include "server/worker/cut.h"
 #include "server/worker/worker_internal.h"
 
@@ -311,6 +312,23 @@ size_t worker_report(const struct worker *w, int64_t now_ms, struct task_report 
                 n++;
             }
     return n;
+}
+
+void worker_effects_late(struct worker *w, bool late)
+{
+    if (w->effects_late == late)
+        return;
+    w->effects_late = late;
+    if (late)
+        log_warning("effects_late", "an entity task is so far behind that its effects may leave the log unread; profile tasks wait until it has "
+                                    "caught up; next step: `sluice task status`");
+    else
+        log_info("effects_in_time", "entity tasks have caught up; profile tasks go on");
+}
+
+bool worker_is_waiting_for_entities(const struct worker *w)
+{
+    return w->effects_late;
 }
 
 void worker_drain(struct worker *w, int64_t now_ms)

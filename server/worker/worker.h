@@ -98,6 +98,9 @@ size_t worker_report(const struct worker *w, int64_t now_ms, struct task_report 
 struct slot_header worker_header_of(const struct worker_settings *s, const struct log_port *log);
 /* Takes over the cadences and limits of `settings`, which is everything that may change while running. */
 void worker_reload(struct worker *w, const struct worker_settings *settings);
+/* Profile tasks fold nothing while `late`: an entity task's lag eats into the retention of the effects. */
+void worker_effects_late(struct worker *w, bool late);
+bool worker_is_waiting_for_entities(const struct worker *w);
 /* Stops consuming and commits what is done; worker_is_drained() says when nothing is owed any more. */
 void worker_drain(struct worker *w, int64_t now_ms);
 bool worker_is_drained(const struct worker *w);

@@ -40,6 +40,7 @@ struct worker {
     bool tables_ready;
     struct tables tables;
     struct refused refused;
+    bool effects_late; /* profile tasks wait */
     struct item_counts *item_counts; /* owned */
     bool draining;
     struct worker_counts counts;

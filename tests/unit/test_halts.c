@@ -111,6 +111,26 @@ static void check_halt(struct world *s, enum stage stage, enum halt halt)
     CHECK(strlen(halt_steps[halt]) > 10);
 }
 
+/* Not a halt: profile tasks wait for entity tasks whose effects might leave the log. */
+static void test_profile_waits_for_entities(void)
+{
+    struct world s;
+    open_stage(&s, true);
+    event(&s, "u1");
+    run(&s, 20);
+    CHECK_INT(report(&s, STAGE_PROFILE).folded, 1);
+    worker_effects_late(s.worker, true);
+    event(&s, "u1");
+    run(&s, 100);
+    CHECK_INT(report(&s, STAGE_PROFILE).folded, 1);
+    CHECK(report(&s, STAGE_ENTITY).folded > 0);
+    CHECK(!report(&s, STAGE_PROFILE).halt);
+    worker_effects_late(s.worker, false);
+    run(&s, 20);
+    CHECK_INT(report(&s, STAGE_PROFILE).folded, 2);
+    close_stage(&s);
+}
+
 static void test_not_initialised(void)
 {
     struct world s;
@@ -392,6 +412,7 @@ static void test_poison(void)
 int main(void)
 {
     log_set_level((enum log_level)(LOG_ERROR + 1)); /* the halts are meant */
+    test_profile_waits_for_entities();
     test_not_initialised();
     test_position_missing();
     test_other_settings();

@@ -2,6 +2,7 @@
 #include "tests/unit/check.h"
 
 #include "common/text.h"
+#include "server/io/kafka_parts.h"
 #include "server/io/metrics.h"
 #include "server/io/redis_command.h"
 #include "server/io/redis_keys.h"
@@ -89,6 +90,22 @@ static void test_redis_keys(const char *root)
     writer_fini(&list);
 }
 
+static void test_lag_of_the_group_is_late_only_when_known(void)
+{
+    static const struct {
+        int64_t committed, young;
+        bool late;
+    } rows[] = {{5, 10, true}, {10, 10, false}, {11, 10, false}, {RD_KAFKA_OFFSET_INVALID, 10, false}, {5, RD_KAFKA_OFFSET_END, false}, {0, 1, true}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        rd_kafka_topic_partition_list_t *committed = rd_kafka_topic_partition_list_new(1), *young = rd_kafka_topic_partition_list_new(1);
+        rd_kafka_topic_partition_list_add(committed, "effects", 0)->offset = rows[i].committed;
+        rd_kafka_topic_partition_list_add(young, "effects", 0)->offset = rows[i].young;
+        CHECK(kafka_is_late(committed, young) == rows[i].late);
+        rd_kafka_topic_partition_list_destroy(committed);
+        rd_kafka_topic_partition_list_destroy(young);
+    }
+}
+
 /* What is rendered is in the list. */
 static void test_metrics(const char *root)
 {
@@ -155,6 +172,7 @@ int main(int argc, char **argv)
     test_troubles();
     test_addresses();
     test_redis_keys(root);
+    test_lag_of_the_group_is_late_only_when_known();
     test_metrics(root);
     return checks_failed != 0;
 }
