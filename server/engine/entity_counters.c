@@ -8,6 +8,7 @@
 #include "server/engine/entity.h"
 
 #include "common/check.h"
+#include "common/mutant.h"
 
 #include <stdlib.h>
 
@@ -119,7 +120,7 @@ static void bucket_add(struct counters *c, struct bucket *b, enum counter counte
         b->mask |= bit;
         c->value_bytes += sizeof *b->values;
     }
-    b->values[at] += delta;
+    b->values[at] = MUTANT(float_counter, (int64_t)((float)b->values[at] + (float)delta), b->values[at] + delta);
 }
 
 static struct bucket *bucket_of(struct counters *c, int level, int64_t at, uint8_t scene, const struct count_effect *e)

@@ -1,6 +1,7 @@
 #include "server/worker/cells.h"
 
 #include "common/check.h"
+#include "common/mutant.h"
 
 #include <stdlib.h>
 
@@ -57,7 +58,7 @@ static bool may_leave(struct cell *cell, uint64_t committed)
 {
     bool used = cell->used;
     cell->used = false;
-    return !used && !cell->dirty && !cell->held && !cell->loading && cell->cut <= committed;
+    return !used && !cell->dirty && !cell->held && !cell->loading && MUTANT(evicts_uncommitted, true, cell->cut <= committed);
 }
 
 size_t cells_evict(struct cells *c, size_t bytes_max, uint64_t committed, cell_destroy *destroy)

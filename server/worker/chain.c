@@ -1,5 +1,7 @@
 #include "server/worker/chain.h"
 
+#include "common/mutant.h"
+
 static int64_t last_of(const struct chain *c, uint32_t generation)
 {
     return generation > c->generation ? -1 : c->last;
@@ -8,10 +10,10 @@ static int64_t last_of(const struct chain *c, uint32_t generation)
 enum link chain_judge(const struct chain *c, uint32_t generation, int64_t prev, int64_t offset, int64_t confirmed)
 {
     int64_t last = last_of(c, generation);
-    if (generation < c->generation || offset <= last)
+    if (generation < c->generation || MUTANT(no_chain, false, offset <= last))
         return LINK_REPLAY;
-    if (prev > last && !c->open)
-        return prev <= confirmed ? LINK_LOST : LINK_GAP;
+    if (MUTANT(newer_than, false, prev > last) && MUTANT(no_chain, false, true) && !c->open)
+        return MUTANT(confirmed_unchecked, false, prev <= confirmed) ? LINK_LOST : LINK_GAP;
     return LINK_APPLY;
 }
 

@@ -1,6 +1,7 @@
 #include "server/worker/cut.h"
 
 #include "common/check.h"
+#include "common/mutant.h"
 #include "server/worker/worker_internal.h"
 
 #include <stdlib.h>
@@ -81,8 +82,9 @@ void cuts_submit(struct task *t)
     for (struct cut *cut = t->first_cut; cut && cut->closed; cut = cut->later) {
         if (cut->submitted)
             continue;
-        if (cut->outstanding || cut->failed)
+        if ((cut->outstanding && MUTANT(commit_before_effects, false, true)) || cut->failed)
             return;
+        MUTANT(serialised_at_commit, mutant_serialise(t, cut), (void)0);
         struct store_request *r = &cut->request;
         r->stage = t->ops->stage;
         r->partition = t->partition;
@@ -150,6 +152,7 @@ void cuts_abandon(struct task *t)
 {
     for (struct cut *cut = t->first_cut, *later; cut; cut = later) {
         later = cut->later;
+        MUTANT(stale_acks_counted, mutant_remember(t, cut), (void)0);
         cut->owed.task = NULL;
         cut->later = NULL;
         cut_bury(cut);
@@ -181,7 +184,7 @@ void cut_acknowledged(struct cut *cut, enum err err)
 {
     ASSERT(cut->outstanding > 0);
     cut->outstanding--;
-    cut->failed |= err != ERR_NONE;
+    cut->failed |= MUTANT(loss_forgiven, false, err != ERR_NONE);
     cut->refused |= err == ERR_TOO_LARGE;
     cut_bury(cut);
 }
@@ -189,9 +192,10 @@ void cut_acknowledged(struct cut *cut, enum err err)
 void task_produce(struct task *t, struct outgoing *out, int64_t now_ms)
 {
     struct cut *cut = cut_open(t, now_ms);
-    cut->outstanding++;
-    out->opaque = cut;
-    worker_produce(t->worker, out, cut);
+    out->opaque = MUTANT(outputs_owed, out->topic == TOPIC_EFFECTS ? cut : NULL,
+                         MUTANT(stale_acks_counted, mutant_is_covered(t) ? NULL : cut, cut));
+    cut->outstanding += out->opaque != NULL;
+    worker_produce(t->worker, out, out->opaque);
 }
 
 bool task_owes(const struct task *t)

@@ -3,6 +3,7 @@
  * chain of its source partition before any of it is applied (rule 4).
  */
 #include "common/check.h"
+#include "common/mutant.h"
 #include "server/codec/effects_codec.h"
 #include "server/worker/chain.h"
 #include "server/worker/entity_views.h"
@@ -112,7 +113,8 @@ static void read_entries(struct task *t, struct run_reader *run, struct reading 
     struct run_entry entry;
     struct run_effect e;
     while (effects_run_next(run, &entry)) {
-        enum link link = chain_judge(&reading->chain, head->generation, entry.prev, entry.offset, head->confirmed);
+        enum link link = chain_judge(MUTANT(run_summed, &s->chains[head->source], &reading->chain), head->generation,
+                                     MUTANT(run_summed, -1, entry.prev), MUTANT(run_summed, head->prev, entry.offset), head->confirmed);
         if (link == LINK_LOST) {
             broken(reading, HALT_EFFECTS_LOST, "an entry's predecessor was committed and never arrived");
             return;
@@ -188,8 +190,9 @@ static void apply(struct task *t, uint32_t place)
     const struct target *target = &changes->targets[place];
     bool counted = target->tally, paired = false;
     for (uint32_t i = target->tally; i; i = changes->tallies[i - 1].next)
-        counters_add_count(counters_of(target->counters), settings, &changes->tallies[i - 1].sum,
-                           changes->tallies[i - 1].event_ms);
+        if (MUTANT(judged_late_again, t->record_ms - changes->tallies[i - 1].event_ms <= t->fold->profile.late_ms_max, true))
+            counters_add_count(counters_of(target->counters), settings, &changes->tallies[i - 1].sum,
+                               changes->tallies[i - 1].event_ms);
     for (uint32_t i = changes->from[place]; i < changes->from[place + 1]; i++) {
         const struct change *c = &changes->grouped[i];
         if (c->other) {

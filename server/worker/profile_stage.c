@@ -4,6 +4,7 @@
  */
 #include "common/check.h"
 #include "common/log.h"
+#include "common/mutant.h"
 #include "server/codec/effects_codec.h"
 #include "server/codec/event_decode.h"
 #include "server/worker/dead_letter.h"
@@ -61,7 +62,8 @@ static enum err open_chain(struct task *t, struct slice chain)
     struct reader r = reader_of(chain.at, chain.size);
     for (int32_t p = 0; p < s->partitions; p++) {
         effects_run_clear(&s->runs[p].effects);
-        s->runs[p].prev = chain.size ? (int64_t)get_varint(&r) - 1 : -1;
+        int64_t prev = chain.size ? (int64_t)get_varint(&r) - 1 : -1;
+        s->runs[p].prev = MUTANT(chain_kept, prev > s->runs[p].prev ? prev : s->runs[p].prev, prev);
     }
     return r.failed || reader_left(&r) ? ERR_INVALID : ERR_NONE;
 }
@@ -93,7 +95,7 @@ static bool prepare(struct task *t, const struct record *r)
 static void close_run(struct task *t, struct run *run, int64_t now_ms)
 {
     struct profile_state *s = t->stage_state;
-    const struct run_head head = {.source = t->partition, .generation = t->generation, .confirmed = t->committed - 1, .prev = run->prev};
+    const struct run_head head = {.source = t->partition, .generation = t->generation, .confirmed = MUTANT(confirmed_early, t->next, t->committed) - 1, .prev = run->prev};
     task_produce(t, &(struct outgoing){.topic = TOPIC_EFFECTS,
                                        .partition = (int32_t)(run - s->runs),
                                        .value = effects_run_close(&run->effects, &head)},
@@ -177,8 +179,8 @@ static void fold(struct task *t, const struct record *r, int64_t now_ms)
     if (!profile)
         profile = cell->object = profile_create();
     effect_list_clear(&s->effects);
-    enum profile_refusal answer = profile_apply(profile, &t->fold->profile, &event, r->timestamp_ms,
-                                                &s->effects);
+    enum profile_refusal answer = profile_apply(profile, &t->fold->profile, &event,
+                                                MUTANT(wall_clock, now_ms, r->timestamp_ms), &s->effects);
     if (answer == PROFILE_DUPLICATE) {
         t->worker->counts.duplicates++;
         return;
@@ -203,7 +205,7 @@ static void flush(struct task *t, int64_t now_ms, bool all)
         struct run *run = &s->runs[p];
         bool empty = effects_run_is_empty(&run->effects);
         int64_t due_ms = empty ? run->sent_ms + settings->mark_ms : run->opened_ms + settings->run_close_ms;
-        if (empty ? all && run->prev >= 0 && now_ms >= due_ms : all || now_ms >= due_ms)
+        if (empty ? all && MUTANT(no_marks, false, run->prev >= 0) && now_ms >= due_ms : all || now_ms >= due_ms)
             close_run(t, run, now_ms);
     }
 }

@@ -1,6 +1,7 @@
 #include "server/worker/push.h"
 
 #include "common/check.h"
+#include "common/mutant.h"
 #include "server/codec/recommendation_encode.h"
 #include "server/worker/push_views.h"
 #include "server/worker/segments.h"
@@ -143,6 +144,7 @@ static void rank(struct push *p, struct task *t, struct cell *cell, struct slice
     struct sent *sent = cell->soft;
     bool old = now_ms - sent->sent_ms >= p->settings.refresh_ms;
     sent->ranked_ms = now_ms;
+    MUTANT(pushed_is_state, ((struct profile *)cell->object)->events++, (void)0);
     if (sent->seed == 0 || now_ms - sent->seeded_ms >= p->settings.refresh_ms) {
         sent->seed = hash_mix((uint64_t)sent->offset << 10 | (uint64_t)t->partition);
         sent->seeded_ms = now_ms;

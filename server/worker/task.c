@@ -6,6 +6,7 @@
 
 #include "common/check.h"
 #include "common/log.h"
+#include "common/mutant.h"
 #include "server/worker/cut.h"
 #include "server/worker/worker_internal.h"
 
@@ -80,7 +81,8 @@ static void abandon(struct task *t)
     log->stop(log->self, (enum topic)t->ops->stage, t->partition);
     task_release_queue(t);
     cuts_abandon(t);
-    cells_fini(&t->cells, t->ops->destroy_cell);
+    if (MUTANT(cache_kept, t->load || t->wanted_count, true))
+        cells_fini(&t->cells, t->ops->destroy_cell);
     t->wanted_count = 0;
     if (t->load) {
         t->load->owed.task = NULL;
@@ -175,15 +177,16 @@ static bool slot_accept(struct task *t, struct load *l, int64_t now_ms)
         return refuse_slot(t, r->current.present ? HALT_STATE_INVALID : HALT_NOT_INITIALISED, "the slot has no header");
     if (slot_header_decode(r->blobs[0].value, &header) != ERR_NONE)
         return refuse_slot(t, HALT_STATE_INVALID, "the header does not decode");
-    const char *difference = slot_header_difference(&header, &want);
+    const char *difference = MUTANT(header_ignored, NULL, slot_header_difference(&header, &want));
     if (difference)
         return refuse_slot(t, HALT_HEADER, difference);
     struct position p = {.next = header.origin};
     if (r->current.present && position_decode(r->current.value, &p) != ERR_NONE)
         return refuse_slot(t, HALT_STATE_INVALID, "the position does not decode");
-    if (!r->current.present)
+    if (MUTANT(missing_is_fresh, false, !r->current.present))
         return refuse_slot(t, HALT_POSITION_MISSING, "the slot has a header and no position");
-    t->fold = worker_settings_of(t->worker, slot_header_fold_at(&header, p.next, &t->fold_until)->hash);
+    uint64_t hash = slot_header_fold_at(&header, p.next, &t->fold_until)->hash;
+    t->fold = worker_settings_of(t->worker, MUTANT(header_ignored, want.folds[0].hash, hash));
     if (!t->fold)
         return refuse_slot(t, HALT_HEADER, "records from the position on are folded with settings that no file of `before` holds");
     if (t->has_token && p.token != t->token && p.epoch >= t->position.epoch) {
@@ -216,7 +219,7 @@ static void claim(struct task *t, int64_t now_ms)
     t->has_token = true;
     put_bytes(&l->expected, t->expected.data, t->expected.size);
     l->request.commit = true;
-    l->request.expected.present = true;
+    l->request.expected.present = MUTANT(missing_is_fresh, t->expected.size > 0, true);
     l->request.expected.value = (struct slice){(const char *)l->expected.data, (uint32_t)l->expected.size};
     t->expected.size = 0;
     position_encode(&p, &t->expected);
@@ -270,8 +273,8 @@ static void load_wanted(struct task *t)
 static bool fence_holds(const struct load *l)
 {
     const struct blob *p = &l->request.current;
-    return p->present && p->value.size == l->expected.size &&
-           memcmp(p->value.at, l->expected.data, l->expected.size) == 0;
+    return MUTANT(miss_unfenced, l->cells != NULL, false) ||
+           (p->present && p->value.size == l->expected.size && memcmp(p->value.at, l->expected.data, l->expected.size) == 0);
 }
 
 static void cells_loaded(struct task *t, struct load *l)
@@ -375,7 +378,7 @@ static void look_again(struct task *t, int64_t now_ms)
         load_create(t, 0);
         submit(t, &t->load->request);
     }
-    if (t->state == TASK_RUN && now_ms - t->asked_ms >= s->audit_ms) {
+    if (t->state == TASK_RUN && MUTANT(no_audit, false, now_ms - t->asked_ms >= s->audit_ms)) {
         t->asked_ms = now_ms;
         struct load *l = load_create(t, 0);
         put_bytes(&l->expected, t->expected.data, t->expected.size);

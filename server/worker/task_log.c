@@ -1,5 +1,6 @@
 /* The part of a task that faces the log: what is read again to be sure of it (rule 7), the queue, when to pause. */
 #include "common/check.h"
+#include "common/mutant.h"
 #include "server/worker/worker_internal.h"
 
 #include <stdlib.h>
@@ -22,12 +23,12 @@ void task_verify(struct task *t, int64_t now_ms)
 {
     t->state = TASK_VERIFY;
     t->heard_ms = now_ms;
-    t->next = t->committed = t->position.next;
+    t->next = t->committed = MUTANT(kafka_offset_trusted, mutant_group_offset(t), t->position.next);
     t->committed_ms = now_ms;
     t->has_print = t->position.has_print;
     t->print = t->position.print;
     t->gap_seen = false;
-    t->step_by_step = t->position.claims > t->worker->settings.claims_max;
+    t->step_by_step = MUTANT(poison_unmarked, false, t->position.claims > t->worker->settings.claims_max);
     t->steps_left = t->worker->settings.steps;
     t->marked = -1;
     t->tries = t->position.tries;
@@ -60,7 +61,7 @@ void task_record(struct task *t, struct record *r, int64_t now_ms)
     const struct log_port *log = t->worker->log;
     t->heard_ms = now_ms;
     if (t->state == TASK_VERIFY && r->offset == t->next - 1) {
-        bool same = record_print(r) == t->print;
+        bool same = MUTANT(print_ignored, true, record_print(r) == t->print);
         log->release(log->self, r);
         if (same)
             t->state = TASK_RUN;
@@ -100,7 +101,7 @@ void task_listen_again(struct task *t, int64_t now_ms)
 {
     int64_t low, high, from = t->state == TASK_VERIFY ? t->next - 1 : t->next;
     const struct log_port *log = t->worker->log;
-    if ((t->state != TASK_RUN && t->state != TASK_VERIFY) || t->queue_count || t->paused ||
+    if (MUTANT(tail_unheard, true, t->state != TASK_RUN && t->state != TASK_VERIFY) || t->queue_count || t->paused ||
         now_ms - t->heard_ms < t->worker->settings.audit_ms)
         return;
     t->heard_ms = now_ms;

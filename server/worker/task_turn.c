@@ -1,6 +1,7 @@
 /* The part of a task that folds: one straight loop over its queue, and when to cut. */
 #include "common/check.h"
 #include "common/log.h"
+#include "common/mutant.h"
 #include "server/worker/cut.h"
 #include "server/worker/worker_internal.h"
 
@@ -22,7 +23,7 @@ static void queue_pop(struct task *t)
 static bool head_is_next(struct task *t)
 {
     const struct record *r = &t->queue[t->queue_at];
-    if (r->offset == t->next)
+    if (r->offset == t->next || MUTANT(gap_ignored, r->offset > t->next, false))
         return true;
     if (r->offset < t->next) {
         t->worker->counts.unexpected++;
@@ -79,7 +80,7 @@ static bool may_fold(const struct task *t)
         return false;
     if (t->worker->first_held || !t->queue_count || t->state != TASK_RUN || t->next >= t->fold_until)
         return false;
-    if (t->worker->suspect && t->worker->suspect != t)
+    if (MUTANT(suspects_together, NULL, t->worker->suspect) && t->worker->suspect != t)
         return false;
     if (t->cells.dirty_count >= keys_max(t) && t->cuts_in_flight >= (int)s->cuts_in_flight_max)
         return false;

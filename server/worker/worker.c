@@ -3,6 +3,7 @@
 #include "common/check.h"
 #include "common/hash.h"
 #include "common/log.h"
+#include "common/mutant.h"
 #include "server/worker/cut.h"
 #include "server/worker/worker_internal.h"
 
@@ -95,7 +96,7 @@ const struct worker_settings *worker_settings_of(const struct worker *w, uint64_
 void worker_reload(struct worker *w, const struct worker_settings *settings)
 {
     struct worker_settings *mine = &w->settings;
-    size_t from = offsetof(struct worker_settings, profile_commit_ms);
+    size_t from = MUTANT(reload_changes_fold, 0, offsetof(struct worker_settings, profile_commit_ms));
     memcpy((char *)mine + from, (const char *)settings + from, sizeof *mine - from);
 }
 
@@ -156,7 +157,7 @@ void worker_out_of_range(struct worker *w, enum topic topic, int32_t partition, 
 void worker_leader_changed(struct worker *w, enum topic topic, int32_t partition, int64_t now_ms)
 {
     struct task *t = find_task(w, topic, partition);
-    if (t && (t->state == TASK_VERIFY || t->state == TASK_RUN))
+    if (t && (t->state == TASK_VERIFY || t->state == TASK_RUN) && MUTANT(leader_ignored, false, true))
         task_rewind(t, now_ms);
 }
 
@@ -205,10 +206,10 @@ void worker_produce(struct worker *w, const struct outgoing *out, struct cut *cu
     w->counts.produced[out->topic]++;
     w->counts.produced_bytes[out->topic] += out->key.size + out->value.size;
     enum err err = w->first_held ? ERR_MEMORY : w->log->produce(w->log->self, out);
-    if (err == ERR_MEMORY)
+    if (err == ERR_MEMORY && MUTANT(full_queue_dropped, false, true))
         hold(w, out, cut);
     else if (err != ERR_NONE && cut)
-        cut_acknowledged(cut, err);
+        cut_acknowledged(cut, MUTANT(full_queue_dropped, ERR_NONE, err));
 }
 
 /* What an abandoned attempt still held back is not sent: its replay sends it again. */

@@ -180,8 +180,10 @@ static void lose_records(struct sim *s, const struct strike *k)
         s->may_halt[at.stage][at.partition] |= BIT(HALT_EFFECTS_LOST);
     for (int p = 0; at.stage == STAGE_PROFILE && p < s->kafka.partitions[TOPIC_EFFECTS]; p++)
         s->may_halt[STAGE_ENTITY][p] |= BIT(HALT_EFFECTS_LOST); /* others follow them at the same offsets */
-    for (int i = 0; k->fault == FAULT_RECREATED && i < POISONS_MAX; i++)
-        s->poison_count = at.stage == STAGE_PROFILE ? 0 : s->poison_count;
+    if (at.stage == STAGE_PROFILE)
+        s->poison_count = 0;
+    for (uint32_t i = 0; at.stage == STAGE_PROFILE && i < k->b / 8 % 16; i++)
+        traffic_event(s); /* before anyone has asked the new leader */
 }
 
 /* The next record of the partition, for every client there is or will be. */

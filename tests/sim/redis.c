@@ -249,8 +249,7 @@ static bool expectation_holds(const struct redis *r, const struct store_request 
     if (slice_equal(s->value, q->expected.value))
         return true;
     return MUTANT(no_compare, true, false) || MUTANT(claim_unconditional, compare(s->value, q).claims, false) ||
-           MUTANT(compare_at_least, compare(s->value, q).expected.next >= compare(s->value, q).have.next, false) ||
-           MUTANT(compare_position_only, compare(s->value, q).expected.next == compare(s->value, q).have.next, false);
+           MUTANT(compare_at_least, compare(s->value, q).expected.next >= compare(s->value, q).have.next, false);
 }
 
 static void carry_out(struct link *l, struct request *at)

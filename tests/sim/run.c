@@ -48,7 +48,7 @@ static void settings_draw(struct sim *s)
     w->rollup_ms = 50 + (uint32_t)sim_draw(s, 500);
     w->list_ms = 1000;
     w->tick_ms = 200 + (uint32_t)sim_draw(s, 800);
-    w->mark_ms = 50 + (uint32_t)sim_draw(s, 300);
+    w->mark_ms = 50 + (uint32_t)sim_draw(s, 150);
     w->audit_ms = 200 + (uint32_t)sim_draw(s, 400);
     w->retry_ms = 20;
     w->reclaim_ms = 100 + (uint32_t)sim_draw(s, 200);
@@ -123,11 +123,16 @@ static void safety_phase(struct sim *s)
     }
 }
 
+/* By what its slot says, not only by what it believes. */
 static bool may_rest(const struct sim *s, const struct task_report *t)
 {
+    struct position p = {.next = -1};
+    const struct stored *stored = redis_find(&s->redis, t->stage, t->partition, POSITION_KEY);
     const struct log_partition *log = &s->kafka.logs[t->stage][t->partition];
     if (t->halt)
         return strcmp(t->state, "halted") == 0;
+    if (!stored || position_decode(stored->value, &p) != ERR_NONE || p.next != t->committed)
+        return false;
     return strcmp(t->state, "run") == 0 && t->committed == t->next &&
            (t->lag_records == 0 || t->next == log->never); /* nothing is behind it that would show the gap */
 }
@@ -204,12 +209,16 @@ static void liveness_phase(struct sim *s)
     faults_end(s);
     for (int i = 0; i < s->member_count; i++)
         worker_reload(s->members[i].worker, &s->settings);
-    for (int round = 0; round < 2 && !s->why[0]; round++) {
-        for (int32_t p = 0; p < s->kafka.partitions[TOPIC_EVENTS]; p++) /* so that marks follow what was sent last */
-            for (int64_t end = s->kafka.logs[TOPIC_EVENTS][p].count; s->kafka.logs[TOPIC_EVENTS][p].count == end;)
-                traffic_event(s);
+    bool bad = sim_draw(s, 2) || s->struck[FAULT_EFFECTS_LOST];
+    settle(s);
+    if (s->struck[FAULT_FAILOVER]) { /* what is idle must find by itself that it is not where it believes */
+        s->struck[FAULT_FAILOVER] += redis_lose(&s->redis, (int)sim_draw(s, SHARDS), 1 + sim_draw(s, 4)) > 0;
         settle(s);
     }
+    for (int32_t p = 0; p < s->kafka.partitions[TOPIC_EVENTS]; p++) /* then marks must follow what was sent last */
+        for (int64_t end = s->kafka.logs[TOPIC_EVENTS][p].count; s->kafka.logs[TOPIC_EVENTS][p].count == end;)
+            (bad ? traffic_bad_event : traffic_event)(s);
+    settle(s);
 }
 
 static void end(struct sim *s)

@@ -35,6 +35,8 @@ void schedule_draw(struct schedule *s, uint64_t seed)
     for (int i = 0; i < s->count; i++) {
         struct strike k = s->strikes[i];
         k.step = (int)next(&random, (uint64_t)s->steps);
+        if (k.fault == FAULT_EFFECTS_LOST && next(&random, 2))
+            k.step = s->steps - 1; /* nothing follows that would show the hole, but marks */
         k.a = (uint32_t)next(&random, 1000);
         k.b = (uint32_t)next(&random, 100000);
         int at = i;
