@@ -54,6 +54,8 @@ struct neighbours *neighbours_create(void);
 void neighbours_destroy(struct neighbours *n);
 void neighbours_apply(struct neighbours *n, const struct entity_settings *s, entity_id other, int32_t delta,
                       int64_t event_ms);
+/* Asks for the memory that an apply will search. */
+void neighbours_fetch(const struct neighbours *n);
 void neighbours_encode(const struct neighbours *n, struct writer *out);
 MUST_CHECK enum err neighbours_decode(struct slice bytes, struct neighbours **out_neighbours);
 size_t neighbours_bytes(const struct neighbours *n);

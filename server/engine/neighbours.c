@@ -1,6 +1,6 @@
 /*
  * The neighbours of one entity: at most 256 others with their pair counts in a ring of event-time buckets, kept as
- * arrays by column so that a search reads one word a neighbour.
+ * arrays by column so that a search reads two bytes a neighbour.
  *
  * When the table is full a newcomer is admitted by pressure, after Misra and Gries (1982): the deltas of everybody
  * refused add up, and once they exceed the weakest neighbour, whoever comes next takes its place and the pressure
@@ -19,16 +19,16 @@
 #define PAIR_BUCKETS_MAX 8
 
 struct neighbours {
-    uint32_t low[NEIGHBOURS_MAX];  /* the low 32 bits of ids */
+    uint32_t count;
+    int32_t floor;                 /* at most the weakest total when full; a cache, not state */
+    int64_t pressure;
+    int64_t newest;                /* bucket */
+    bool used;
+    uint16_t low[NEIGHBOURS_MAX];  /* the low 16 bits of ids */
+    uint32_t high[NEIGHBOURS_MAX]; /* and the high 32 */
     int32_t total[NEIGHBOURS_MAX];
-    uint16_t high[NEIGHBOURS_MAX]; /* and the high 16 */
     int32_t *buckets[PAIR_BUCKETS_MAX]; /* owned; counts by neighbour; NULL: one bucket for ever, or empty */
     int64_t bucket_at[PAIR_BUCKETS_MAX];
-    int64_t newest;                     /* bucket */
-    uint32_t count;
-    int32_t floor;                      /* at most the weakest total when full; a cache, not state */
-    int64_t pressure;
-    bool used;
 };
 
 struct neighbours *neighbours_create(void)
@@ -57,34 +57,40 @@ size_t neighbours_bytes(const struct neighbours *n)
 
 static entity_id id_at(const struct neighbours *n, uint32_t i)
 {
-    return (entity_id)n->high[i] << 32 | n->low[i];
+    return (entity_id)n->high[i] << 16 | n->low[i];
 }
 
 static void set_id(struct neighbours *n, uint32_t i, entity_id id)
 {
-    n->low[i] = (uint32_t)id;
-    n->high[i] = (uint16_t)(id >> 32);
+    n->low[i] = (uint16_t)id;
+    n->high[i] = (uint32_t)(id >> 16);
+}
+
+void neighbours_fetch(const struct neighbours *n)
+{
+    for (uint32_t i = 0; i < n->count; i += 32)
+        __builtin_prefetch(&n->low[i]);
 }
 
 /* Answers the place, or n->count. */
 static uint32_t find(const struct neighbours *n, entity_id id)
 {
-    uint32_t low = (uint32_t)id, i = 0;
 #ifdef __SSE2__
-    const __m128i want = _mm_set1_epi32((int)low);
-    for (; i < n->count; i += 8) {
-        __m128i a = _mm_cmpeq_epi32(_mm_loadu_si128((const __m128i *)&n->low[i]), want);
-        __m128i b = _mm_cmpeq_epi32(_mm_loadu_si128((const __m128i *)&n->low[i + 4]), want);
-        uint32_t hits = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(a, b), _mm_setzero_si128()));
+    const __m128i want = _mm_set1_epi16((short)id);
+    for (uint32_t i = 0; i < n->count; i += 16) {
+        __m128i a = _mm_cmpeq_epi16(_mm_loadu_si128((const __m128i *)&n->low[i]), want);
+        __m128i b = _mm_cmpeq_epi16(_mm_loadu_si128((const __m128i *)&n->low[i + 8]), want);
+        uint32_t hits = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(a, b));
         for (; hits; hits &= hits - 1) {
             uint32_t at = i + (uint32_t)__builtin_ctz(hits);
-            if (at < n->count && id_at(n, at) == id)
+            if (at < n->count && n->high[at] == (uint32_t)(id >> 16))
                 return at;
         }
     }
     return n->count;
 #else
-    while (i < n->count && (n->low[i] != low || id_at(n, i) != id))
+    uint32_t i = 0;
+    while (i < n->count && id_at(n, i) != id)
         i++;
     return i;
 #endif

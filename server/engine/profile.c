@@ -44,6 +44,23 @@ size_t profile_bytes(const struct profile *p)
            p->dedupe_count * sizeof *p->dedupe;
 }
 
+static void fetch(const void *at, size_t size)
+{
+    for (size_t i = 0; i < size; i += 64)
+        __builtin_prefetch((const char *)at + i, 1);
+}
+
+void profile_fetch(const struct profile *p, int depth)
+{
+    if (depth == 0) {
+        fetch(p, sizeof *p);
+        return;
+    }
+    fetch(p->history, p->history_count * sizeof *p->history);
+    fetch(p->dedupe, p->dedupe_count * sizeof *p->dedupe);
+    fetch(p->visits, p->visit_count * sizeof *p->visits);
+}
+
 const struct history_entry *profile_find(const struct profile *p, entity_id id)
 {
     for (uint32_t i = 0; i < p->history_count; i++)

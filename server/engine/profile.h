@@ -139,6 +139,8 @@ enum profile_refusal profile_apply(struct profile *p, const struct profile_setti
 /* Canonical bytes: equal state, equal bytes. Opaque, versioned, little-endian. */
 void profile_encode(const struct profile *p, struct writer *out);
 MUST_CHECK enum err profile_decode(struct slice bytes, struct profile **out_profile);
+/* Asks for the memory that the next apply or encode will wait for: depth 0 the profile, 1 its lists (the profile is there). */
+void profile_fetch(const struct profile *p, int depth);
 size_t profile_bytes(const struct profile *p); /* memory held, for the cache budget */
 const struct history_entry *profile_find(const struct profile *p, entity_id id);
 /* Bought and not refunded in full; what cost nothing stays owned. */

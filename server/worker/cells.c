@@ -23,10 +23,10 @@ void cells_fini(struct cells *c, cell_destroy *destroy)
 
 struct cell *cells_add(struct cells *c, uint64_t local, struct blob_key key)
 {
-    struct cell *cell = calloc(1, sizeof *cell);
+    _Static_assert(sizeof(struct cell) == CELL_BYTES, "a cell is one cache line");
+    struct cell *cell = aligned_alloc(CELL_BYTES, CELL_BYTES);
     ASSERT(cell);
-    cell->local = local;
-    cell->key = key;
+    *cell = (struct cell){.local = local, .key = key};
     map_put(&c->by_local, local, cell);
     cell->next = c->hand ? c->hand->next : cell;
     *(c->hand ? &c->hand->next : &c->hand) = cell;

@@ -8,19 +8,22 @@
 #include "common/map.h"
 #include "server/worker/ports.h"
 
+/* One cache line. */
 struct cell {
     uint64_t local;      /* key in memory */
     struct blob_key key; /* key in the store */
     void *object;        /* owned; the stage's; NULL = nothing stored */
     void *soft;          /* owned; what is not state: lost with the cell */
-    uint32_t bytes;      /* as counted in the budget */
-    bool loading;        /* asked for; object not known yet */
-    bool dirty;
-    bool held;           /* soft work waits for it: not evicted */
-    bool used;           /* since the hand last came by */
     uint64_t cut;        /* number of the last cut it is in */
     struct cell *next;   /* in the ring */
+    uint32_t bytes;      /* as counted in the budget */
+    bool loading : 1;    /* asked for; object not known yet */
+    bool dirty : 1;
+    bool held : 1;       /* soft work waits for it: not evicted */
+    bool used : 1;       /* since the hand last came by */
 };
+
+#define CELL_BYTES 64
 
 struct cells {
     struct map by_local;

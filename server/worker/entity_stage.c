@@ -73,23 +73,56 @@ static uint64_t local_of(entity_id id, char class)
     return id | (uint64_t)(class == 'c' ? 1 : 2) << 48;
 }
 
-static struct cell *need(struct task *t, entity_id id, char class, bool *missing)
+#define FETCH_AHEAD 8 /* targets between two steps of a look-up, each of which waits for memory */
+
+static struct cell *need(struct task *t, struct cell *found, struct blob_key key, bool *missing)
 {
-    struct cell *cell = task_need(t, local_of(id, class), (struct blob_key){class, id}, missing);
+    struct cell *cell = found && !found->loading ? found : task_need(t, local_of(key.id, key.class), key, missing);
+    cell->used = true;
     __builtin_prefetch(cell->object, 1);
     return cell;
 }
 
-/* The target of an effect, with the cell that it changes. */
-static struct target *target_of(struct task *t, const struct run_effect *e, bool *missing)
+static void fetch_slots(struct task *t, const struct target *target)
+{
+    if (target->counts)
+        map_fetch(&t->cells.by_local, local_of(target->id, 'c'));
+    if (target->pairs)
+        map_fetch(&t->cells.by_local, local_of(target->id, 'n'));
+}
+
+static void fetch_cells(struct task *t, struct target *target)
+{
+    if (target->counts)
+        __builtin_prefetch(target->counters = map_find(&t->cells.by_local, local_of(target->id, 'c')), 1);
+    if (target->pairs)
+        __builtin_prefetch(target->neighbours = map_find(&t->cells.by_local, local_of(target->id, 'n')), 1);
+}
+
+static void fetch_objects(struct task *t, struct target *target, bool *missing)
+{
+    if (target->counts)
+        target->counters = need(t, target->counters, (struct blob_key){'c', target->id}, missing);
+    if (target->pairs)
+        target->neighbours = need(t, target->neighbours, (struct blob_key){'n', target->id}, missing);
+}
+
+/* Finds the cells of all targets. False: some are on their way. */
+static bool find_cells(struct task *t)
 {
     struct entity_state *s = t->stage_state;
-    struct target *target = run_changes_target(&s->changes, e->target);
-    if (e->op == RUN_PAIR && !target->pairs)
-        target->pairs = need(t, e->target, 'n', missing);
-    if (e->op != RUN_PAIR && !target->counters)
-        target->counters = need(t, e->target, 'c', missing);
-    return target;
+    struct target *targets = s->changes.targets;
+    uint32_t count = s->changes.target_count;
+    bool missing = false;
+    for (uint32_t i = 0; i < count + 2 * FETCH_AHEAD; i++) {
+        if (i < count)
+            fetch_slots(t, &targets[i]);
+        if (i >= FETCH_AHEAD && i - FETCH_AHEAD < count)
+            fetch_cells(t, &targets[i - FETCH_AHEAD]);
+        if (i >= 2 * FETCH_AHEAD)
+            fetch_objects(t, &targets[i - 2 * FETCH_AHEAD], &missing);
+    }
+    return !missing;
 }
 
 static void count_entry(struct reading *reading, enum link link)
@@ -106,7 +139,7 @@ static void broken(struct reading *reading, enum halt halt, const char *text)
 }
 
 /* Collects what the entries that continue the chain change. */
-static void read_entries(struct task *t, struct run_reader *run, struct reading *reading, bool *missing)
+static void read_entries(struct task *t, struct run_reader *run, struct reading *reading)
 {
     struct entity_state *s = t->stage_state;
     const struct run_head *head = &run->head;
@@ -120,7 +153,9 @@ static void read_entries(struct task *t, struct run_reader *run, struct reading 
             return;
         }
         while (effects_entry_next(run, &e)) {
-            struct target *target = target_of(t, &e, missing);
+            struct target *target = run_changes_target(&s->changes, e.target);
+            target->counts |= e.op != RUN_PAIR;
+            target->pairs |= e.op == RUN_PAIR;
             if (link == LINK_APPLY)
                 run_changes_add(&s->changes, target, &e, entry.event_ms);
         }
@@ -139,7 +174,6 @@ static bool prepare(struct task *t, const struct record *r)
 {
     struct entity_state *s = t->stage_state;
     struct run_reader run;
-    bool missing = false;
     run_changes_clear(&s->changes);
     s->reading = (struct reading){0};
     if (effects_run_open(r->value, &run) != ERR_NONE || run.head.source >= s->sources) {
@@ -148,8 +182,8 @@ static bool prepare(struct task *t, const struct record *r)
     }
     s->reading.source = run.head.source;
     s->reading.chain = s->chains[run.head.source];
-    read_entries(t, &run, &s->reading, &missing);
-    return !missing;
+    read_entries(t, &run, &s->reading);
+    return find_cells(t);
 }
 
 static void measure(struct task *t, struct cell *cell)
@@ -196,7 +230,7 @@ static void apply(struct task *t, uint32_t place)
     for (uint32_t i = changes->from[place]; i < changes->from[place + 1]; i++) {
         const struct change *c = &changes->grouped[i];
         if (c->other) {
-            neighbours_apply(neighbours_of(target->pairs), settings, c->other, c->delta, c->event_ms);
+            neighbours_apply(neighbours_of(target->neighbours), settings, c->other, c->delta, c->event_ms);
             paired = true;
         } else {
             counters_add_rating(counters_of(target->counters), settings, target->name, c->delta, c->event_ms);
@@ -206,7 +240,7 @@ static void apply(struct task *t, uint32_t place)
     if (counted)
         changed(t, target->counters);
     if (paired)
-        changed(t, target->pairs);
+        changed(t, target->neighbours);
 }
 
 static void fold(struct task *t, const struct record *r, int64_t now_ms)
@@ -222,14 +256,26 @@ static void fold(struct task *t, const struct record *r, int64_t now_ms)
     t->worker->counts.entries_refused += reading->refused;
     s->chains[reading->source] = reading->chain;
     run_changes_group(&s->changes);
-    for (uint32_t i = 0; i < s->changes.target_count; i++)
+    for (uint32_t i = 0; i < s->changes.target_count; i++) {
+        const struct cell *next = i + 1 < s->changes.target_count ? s->changes.targets[i + 1].neighbours : NULL;
+        if (next && next->object)
+            neighbours_fetch(next->object);
         apply(t, i);
+    }
 }
 
 static void flush(struct task *t, int64_t now_ms, bool all)
 {
     struct entity_state *s = t->stage_state;
     entity_views_flush(s->views, t, now_ms, all);
+}
+
+static void fetch(const struct cell *cell, int depth)
+{
+    if (depth == 0)
+        __builtin_prefetch(cell->object);
+    else if (cell->key.class == 'n')
+        neighbours_fetch(cell->object);
 }
 
 static void encode(struct task *t, struct cell *cell, struct writer *out)
@@ -273,6 +319,7 @@ const struct stage_ops entity_stage = {
     .create = create,
     .destroy = destroy,
     .open = open_chain,
+    .fetch = fetch,
     .prepare = prepare,
     .fold = fold,
     .flush = flush,

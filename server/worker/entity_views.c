@@ -11,15 +11,14 @@
 #include <stdlib.h>
 
 struct entity_views {
-    struct cell **due; /* owned; cells changed since they were last sent. They are held, so they cannot be evicted. */
+    struct cell **due; /* owned; cells changed since they were last sent: those that are held, so they cannot be evicted */
     size_t count, capacity;
     int64_t flushed_ms;
 };
 
-/* Soft part of an entity's cell. */
-struct due {
-    bool listed;
-    int64_t sent_ms; /* lists: when it was last written */
+/* Soft part of a cell of neighbours. */
+struct listed {
+    int64_t sent_ms; /* when its list was last written */
 };
 
 struct entity_views *entity_views_create(void)
@@ -42,14 +41,9 @@ void entity_views_clear(struct entity_views *v)
 
 void entity_views_changed(struct entity_views *v, struct cell *cell)
 {
-    struct due *due = cell->soft;
-    if (!due) {
-        due = cell->soft = calloc(1, sizeof *due);
-        ASSERT(due);
-    }
-    if (due->listed)
+    if (cell->held)
         return;
-    due->listed = cell->held = true;
+    cell->held = true;
     if (v->count == v->capacity) {
         v->capacity = v->capacity ? v->capacity * 2 : 256;
         v->due = realloc(v->due, v->capacity * sizeof(struct cell *));
@@ -240,6 +234,20 @@ static void write_room(struct task *t, const struct cell *cell)
     writer_fini(&key);
 }
 
+/* False: its list was written less than list_ms ago. */
+static bool list_is_due(struct task *t, struct cell *cell, int64_t now_ms)
+{
+    struct listed *listed = cell->soft;
+    if (!listed) {
+        listed = cell->soft = malloc(sizeof *listed);
+        ASSERT(listed);
+    } else if (now_ms - listed->sent_ms < t->worker->settings.list_ms) {
+        return false;
+    }
+    listed->sent_ms = now_ms;
+    return true;
+}
+
 /* Rollups when due and with each cut; a list at most every list_ms. */
 void entity_views_flush(struct entity_views *v, struct task *t, int64_t now_ms, bool all)
 {
@@ -251,13 +259,11 @@ void entity_views_flush(struct entity_views *v, struct task *t, int64_t now_ms, 
     v->flushed_ms = now_ms;
     for (size_t i = 0; i < v->count; i++) {
         struct cell *cell = v->due[i];
-        struct due *due = cell->soft;
-        if (cell->key.class == 'n' && now_ms - due->sent_ms < t->worker->settings.list_ms) {
+        if (cell->key.class == 'n' && !list_is_due(t, cell, now_ms)) {
             v->due[kept++] = cell;
             continue;
         }
-        due->listed = cell->held = false;
-        due->sent_ms = now_ms;
+        cell->held = false;
         bool again = false;
         if (cell->key.class == 'n')
             again = write_list(t, cell, now_ms);

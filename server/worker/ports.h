@@ -41,6 +41,7 @@ struct record {
     struct slice value;
     bool tombstone;       /* value absent */
     void *native;         /* the log's own handle */
+    uint64_t local;       /* the task's: key in memory of the cell it is about; 0 = not known yet */
 };
 
 struct header {

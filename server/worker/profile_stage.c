@@ -75,11 +75,23 @@ static void encode_chain(struct task *t, struct writer *out)
         put_varint(out, (uint64_t)(s->runs[p].prev + 1));
 }
 
+static uint64_t local_of(const struct task *t, const struct record *r)
+{
+    return hash64(r->key.at, r->key.size, t->worker->secret);
+}
+
+static void fetch(const struct cell *cell, int depth)
+{
+    if (depth == 0)
+        __builtin_prefetch(cell->soft, 1);
+    profile_fetch(cell->object, depth);
+}
+
 static bool prepare(struct task *t, const struct record *r)
 {
     if (r->key.size == 0 || r->key.size > EVENT_ID_BYTES)
         return true; /* refused when folded */
-    uint64_t local = hash64(r->key.at, r->key.size, t->worker->secret);
+    uint64_t local = task_local(t, r);
     struct cell *cell = cells_find(&t->cells, local);
     if (cell)
         return !cell->loading;
@@ -174,7 +186,7 @@ static void fold(struct task *t, const struct record *r, int64_t now_ms)
         refuse(t, r, event_refusal_names[refusal], now_ms);
         return;
     }
-    struct cell *cell = cells_find(&t->cells, hash64(r->key.at, r->key.size, t->worker->secret));
+    struct cell *cell = cells_find(&t->cells, task_local(t, r));
     struct profile *profile = cell->object;
     if (!profile)
         profile = cell->object = profile_create();
@@ -239,6 +251,8 @@ const struct stage_ops profile_stage = {
     .create = create,
     .destroy = destroy,
     .open = open_chain,
+    .local = local_of,
+    .fetch = fetch,
     .prepare = prepare,
     .fold = fold,
     .flush = flush,

@@ -11,9 +11,10 @@
 /* An entity that the record names as a target. */
 struct target {
     entity_id id;
-    struct slice name;             /* borrowed from the record; size 0: it does not say */
-    struct cell *counters, *pairs; /* borrowed; NULL: not looked up yet */
-    uint32_t tally;                /* its first; place + 1 */
+    struct slice name;                  /* borrowed from the record; size 0: it does not say */
+    struct cell *counters, *neighbours; /* borrowed; set by whoever looks them up */
+    bool counts, pairs;                 /* which of the two the record is about */
+    uint32_t tally;                     /* its first; place + 1 */
 };
 
 /* To the rating of an entity or to one of its pairs. */

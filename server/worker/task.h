@@ -67,6 +67,10 @@ struct stage_ops {
     void (*destroy)(struct task *t);
     /* The attempt begins again: forget everything but `chain` (absent: size 0). */
     enum err (*open)(struct task *t, struct slice chain);
+    /* Key in memory of the cell a record is about; NULL when records are about many. */
+    uint64_t (*local)(const struct task *t, const struct record *r);
+    /* Asks for memory of a cell's object that the next fold or encode will wait for: the object, then what it points to. NULL: none. */
+    void (*fetch)(const struct cell *cell, int depth);
     /* Asks for the cells the record needs through task_need(); true = all are there. Changes nothing else. */
     bool (*prepare)(struct task *t, const struct record *r);
     void (*fold)(struct task *t, const struct record *r, int64_t now_ms);
@@ -154,5 +158,11 @@ void cut_acknowledged(struct cut *cut, enum err err);
 /* For stages: */
 /* The cell, READY only when loaded; else it is on its way (NULL is never answered). */
 struct cell *task_need(struct task *t, uint64_t local, struct blob_key key, bool *missing);
+/* The record's, remembered in it when it was fetched ahead. */
+static inline uint64_t task_local(const struct task *t, const struct record *r)
+{
+    return r->local ? r->local : t->ops->local(t, r);
+}
+
 /* Produces as part of the open cut. */
 void task_produce(struct task *t, struct outgoing *out, int64_t now_ms);
