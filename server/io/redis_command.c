@@ -144,3 +144,17 @@ struct slice redis_info_find(const struct redisReply *reply, const char *field)
     }
     return none;
 }
+
+bool redis_range_primary(const struct redisReply *range, const struct redis_address *asked, struct redis_address *out)
+{
+    if (range->type != REDIS_REPLY_ARRAY || range->elements < 3 || range->element[2]->elements < 2)
+        return false;
+    const struct redisReply *host = range->element[2]->element[0], *port = range->element[2]->element[1];
+    *out = *asked;
+    if (host->type == REDIS_REPLY_STRING && host->len > 0 && (size_t)host->len < sizeof out->host) {
+        memset(out->host, 0, sizeof out->host);
+        memcpy(out->host, host->str, (size_t)host->len);
+    }
+    out->port = (uint16_t)port->integer;
+    return true;
+}

@@ -41,3 +41,5 @@ bool redis_trouble_address(const struct redisReply *reply, const struct redis_ad
 bool redis_reply_is_status(const struct redisReply *reply, const char *text);
 /* The text after `field` + ":" in an INFO answer, up to the line's end; size 0 when absent. */
 struct slice redis_info_find(const struct redisReply *reply, const char *field);
+/* The primary of one range of CLUSTER SLOTS, [from, to, [host, port, …], …]; a host that is left out is that of the node asked. */
+bool redis_range_primary(const struct redisReply *range, const struct redis_address *asked, struct redis_address *out);

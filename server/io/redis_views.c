@@ -59,12 +59,9 @@ enum { STEP_VIEW, STEP_MAP, STEP_INFO };
 
 static struct ticket *ticket_take(struct redis_views *v)
 {
-    struct ticket *t = v->free_tickets;
-    if (t)
-        v->free_tickets = t->next_free;
-    else
-        t = malloc(sizeof *t);
+    struct ticket *t = v->free_tickets ? v->free_tickets : calloc(1, sizeof *t);
     ASSERT(t);
+    v->free_tickets = t->next_free;
     return t;
 }
 
@@ -177,15 +174,13 @@ static void read_answered(struct ticket *t, const struct redisReply *reply)
 {
     struct read *r = t->read;
     r->left -= t->count;
-    if (!reply || reply->type == REDIS_REPLY_ERROR)
+    if (!reply || reply->type == REDIS_REPLY_ERROR || (reply->type == REDIS_REPLY_ARRAY && reply->elements != t->count))
         r->failed = true;
     else if (reply->type != REDIS_REPLY_ARRAY)
         value_read(r, t->index, reply);
-    else if (reply->elements == t->count)
+    else
         for (uint32_t i = 0; i < t->count; i++)
             value_read(r, t->index + i, reply->element[i]);
-    else
-        r->failed = true;
 }
 
 static void on_reply(void *self, int step, const struct redisReply *reply)
@@ -404,29 +399,33 @@ struct view_read *redis_views_done(struct redis_views *v)
     return r->read;
 }
 
-/* CLUSTER SLOTS: [[from, to, [host, port, …], …], …]; an error from a server that is no cluster. */
+/* A node that lost its slots is left alone until it has some again; the first one also asks for the map. */
+static void leave_idle_nodes(struct redis_views *v)
+{
+    bool owns[NODES_MAX] = {true};
+    for (int s = 0; s < CLUSTER_SLOTS; s++)
+        owns[v->owner_of[s]] = true;
+    for (int i = 1; i < v->node_count; i++)
+        (owns[i] ? redis_connection_open : redis_connection_close)(v->nodes[i].connection);
+}
+
 static void on_map(void *self, int step, const struct redisReply *reply)
 {
     struct redis_views *v = self;
+    struct redis_address address;
     v->map_asked = false;
     if (!reply || reply->type != REDIS_REPLY_ARRAY)
         return;
     v->is_cluster = true;
     for (size_t i = 0; i < reply->elements; i++) {
         const struct redisReply *range = reply->element[i];
-        if (range->type != REDIS_REPLY_ARRAY || range->elements < 3 || range->element[2]->elements < 2)
+        if (!redis_range_primary(range, redis_connection_address(v->nodes[0].connection), &address))
             continue;
-        const struct redisReply *host = range->element[2]->element[0], *port = range->element[2]->element[1];
-        struct redis_address address = {.port = (uint16_t)port->integer};
-        if (host->type == REDIS_REPLY_STRING && host->len > 0 && (size_t)host->len < sizeof address.host)
-            memcpy(address.host, host->str, (size_t)host->len);
-        else
-            address = *redis_connection_address(v->nodes[0].connection);
-        address.port = (uint16_t)port->integer;
         const struct node *n = node_of(v, &address);
         for (long long s = range->element[0]->integer; n && s >= 0 && s <= range->element[1]->integer && s < CLUSTER_SLOTS; s++)
             v->owner_of[s] = (uint8_t)(n - v->nodes);
     }
+    leave_idle_nodes(v);
 }
 
 static void on_info(void *self, int step, const struct redisReply *reply)

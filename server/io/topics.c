@@ -73,12 +73,24 @@ static enum err report_created(rd_kafka_event_t *event, FILE *report)
     return result;
 }
 
+/* Three where there are three brokers, else one. */
+static int replicas_for(rd_kafka_t *client)
+{
+    const struct rd_kafka_metadata *known;
+    if (rd_kafka_metadata(client, 0, NULL, &known, ANSWER_MS))
+        return 1;
+    int brokers = known->broker_cnt;
+    rd_kafka_metadata_destroy(known);
+    return brokers >= 3 ? 3 : 1;
+}
+
 enum err topics_create(const struct kafka_log_settings *settings, int replicas, void *report)
 {
     rd_kafka_t *client = admin_client(settings, report);
     if (!client)
         return ERR_INVALID;
     rd_kafka_NewTopic_t *list[TOPICS];
+    replicas = replicas ? replicas : replicas_for(client);
     for (int t = 0; t < TOPICS; t++)
         list[t] = new_topic(settings, &topic_specs[t], replicas);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(client);

@@ -13,7 +13,7 @@ struct topic_spec {
 extern const struct topic_spec topic_specs[TOPICS];
 
 /*
- * Makes the topics that are missing. `replicas` 1 or more; min.insync.replicas is 2 from three replicas on. Existing
+ * Makes the topics that are missing. `replicas` 0: three where there are three brokers, else one; min.insync.replicas is 2 from three replicas on. Existing
  * ones are left as they are. Prints one line a topic to `report` (a FILE *). ERR_IO when some failed.
  */
 MUST_CHECK enum err topics_create(const struct kafka_log_settings *settings, int replicas, void *report);

@@ -16,7 +16,7 @@ int verb_topics(int argc, char **argv)
     if (!is_all_taken(argc, argv, 1))
         return EXIT_USAGE;
     if (argc == 2 && strcmp(argv[1], "create") == 0)
-        return topics_create(&settings.daemon.kafka, replicas ? atoi(replicas) : 1, stdout) == ERR_NONE ? 0 : 1;
+        return topics_create(&settings.daemon.kafka, replicas ? atoi(replicas) : 0, stdout) == ERR_NONE ? 0 : 1;
     if (argc == 2 && strcmp(argv[1], "check") == 0)
         return topics_check(&settings.daemon.kafka, 30000, stdout) == ERR_NONE ? 0 : 1;
     fputs("sluice topics: create or check?\n", stderr);

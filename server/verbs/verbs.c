@@ -47,8 +47,9 @@ const struct verb verbs[] = {
      "sluice key USER [--key-file FILE]\n\nPrints the first 16 bytes of HMAC-SHA-256(key file, user) in base64url.\n\nExample:\n  redis-cli GET sluice:rec:$(sluice key u_88)\n",
      verb_key},
     {"topics", "make or check the Kafka topics",
-     "sluice topics create|check [--replicas N] " CONNECT_USAGE "\n\ncreate makes the topics that are missing; check compares all with what they must be.\n\n"
-     "Example:\n  sluice topics create --brokers 127.0.0.1:9092 --replicas 3\n",
+     "sluice topics create|check [--replicas N] " CONNECT_USAGE "\n\ncreate makes the topics that are missing; check compares all with what they must be.\n"
+     "Without --replicas there are three of each where there are three brokers.\n\n"
+     "Example:\n  sluice topics create --brokers 127.0.0.1:9092\n",
      verb_topics},
     {"broker", "a small Kafka in one process, for trying things",
      "sluice broker\n\nServes Kafka's protocol on a free loopback port until SIGTERM, with all topics made; prints HOST:PORT. It keeps\n"
@@ -57,7 +58,7 @@ const struct verb verbs[] = {
     {"simulate", "write simulated events to Kafka or a file, and act on what comes back", simulate_usage, verb_simulate},
     {"version", "print the version", "sluice version\n\nPrints the version of this binary.\n\nExample:\n  sluice version\n", verb_version},
     {"backtest", "fold a file of events in memory and print what came out",
-     "sluice backtest FILE [--digest] | --protocol P1|P2|P3|P4a|P4b|P4c|P5|P6|P7 --data DIR [-o json]\n\nFolds a file of events (one JSON object a line: timestamp, key, value) through all stages, without\n"
+     "sluice backtest FILE [--digest] [--config FILE] | --protocol P1|P2|P3|P4a|P4b|P4c|P5|P6|P7 --data DIR [-o json]\n\nFolds a file of events (one JSON object a line: timestamp, key, value) through all stages, without\n"
      "Kafka or Redis. Prints the counters; with --digest also the digest of every task's state.\n"
      "With --protocol: a public data set from DIR through decoder and engine, the simple methods beside.\n\nExample:\n"
      "  sluice backtest events.jsonl --digest\n",
