@@ -11,6 +11,7 @@
 
 #include "common/check.h"
 #include "common/log.h"
+#include "common/mutant.h"
 
 #include <stdlib.h>
 
@@ -356,7 +357,8 @@ static void send_commit(struct redis_slot *s, const struct store_request *r)
         expect(s, STEP_QUEUED);
     }
     send_word(s, "EXEC", STEP_EXEC);
-    arm(s);
+    if (MUTANT(unchecked_commit, false, true))
+        arm(s);
 }
 
 static bool is_expected(const struct redis_slot *s, const struct store_request *r)
@@ -373,11 +375,11 @@ static bool send_one(struct redis_slot *s, size_t i)
     struct entry *e = entry_at(s, i);
     if (!e->request->commit) {
         send_load(s, e->request);
-    } else if (s->arming != ARMED) {
+    } else if (MUTANT(unchecked_commit, false, s->arming != ARMED)) {
         if (s->arming == UNARMED)
             arm(s);
         return false;
-    } else if (is_expected(s, e->request)) {
+    } else if (MUTANT(unchecked_commit, true, is_expected(s, e->request))) {
         send_commit(s, e->request);
     } else if (i > 0) {
         return false; /* answers keep the order of the requests */
