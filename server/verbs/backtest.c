@@ -22,11 +22,10 @@ struct backtest {
     int64_t now_ms;
 };
 
-static void open_backtest(struct backtest *b)
+static void open_backtest(struct backtest *b, const struct worker_settings *settings)
 {
     static const int32_t counts[TOPIC_INPUTS] = {16, 16, 4, 1};
-    worker_settings_default(&b->settings);
-    b->settings.user_key_size = 16;
+    b->settings = *settings;
     b->settings.cache_bytes = 8ull << 30;
     for (int t = 0; t < TOPICS; t++)
         b->partitions[t] = t < TOPIC_INPUTS ? counts[t] : 1;
@@ -132,7 +131,10 @@ static int run_protocol(const char *name, const char *data, bool json)
 int verb_backtest(int argc, char **argv)
 {
     struct backtest b = {.now_ms = 1};
+    struct settings settings;
     uint64_t bad;
+    if (!connect_options(&argc, argv, &settings))
+        return EXIT_CONFIG;
     const char *protocol = take_option(&argc, argv, "--protocol"), *data = take_option(&argc, argv, "--data");
     const char *format = take_option(&argc, argv, "-o");
     bool digests = take_flag(&argc, argv, "--digest");
@@ -145,7 +147,7 @@ int verb_backtest(int argc, char **argv)
         fputs("sluice backtest: which file?\n", stderr);
         return EXIT_USAGE;
     }
-    open_backtest(&b);
+    open_backtest(&b, &settings.daemon.worker);
     int64_t count = replay_file(b.cluster, path, &bad);
     if (count < 0) {
         fprintf(stderr, "sluice backtest: %s cannot be read\n", path);
@@ -156,5 +158,6 @@ int verb_backtest(int argc, char **argv)
             print_digests(&b);
     }
     close_backtest(&b);
+    settings_fini(&settings);
     return count < 0 || bad ? 1 : 0;
 }
