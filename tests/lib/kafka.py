@@ -5,7 +5,7 @@
   kafka.py BROKERS ends TOPIC                            one line a partition: PARTITION START END
   kafka.py BROKERS delete-records TOPIC PARTITION OFFSET records below OFFSET are gone
   kafka.py BROKERS recreate TOPIC                        deleted and made again, with its settings
-  kafka.py BROKERS copy TOPIC PARTITION                  prints offset, timestamp, key, value as JSON lines
+  kafka.py BROKERS copy TOPIC                            JSON lines of timestamp, key and value, as `sluice backtest` reads them
 """
 import json
 import socket
@@ -283,9 +283,8 @@ class Kafka:
             parts = {}
             for _ in range(r.take(">i")):
                 _, partition, leader = r.take(">hii")
-                replicas = r.list(lambda: r.take(">i"))
-                r.list(lambda: r.take(">i"))
-                parts[partition] = (leader, len(replicas))
+                replicas, alive = r.list(lambda: r.take(">i")), r.list(lambda: r.take(">i"))
+                parts[partition] = (leader, len(replicas), len(alive))
             if not error:
                 topics[name] = parts
         self.known = {"nodes": nodes, "controller": controller, "topics": topics}
@@ -307,6 +306,13 @@ class Kafka:
                 raise KafkaError(3, topic)
             return sorted(known["topics"][topic])
         return self.patiently(ask)
+
+    def wait_replicated(self):
+        """Until every partition has all its replicas in sync."""
+        def ask():
+            if any(alive < replicas for parts in self.metadata()["topics"].values() for _, replicas, alive in parts.values()):
+                raise KafkaError(19, "Metadata")
+        self.patiently(ask)
 
     def offset(self, topic, partition, when):
         def ask():
@@ -442,11 +448,9 @@ def main(brokers, verb, topic, *rest):
     elif verb == "recreate":
         kafka.recreate(topic)
     elif verb == "copy":
-        start, end = kafka.ends(topic, int(rest[0]))
-        for offset, stamp, key, value, headers in kafka.records(topic, int(rest[0]), start, end):
-            print(json.dumps({"offset": offset, "timestamp": stamp, "key": (key or b"").decode("utf-8", "replace"),
-                              "value": (value or b"").decode("utf-8", "replace"),
-                              "headers": {n: v.decode("utf-8", "replace") for n, v in headers.items()}}))
+        for p in kafka.partitions(topic):
+            for _, stamp, key, value, _ in kafka.records(topic, p, *kafka.ends(topic, p)):
+                print(json.dumps({"timestamp": stamp, "key": (key or b"").decode(), "value": value.decode()}))
     else:
         raise SystemExit(__doc__)
 
