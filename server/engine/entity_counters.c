@@ -33,18 +33,21 @@ struct rating_bucket {
     int64_t sum;
 };
 
+#define RATINGS_MAX 8 /* buckets of the pair window */
+
+/* What every effect and every list looks at stands first. */
 struct counters {
+    int64_t last_ms;
+    uint32_t rating_count;
+    uint32_t name_conflicts;
+    struct rating_bucket ratings[RATINGS_MAX]; /* ascending */
     char name[EVENT_ID_BYTES];
     uint8_t name_size;
-    int64_t last_ms;
     int scene_count;
     struct scene_totals scenes[SCENES_PER_ENTITY + 1];
     int64_t explained[COUNTERS];
     struct bucket *buckets; /* owned */
     uint32_t bucket_count, bucket_capacity;
-    struct rating_bucket *ratings; /* owned; ascending */
-    uint32_t rating_count;
-    uint32_t name_conflicts;
     size_t value_bytes;
 };
 
@@ -71,13 +74,12 @@ void counters_destroy(struct counters *c)
     for (int i = 0; i < c->scene_count; i++)
         free((char *)c->scenes[i].name.at);
     free(c->buckets);
-    free(c->ratings);
     free(c);
 }
 
 size_t counters_bytes(const struct counters *c)
 {
-    return sizeof *c + c->bucket_capacity * sizeof *c->buckets + c->value_bytes + c->rating_count * sizeof *c->ratings;
+    return sizeof *c + c->bucket_capacity * sizeof *c->buckets + c->value_bytes;
 }
 
 static int64_t floor_div(int64_t a, int64_t b)
@@ -172,10 +174,16 @@ static int64_t pair_bucket(const struct entity_settings *s, int64_t event_ms)
     return s->pair_bucket_ms ? floor_div(event_ms, s->pair_bucket_ms) : 0;
 }
 
+static void drop_ratings(struct counters *c, uint32_t count)
+{
+    c->rating_count -= count;
+    memmove(c->ratings, c->ratings + count, c->rating_count * sizeof *c->ratings);
+}
+
 static void apply_rating(struct counters *c, const struct entity_settings *s, int32_t delta, int64_t event_ms)
 {
     int64_t at = pair_bucket(s, event_ms), oldest = pair_bucket(s, c->last_ms) - (int64_t)s->pair_buckets;
-    uint32_t i = c->rating_count;
+    uint32_t i = c->rating_count, gone = 0;
     while (i > 0 && c->ratings[i - 1].at > at)
         i--;
     if (i > 0 && c->ratings[i - 1].at == at) {
@@ -184,16 +192,15 @@ static void apply_rating(struct counters *c, const struct entity_settings *s, in
     }
     if (s->pair_bucket_ms && at <= oldest)
         return;
-    c->ratings = realloc(c->ratings, (c->rating_count + 1) * sizeof *c->ratings);
-    ASSERT(c->ratings);
+    while (s->pair_bucket_ms && gone < i && c->ratings[gone].at <= oldest)
+        gone++;
+    if (c->rating_count - gone == RATINGS_MAX)
+        gone++; /* only where an earlier window was longer */
+    i -= gone < i ? gone : i;
+    drop_ratings(c, gone);
     memmove(c->ratings + i + 1, c->ratings + i, (c->rating_count - i) * sizeof *c->ratings);
     c->ratings[i] = (struct rating_bucket){at, delta};
     c->rating_count++;
-    uint32_t gone = 0;
-    while (s->pair_bucket_ms && gone < c->rating_count && c->ratings[gone].at <= oldest)
-        gone++;
-    c->rating_count -= gone;
-    memmove(c->ratings, c->ratings + gone, c->rating_count * sizeof *c->ratings);
 }
 
 static void take_name(struct counters *c, struct slice name)
@@ -359,8 +366,7 @@ enum err counters_decode(struct slice bytes, struct counters **out_counters)
     c->last_ms = get_bounded(&r, NUMBER_MAX);
     get_scenes(c, &r);
     get_totals(&r, c->explained);
-    uint32_t count = get_count(&r, 4096, 2);
-    c->ratings = count ? calloc(count, sizeof *c->ratings) : NULL;
+    uint32_t count = get_count(&r, RATINGS_MAX, 2);
     for (; c->rating_count < count; c->rating_count++) {
         c->ratings[c->rating_count].at = get_bounded(&r, NUMBER_MAX);
         c->ratings[c->rating_count].sum = get_bounded(&r, NUMBER_MAX);

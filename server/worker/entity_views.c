@@ -52,6 +52,9 @@ void entity_views_changed(struct entity_views *v, struct cell *cell)
     v->due[v->count++] = cell;
 }
 
+#define LIST_FROM 40 /* strongest pairs among which the list is chosen */
+#define LIST_LENGTH 20
+
 /* One record a scene under way. */
 struct rollup_batch {
     struct slice scene;
@@ -112,18 +115,40 @@ static void add_rollups(struct task *t, const struct cell *cell, struct rollup_b
     }
 }
 
-/* State of a neighbour, where its task runs in this process and has it in its cache. */
-static const struct counters *counters_of(const struct worker *w, entity_id id, int32_t partitions)
+static struct task *task_of(const struct worker *w, entity_id id, int32_t partitions)
 {
-    const struct task *t = w->tasks[STAGE_ENTITY][entity_partition(id, partitions)];
-    const struct cell *cell = t && t->state == TASK_RUN ? map_find(&t->cells.by_local, id | 1ull << 48) : NULL;
-    if (cell)
-        __builtin_prefetch(cell->object);
-    return cell ? cell->object : NULL;
+    struct task *t = w->tasks[STAGE_ENTITY][entity_partition(id, partitions)];
+    return t && t->state == TASK_RUN ? t : NULL;
 }
 
-#define LIST_FROM 40 /* strongest pairs among which the list is chosen */
-#define LIST_LENGTH 20
+static uint64_t counters_key(entity_id id)
+{
+    return id | 1ull << 48;
+}
+
+/*
+ * State of neighbours, where their tasks run in this process and have it in their cache. Step by step for all, so that the
+ * waits for memory overlap.
+ */
+static void find_counters(const struct worker *w, const struct neighbour *list, uint32_t count, const struct counters **out)
+{
+    int32_t partitions = w->log->partitions(w->log->self, TOPIC_EFFECTS);
+    const struct cell *cells[LIST_FROM];
+    for (uint32_t i = 0; i < count; i++) {
+        const struct task *t = task_of(w, list[i].id, partitions);
+        if (t)
+            map_fetch(&t->cells.by_local, counters_key(list[i].id));
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const struct task *t = task_of(w, list[i].id, partitions);
+        cells[i] = t ? map_find(&t->cells.by_local, counters_key(list[i].id)) : NULL;
+        __builtin_prefetch(cells[i]);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        out[i] = cells[i] ? cells[i]->object : NULL;
+        __builtin_prefetch(out[i]);
+    }
+}
 
 struct scored {
     const struct catalog_item *item;
@@ -164,11 +189,9 @@ static bool write_list(struct task *t, const struct cell *cell, int64_t now_ms)
     struct neighbour top[LIST_FROM];
     struct scored list[LIST_FROM];
     uint32_t count = 0, found = own && cell->object ? neighbours_top(cell->object, &w->settings.entity, LIST_FROM, top) : 0;
-    const struct counters *counters[LIST_FROM];
-    int32_t partitions = w->log->partitions(w->log->self, TOPIC_EFFECTS);
-    const struct counters *self = found ? counters_of(w, cell->key.id, partitions) : NULL;
-    for (uint32_t i = 0; i < found; i++) /* all first: the waits for memory overlap */
-        counters[i] = counters_of(w, top[i].id, partitions);
+    const struct counters *counters[LIST_FROM], *self;
+    find_counters(w, &(struct neighbour){.id = cell->key.id}, 1, &self);
+    find_counters(w, top, found, counters);
     int64_t mine = self ? counters_rating(self) : 0;
     bool later = false;
     for (uint32_t i = 0; i < found; i++) {
