@@ -100,6 +100,13 @@ static void on_out_of_range(void *arg, enum topic topic, int32_t partition)
     worker_out_of_range(d->worker, topic, partition, d->now_ms);
 }
 
+static void on_leader_changed(void *arg, enum topic topic, int32_t partition)
+{
+    struct daemon *d = arg;
+    log_info("leader_changed", "another broker leads %s %d: the log is verified again", topic_defaults[topic], (int)partition);
+    worker_leader_changed(d->worker, topic, partition, d->now_ms);
+}
+
 static void on_acknowledged(void *arg, void *opaque, enum err err, int64_t offset)
 {
     struct daemon *d = arg;
@@ -125,7 +132,7 @@ static void on_views_read(void *arg, struct view_read *read, int64_t now_ms)
 }
 
 static const struct kafka_log_events kafka_events = {on_assigned,     on_records,      on_table_record, on_tables_ready,
-                                                     on_out_of_range, on_acknowledged, on_fatal};
+                                                     on_out_of_range, on_leader_changed, on_acknowledged, on_fatal};
 static const struct redis_store_events redis_events = {on_stored, on_views_read};
 
 static struct metrics_input metrics_of(struct daemon *d)

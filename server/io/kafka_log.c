@@ -21,6 +21,7 @@
 
 #define COMMIT_INTERVAL_MS 1000
 #define FINISH_PURGED_MS 500
+#define MOVED_INTERVAL_MS 100
 
 void kafka_log_wake(const struct kafka_log *log)
 {
@@ -327,6 +328,17 @@ static void report_producers(struct kafka_log *log, const struct kafka_log_event
     }
 }
 
+static void report_moved(struct kafka_log *log, const struct kafka_log_events *events, void *arg)
+{
+    struct place moved[MOVED_MAX];
+    if (!events->leader_changed || log->turn_ms - log->moved_ms < MOVED_INTERVAL_MS)
+        return;
+    log->moved_ms = log->turn_ms;
+    int32_t count = monitor_take_moved(&log->monitor, moved);
+    for (int32_t i = 0; i < count; i++)
+        events->leader_changed(arg, moved[i].topic, moved[i].partition);
+}
+
 /* An assignment is reported only when the partition counts of all topics are known: the stored headers hold them. */
 static bool counts_known(const struct kafka_log *log)
 {
@@ -366,6 +378,7 @@ void kafka_log_turn(struct kafka_log *log, const struct kafka_log_events *events
     for (size_t i = 0; i < log->out_of_range_count; i++)
         events->out_of_range(arg, log->out_of_range[i].topic, log->out_of_range[i].partition);
     log->out_of_range_count = 0;
+    report_moved(log, events, arg);
     for (int i = 0; i < KAFKA_PACES; i++)
         rd_kafka_poll(log->producers[i].client, 0);
     report_producers(log, events, arg);

@@ -66,6 +66,8 @@ struct kafka_log_events {
     void (*table_record)(void *arg, struct record *record);
     void (*tables_ready)(void *arg);
     void (*out_of_range)(void *arg, enum topic topic, int32_t partition);
+    /* Another broker leads the partition: what the log holds must be verified again (rule 7). */
+    void (*leader_changed)(void *arg, enum topic topic, int32_t partition);
     void (*acknowledged)(void *arg, void *opaque, enum err err, int64_t offset);
     /* Once: the client cannot go on; the process should exit non-zero. */
     void (*fatal)(void *arg, const char *reason);

@@ -19,6 +19,20 @@ int64_t kafka_clock_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* Under the lock. A leader that is away is no change yet: the next one is. */
+static void note_leaders(struct monitor *m, enum topic topic, const struct rd_kafka_metadata_topic *answer)
+{
+    for (int i = 0; i < answer->partition_cnt; i++) {
+        int32_t partition = answer->partitions[i].id, leader = answer->partitions[i].leader + 1;
+        if (leader <= 0 || partition < 0 || partition >= MOVED_MAX)
+            continue;
+        int32_t *known = &m->leaders[topic][partition];
+        if (*known && *known != leader && m->moved_count < MOVED_MAX)
+            m->moved[m->moved_count++] = (struct place){topic, partition};
+        *known = leader;
+    }
+}
+
 static void ask_counts(struct monitor *m)
 {
     struct kafka_log *log = m->log;
@@ -35,6 +49,12 @@ static void ask_counts(struct monitor *m)
         for (int t = 0; t < TOPICS; t++)
             if (!answer->topics[i].err && strcmp(answer->topics[i].topic, log->settings.topics[t]) == 0)
                 atomic_store(&log->counts[t], answer->topics[i].partition_cnt);
+    pthread_mutex_lock(&m->lock);
+    for (int i = 0; i < answer->topic_cnt; i++)
+        for (int t = 0; t < TOPIC_INPUTS; t++)
+            if (!answer->topics[i].err && strcmp(answer->topics[i].topic, log->settings.topics[t]) == 0)
+                note_leaders(m, (enum topic)t, &answer->topics[i]);
+    pthread_mutex_unlock(&m->lock);
     rd_kafka_metadata_destroy(answer);
 }
 
@@ -182,6 +202,16 @@ void monitor_stop(struct monitor *m)
         free(m->low[t]);
         free(m->high[t]);
     }
+}
+
+int32_t monitor_take_moved(struct monitor *m, struct place out[MOVED_MAX])
+{
+    pthread_mutex_lock(&m->lock);
+    int32_t count = m->moved_count;
+    memcpy(out, m->moved, (size_t)count * sizeof *out);
+    m->moved_count = 0;
+    pthread_mutex_unlock(&m->lock);
+    return count;
 }
 
 bool monitor_watermarks(struct monitor *m, enum topic topic, int32_t partition, int64_t *out_low, int64_t *out_high)

@@ -69,6 +69,13 @@ struct tables {
     size_t capacity;
 };
 
+struct place {
+    enum topic topic;
+    int32_t partition;
+};
+
+#define MOVED_MAX 1024 /* partitions of inputs; more than a worker can have */
+
 /* The thread that asks what can only be asked by waiting: partition counts and watermarks. */
 struct monitor {
     struct kafka_log *log;
@@ -81,6 +88,9 @@ struct monitor {
     int64_t *low[TOPICS]; /* owned; counts[topic] values, -1 unknown */
     int64_t *high[TOPICS];
     int32_t sized[TOPICS];
+    int32_t leaders[TOPIC_INPUTS][MOVED_MAX]; /* broker + 1; 0 unknown */
+    struct place moved[MOVED_MAX];            /* led by another broker since the last turn */
+    int32_t moved_count;
     bool tables_known;
     int64_t contact_ms;
     bool connected;
@@ -90,11 +100,6 @@ struct acknowledgement {
     void *opaque;
     enum err err;
     int64_t offset;
-};
-
-struct place {
-    enum topic topic;
-    int32_t partition;
 };
 
 struct kafka_log {
@@ -125,7 +130,7 @@ struct kafka_log {
     bool changes; /* some input_partition.changed */
     bool commits; /* some commit_offset */
     int64_t committed_ms;
-    int64_t turn_ms;
+    int64_t turn_ms, moved_ms;
     rd_kafka_message_t **messages; /* owned; one turn's */
     struct record *records;        /* owned; one turn's */
     size_t capacity;
@@ -152,6 +157,8 @@ void kafka_ask_lateness(struct kafka_log *log);
 bool kafka_is_late(const rd_kafka_topic_partition_list_t *committed, const rd_kafka_topic_partition_list_t *young);
 bool monitor_start(struct monitor *m, struct kafka_log *log);
 void monitor_stop(struct monitor *m);
+/* Takes the partitions that changed their leader; answers how many. */
+int32_t monitor_take_moved(struct monitor *m, struct place out[MOVED_MAX]);
 bool monitor_watermarks(struct monitor *m, enum topic topic, int32_t partition, int64_t *out_low, int64_t *out_high);
 
 void tables_open(struct tables *t, struct kafka_log *log);
