@@ -55,15 +55,12 @@ static void watchdog_stop(struct watchdog *w)
 
 static bool open_producers(struct kafka_log *log)
 {
-    uint64_t one = 1;
     for (int i = 0; i < KAFKA_PACES; i++) {
         struct producer *p = &log->producers[i];
         p->client = kafka_client_create(log, KAFKA_PRODUCER, (enum kafka_pace)i);
         if (!p->client)
             return false;
-        p->queue = rd_kafka_queue_get_main(p->client);
-        rd_kafka_set_log_queue(p->client, NULL);
-        rd_kafka_queue_io_event_enable(p->queue, log->wakeup, &one, sizeof one);
+        rd_kafka_set_log_queue(p->client, NULL); /* no wake-up: a commit can wait for the next turn to see acknowledgements */
         for (int t = 0; t < TOPICS; t++)
             p->topics[t] = rd_kafka_topic_new(p->client, log->settings.topics[t], NULL);
     }
@@ -112,7 +109,8 @@ static bool open_fetchers(struct kafka_log *log)
             return false;
         rd_kafka_set_log_queue(f->client, NULL);
         f->queue = rd_kafka_queue_new(f->client);
-        rd_kafka_queue_io_event_enable(f->queue, log->wakeup, &one, sizeof one);
+        if (i == KAFKA_PROMPT) /* the rest waits for the next turn, a few milliseconds */
+            rd_kafka_queue_io_event_enable(f->queue, log->wakeup, &one, sizeof one);
     }
     if (log->settings.consume)
         open_inputs(log);
@@ -161,7 +159,6 @@ static void close_producers(struct kafka_log *log, int deadline_ms)
         struct producer *p = &log->producers[i];
         for (int t = 0; t < TOPICS; t++)
             rd_kafka_topic_destroy(p->topics[t]);
-        rd_kafka_queue_destroy(p->queue);
         rd_kafka_destroy(p->client);
     }
 }

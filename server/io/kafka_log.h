@@ -2,8 +2,9 @@
  * The log port over Kafka: a member of the consumer group, readers of task inputs and tables, idempotent producers.
  *
  * librdkafka's own threads fetch and send; everything else happens in kafka_log_turn() on the caller's thread, which
- * alone calls handlers. The `wakeup` eventfd becomes readable when a turn has something to do. Port calls only note
- * what is wanted; start, stop and pause take effect at the next turn.
+ * alone calls handlers. The `wakeup` eventfd becomes readable when a turn has something to do that somebody waits for;
+ * the rest (acknowledgements, what only tasks fold) is found by the turns that the caller takes every few milliseconds
+ * anyway. Port calls only note what is wanted; start, stop and pause take effect at the next turn.
  */
 #pragma once
 

@@ -23,7 +23,6 @@ enum kafka_pace kafka_pace_of(enum topic topic);
 struct producer {
     rd_kafka_t *client;
     rd_kafka_topic_t *topics[TOPICS]; /* all: the monitor asks a client for the partitions of the topics it knows */
-    rd_kafka_queue_t *queue;
 };
 
 struct fetcher {

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define VIEWS_FLUSH_MS 5 /* nobody waits for a view: many in one write, one wake-up for their answers */
 #define SLOTS_MAX 1024
 
 struct redis_store {
@@ -20,6 +21,7 @@ struct redis_store {
     struct redis_slot **list;                    /* owned; the same, in order of creation */
     int count;
     struct redis_views *views;                   /* owned */
+    int64_t views_ms;                            /* when they were flushed */
 };
 
 struct redis_store_settings redis_store_settings_default(void)
@@ -148,6 +150,9 @@ void redis_store_flush(struct redis_store *s)
 {
     for (int i = 0; i < s->count; i++)
         redis_slot_flush(s->list[i]);
+    if (s->shared.now_ms - s->views_ms < VIEWS_FLUSH_MS)
+        return;
+    s->views_ms = s->shared.now_ms;
     redis_views_flush(s->views);
 }
 

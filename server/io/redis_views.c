@@ -477,7 +477,6 @@ void redis_views_turn(struct redis_views *v)
         redis_connection_turn(v->nodes[i].connection, v->shared->now_ms);
     ask(v);
     write_catalogue(v);
-    redis_views_flush(v);
 }
 
 void redis_views_flush(struct redis_views *v)
