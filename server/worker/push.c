@@ -187,9 +187,8 @@ static void forget(struct push *p, struct task *t, struct cell *cell, struct sli
     for (int i = 0; i < 2; i++)
         task_produce(t, &(struct outgoing){.topic = topics[i], .partition = -1, .key = user, .tombstone = true}, now_ms);
     push_views_forget(p->views, user);
-    struct sent *sent = cell->soft;
-    if (sent)
-        sent->top = 0;
+    free(cell->soft); /* with it goes a ranking that waits for its time: nothing may come behind the tombstone */
+    cell->soft = NULL;
 }
 
 /*

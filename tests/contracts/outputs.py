@@ -73,7 +73,10 @@ def forgotten():
     user = told[0]
     key = subprocess.run([SLUICE, "key", user, *sys.argv[4:]], capture_output=True, text=True, check=True).stdout.strip()
     now = int(time.time() * 1000)
-    kafka.produce(BROKERS, [{"topic": "live.events", "key": user.encode(), "value": json.dumps({"v": 1, "id": "forget", "ts": now, "type": "forget", "user": user, "scene": "home"}).encode()}])
+    # What is done just before must not make a ranking come behind the tombstone.
+    acts = [("like", {"host": f"h{n}"}) for n in range(5)] + [("forget", {})]
+    kafka.produce(BROKERS, [{"topic": "live.events", "key": user.encode(),
+                             "value": json.dumps({"v": 1, "id": f"last{n}", "ts": now + n, "type": kind, "user": user, "scene": "home", **more}).encode()} for n, (kind, more) in enumerate(acts)])
 
     def last(topic):
         of = [r for r in kafka.consume(BROKERS, topic) if r["key"] == user]
@@ -81,6 +84,10 @@ def forgotten():
     for topic in ("live.recommendations", "live.segments"):
         if not kafka.wait_for(10, lambda: last(topic)):
             bad.append(f"{topic}: no tombstone for {user}")
+    time.sleep(1.5)
+    for topic in ("live.recommendations", "live.segments"):
+        if not last(topic):
+            bad.append(f"{topic}: {user} is told something after the tombstone")
     for kind in ("rec", "user"):
         if not kafka.wait_for(5, lambda: redis("EXISTS", f"sluice:{kind}:{key}") == "0"):
             bad.append(f"sluice:{kind}:{key} is still there")
