@@ -4,7 +4,7 @@
  *   floor consume BROKERS TOPIC RECORDS
  *   floor produce BROKERS TOPIC RECORDS BYTES LINGER_MS
  *   floor redis PORT LOAD_KEYS COMMIT_KEYS COMMIT_BYTES COMMITS VIEWS VIEW_BYTES
- *   floor topic BROKERS NAME PARTITIONS  makes a topic
+ *   floor topic BROKERS NAME PARTITIONS [stamped]  makes a topic; stamped: by the broker
  *   floor tail BROKERS TOPIC             prints what comes from now on, after a line "ready"
  *   floor load BROKERS FILE [TOPIC]      writes a file of `sluice simulate --to-file`; TOPIC for its events
  */
@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <hiredis/hiredis.h>
 #include <librdkafka/rdkafka.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -257,13 +258,16 @@ static void load(const char *brokers, const char *path, const char *events)
     printf("{\"records\":%zu}\n", records);
 }
 
-static void make_topic(const char *brokers, const char *name, int partitions)
+/* `stamped`: by the broker when a record is appended. */
+static void make_topic(const char *brokers, const char *name, int partitions, bool stamped)
 {
     static const char *const none[] = {NULL};
     char why[256];
     rd_kafka_t *k = client(RD_KAFKA_PRODUCER, brokers, none);
     rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(name, partitions, 1, why, sizeof why);
     rd_kafka_NewTopic_set_config(topic, "retention.ms", "-1"); /* the reference events are of a fixed day */
+    if (stamped)
+        rd_kafka_NewTopic_set_config(topic, "message.timestamp.type", "LogAppendTime");
     rd_kafka_queue_t *queue = rd_kafka_queue_new(k);
     rd_kafka_CreateTopics(k, &topic, 1, NULL, queue);
     rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
@@ -300,8 +304,8 @@ int main(int argc, char **argv)
         produce(argv[2], argv[3], atol(argv[4]), atof(argv[5]), argv[6]);
     else if (strcmp(mode, "redis") == 0 && argc == 9)
         redis(atoi(argv[2]), atol(argv[3]), atol(argv[4]), atof(argv[5]), atol(argv[6]), atol(argv[7]), atof(argv[8]));
-    else if (strcmp(mode, "topic") == 0 && argc == 5)
-        make_topic(argv[2], argv[3], atoi(argv[4]));
+    else if (strcmp(mode, "topic") == 0 && argc >= 5)
+        make_topic(argv[2], argv[3], atoi(argv[4]), argc > 5 && strcmp(argv[5], "stamped") == 0);
     else if (strcmp(mode, "tail") == 0 && argc == 4)
         tail(argv[2], argv[3]);
     else if (strcmp(mode, "load") == 0 && argc >= 4)
