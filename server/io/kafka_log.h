@@ -15,6 +15,7 @@ struct kafka_log;
 struct kafka_property {
     const char *name;
     const char *value;
+    const char *file; /* where the value was read from; NULL: it stood in the configuration */
 };
 
 /* All pointers are borrowed and outlive the log. */

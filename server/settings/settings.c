@@ -9,6 +9,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#define SECRET_BYTES_MAX 4096
+
 struct text_list {
     struct text_list *next;
     char text[];
@@ -251,7 +253,7 @@ static void read_properties(struct load *l, const json_t *value)
             snprintf(text, sizeof text, "%g", json_real_value(one));
         const char *as_text = json_is_string(one) ? json_string_value(one) : json_is_boolean(one) ? json_is_true(one) ? "true" : "false"
                                                                                                   : keep_text(l->s, text);
-        l->s->properties[l->s->daemon.kafka.property_count++] = (struct kafka_property){name, as_text};
+        l->s->properties[l->s->daemon.kafka.property_count++] = (struct kafka_property){name, as_text, NULL};
     }
 }
 
@@ -436,13 +438,35 @@ static bool read_password(struct settings *s, FILE *report)
     return true;
 }
 
+/* A property NAME.file is NAME with what stands in that file: secrets stay out of the configuration. */
+static bool read_secrets(struct settings *s, FILE *report)
+{
+    static const char suffix[] = ".file";
+    for (int i = 0; i < s->daemon.kafka.property_count; i++) {
+        struct kafka_property *p = &s->properties[i];
+        size_t size = strlen(p->name), end = sizeof suffix - 1;
+        if (p->file || size <= end || strcmp(p->name + size - end, suffix) != 0)
+            continue;
+        char *text = read_file(p->value, SECRET_BYTES_MAX), name[160];
+        if (!text) {
+            fprintf(report, "%s: %s\n", p->value, strerror(errno));
+            return false;
+        }
+        text[strcspn(text, "\r\n")] = 0;
+        snprintf(name, sizeof name, "%.*s", (int)(size - end), p->name);
+        *p = (struct kafka_property){keep_text(s, name), keep_text(s, text), p->value};
+        free(text);
+    }
+    return true;
+}
+
 bool settings_finish(struct settings *s, FILE *report)
 {
     s->daemon.kafka.properties = s->properties;
     s->daemon.worker.fold_hash = settings_fold_hash(&s->daemon);
     s->daemon.worker.before = s->before_of;
     s->daemon.worker.before_count = (uint32_t)s->before_count;
-    return read_user_key(s, report) && read_password(s, report);
+    return read_user_key(s, report) && read_password(s, report) && read_secrets(s, report);
 }
 
 uint64_t settings_memory_bytes(const struct settings *s)

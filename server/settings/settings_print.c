@@ -74,6 +74,14 @@ static void dump(json_t *root, FILE *out)
     json_decref(root);
 }
 
+/* What was read from a file is not shown. */
+static void add_property(json_t *properties, const struct kafka_property *p)
+{
+    char name[200];
+    snprintf(name, sizeof name, "%s%s", p->name, p->file ? ".file" : "");
+    json_object_set_new(properties, name, json_string(p->file ? p->file : p->value));
+}
+
 void settings_print(const struct settings *s, FILE *out)
 {
     json_t *root = json_object();
@@ -81,7 +89,7 @@ void settings_print(const struct settings *s, FILE *out)
         put(root, r->path, value_of(s, r));
     json_t *properties = json_object();
     for (int i = 0; i < s->daemon.kafka.property_count; i++)
-        json_object_set_new(properties, s->properties[i].name, json_string(s->properties[i].value));
+        add_property(properties, &s->properties[i]);
     put(root, "kafka.properties", properties);
     put(root, "profile.currencies", currencies(s));
     json_t *before = json_array();
@@ -160,7 +168,7 @@ void settings_print_reference(FILE *out)
         free(text);
         json_decref(value);
     }
-    fprintf(out, "| `kafka.properties` | `{}` | | | | Passed to librdkafka as they are, after our own. |\n"
+    fprintf(out, "| `kafka.properties` | `{}` | | | | Passed to librdkafka as they are, after our own; NAME.file is NAME with what stands in that file, for secrets. |\n"
                  "| `profile.currencies` | see sluice.json | | | F | By ISO 4217 code: `amount_max` in minor units, and `rate_num` over `rate_den` "
                  "into the settlement currency. |\n"
                  "| `before` | `[]` | | | | " BEFORE_SENTENCE " |\n");

@@ -13,7 +13,7 @@ static bool clients_accept(const struct settings *s)
     struct kafka_log_settings quiet = s->daemon.kafka;
     struct kafka_property properties[SETTINGS_PROPERTIES_MAX + 1];
     memcpy(properties, s->properties, sizeof s->properties);
-    properties[quiet.property_count++] = (struct kafka_property){"log_level", "0"}; /* brokers need not be there */
+    properties[quiet.property_count++] = (struct kafka_property){"log_level", "0", NULL}; /* brokers need not be there */
     quiet.properties = properties;
     int wakeup = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     struct event_base *base = event_base_new();
