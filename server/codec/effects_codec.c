@@ -72,7 +72,7 @@ void effects_run_add_rating(struct effects_run *run, const struct rating_effect 
     }
 }
 
-/* A delta is never 0, so that a 0 in its place ends the list. */
+/* A delta is never 0, so that a 0 in its place ends the list. The step stands beside it, in one byte while it is small. */
 void effects_run_add_mirror(struct effects_run *run, const struct pair_effect *e)
 {
     struct writer *w = &run->bytes;
@@ -82,7 +82,7 @@ void effects_run_add_mirror(struct effects_run *run, const struct pair_effect *e
         put_u48(w, e->target);
         run->list = e->target;
     }
-    put_signed(w, e->delta);
+    put_signed(w, (int64_t)e->delta * (PAIR_STEPS + 1) + e->step);
     put_u48(w, e->other);
 }
 
@@ -185,10 +185,13 @@ static bool read_pair(struct run_reader *run, struct run_effect *out)
         out->target = run->list_id;
         out->other = get_u48(r);
         out->delta = (int32_t)get_signed(r);
+        out->step = 0;
     } else {
-        out->delta = (int32_t)get_signed(r);
-        if (out->delta == 0)
+        int64_t packed = get_signed(r);
+        if (packed == 0)
             return false;
+        out->step = (uint8_t)(packed & PAIR_STEPS);
+        out->delta = (int32_t)((packed - out->step) / (PAIR_STEPS + 1));
         out->target = get_u48(r);
         out->other = run->list_id;
     }

@@ -6,7 +6,7 @@
  *   entry: varint offset step | varint offset - prev | zigzag event_ms step | effect ... | u8 0
  *   effect, COUNT:  u8 1 | u48 target | name | name of scene | u8 source, 0x80 explained | u8 counters | (u8 counter | zigzag delta) ...
  *           RATING: u8 2 | u48 target | name | zigzag delta | varint pairs | (u48 other | zigzag delta) ...
- *           PAIRS:  u8 3 | u48 other | (zigzag delta | u48 target) ... | u8 0
+ *           PAIRS:  u8 3 | u48 other | (zigzag delta * 4 + step | u48 target) ... | u8 0
  *   name:  u8 bytes, 0 when it is not known | text
  *
  * A rating brings the pair deltas of its own entity; their other halves are PAIRS in the runs of the other entities.
@@ -76,6 +76,7 @@ struct run_effect {
     entity_id target;
     entity_id other;           /* PAIR: the target's pair count with it changes */
     int32_t delta;             /* RATING, PAIR */
+    uint8_t step;              /* PAIR: came to `other` so many items after the target; 0: not */
     struct slice name;         /* RATING */
     struct count_effect count; /* COUNT */
 };

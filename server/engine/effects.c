@@ -52,7 +52,7 @@ void effect_list_add_pair(struct effect_list *list, entity_id other, int32_t del
     struct rating_effect *of = &list->ratings[list->rating_count - 1];
     if (list->pair_count == list->pair_capacity)
         list->pairs = grown(list->pairs, &list->pair_capacity, sizeof *list->pairs);
-    list->pairs[list->pair_count++] = (struct pair_effect){of->target, other, delta};
+    list->pairs[list->pair_count++] = (struct pair_effect){of->target, other, delta, 0};
     of->pairs++;
 }
 

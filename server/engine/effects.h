@@ -11,6 +11,8 @@
 
 #include <stddef.h>
 
+#define PAIR_STEPS 3
+
 struct counter_delta {
     enum counter counter;
     int64_t delta; /* never 0 */
@@ -40,6 +42,7 @@ struct pair_effect {
     entity_id target;
     entity_id other;
     int32_t delta; /* never 0 */
+    uint8_t step;  /* the user came to `target` so many items after `other`, 1 to PAIR_STEPS; 0: not, or later */
 };
 
 struct effect_list {

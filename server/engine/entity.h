@@ -18,7 +18,6 @@ struct entity_settings {
     uint32_t pair_bucket_ms;    /* default 30 days; 0 = one bucket for ever (reference job) */
     uint32_t pair_buckets;      /* window; default 8, at most 8 */
     uint32_t minutes, hours, days; /* retention of counter buckets; defaults 60, 48, 35 */
-    uint32_t top;               /* length of a similarity list; default 20 */
 };
 
 void entity_settings_default(struct entity_settings *s);
@@ -48,17 +47,28 @@ int64_t counters_newest_minute(const struct counters *c, int64_t out_sums[COUNTE
 struct neighbour {
     entity_id id;
     int64_t pair_count; /* windowed */
+    int64_t next;       /* sum of NEXT_UNIT / step over the users who came to it right after; of as long as it is a neighbour */
 };
+
+#define NEXT_UNIT 6 /* divided by every step */
 
 struct neighbours *neighbours_create(void);
 void neighbours_destroy(struct neighbours *n);
-void neighbours_apply(struct neighbours *n, const struct entity_settings *s, entity_id other, int32_t delta,
-                      int64_t event_ms);
+/* A pair's count changes; `step`: and users came to `other` so many items after this entity; 0: not. */
+struct neighbour_change {
+    entity_id other;
+    int32_t delta;
+    uint8_t step;
+};
+
+void neighbours_apply(struct neighbours *n, const struct entity_settings *s, const struct neighbour_change *c, int64_t event_ms);
 /* Asks for the memory that an apply will search. */
 void neighbours_fetch(const struct neighbours *n);
 void neighbours_encode(const struct neighbours *n, struct writer *out);
 MUST_CHECK enum err neighbours_decode(struct slice bytes, struct neighbours **out_neighbours);
 size_t neighbours_bytes(const struct neighbours *n);
+/* All transitions that left the entity, to whatever was ever counted, in NEXT_UNITs. */
+int64_t neighbours_next_sum(const struct neighbours *n);
 /* The strongest by pair count, ties by id; answers how many. */
 uint32_t neighbours_top(const struct neighbours *n, const struct entity_settings *s, uint32_t max,
                         struct neighbour *out);

@@ -54,7 +54,7 @@ struct counters {
 void entity_settings_default(struct entity_settings *s)
 {
     *s = (struct entity_settings){
-        .neighbours = 256, .pair_bucket_ms = 30u * 86400000, .pair_buckets = 8, .minutes = 60, .hours = 48, .days = 35, .top = 20,
+        .neighbours = 256, .pair_bucket_ms = 30u * 86400000, .pair_buckets = 8, .minutes = 60, .hours = 48, .days = 35,
     };
 }
 

@@ -27,6 +27,8 @@ struct neighbours {
     uint16_t low[NEIGHBOURS_MAX];  /* the low 16 bits of ids */
     uint32_t high[NEIGHBOURS_MAX]; /* and the high 32 */
     int32_t total[NEIGHBOURS_MAX];
+    int32_t *next;                 /* owned; transitions by neighbour; NULL: none */
+    int64_t next_sum;
     int32_t *buckets[PAIR_BUCKETS_MAX]; /* owned; counts by neighbour; NULL: one bucket for ever, or empty */
     int64_t bucket_at[PAIR_BUCKETS_MAX];
 };
@@ -44,12 +46,13 @@ void neighbours_destroy(struct neighbours *n)
         return;
     for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
         free(n->buckets[b]);
+    free(n->next);
     free(n);
 }
 
 size_t neighbours_bytes(const struct neighbours *n)
 {
-    size_t bytes = sizeof *n;
+    size_t bytes = sizeof *n + (n->next ? NEIGHBOURS_MAX * sizeof *n->next : 0);
     for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
         bytes += n->buckets[b] ? NEIGHBOURS_MAX * sizeof(int32_t) : 0;
     return bytes;
@@ -184,9 +187,21 @@ static uint32_t admit(struct neighbours *n, const struct entity_settings *s, int
     return at;
 }
 
-void neighbours_apply(struct neighbours *n, const struct entity_settings *s, entity_id other, int32_t delta,
-                      int64_t event_ms)
+static void follow(struct neighbours *n, uint32_t i, uint8_t step)
 {
+    if (!n->next) {
+        n->next = calloc(NEIGHBOURS_MAX, sizeof *n->next);
+        ASSERT(n->next);
+    }
+    if (i < n->count)
+        n->next[i] += NEXT_UNIT / step;
+    n->next_sum += NEXT_UNIT / step;
+}
+
+void neighbours_apply(struct neighbours *n, const struct entity_settings *s, const struct neighbour_change *c, int64_t event_ms)
+{
+    entity_id other = c->other;
+    int32_t delta = c->delta;
     bool old;
     int32_t *row = row_of(n, s, event_ms, &old);
     if (old)
@@ -196,9 +211,14 @@ void neighbours_apply(struct neighbours *n, const struct entity_settings *s, ent
         if (delta <= 0)
             return; /* it was not admitted, or left */
         i = admit(n, s, delta);
-        if (i == NEIGHBOURS_MAX)
+        if (i == NEIGHBOURS_MAX) {
+            if (c->step)
+                follow(n, i, c->step);
             return;
+        }
         set_id(n, i, other);
+        if (n->next)
+            n->next[i] = 0;
         n->total[i] = 0;
         for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
             if (n->buckets[b])
@@ -209,9 +229,16 @@ void neighbours_apply(struct neighbours *n, const struct entity_settings *s, ent
         n->floor = n->total[i];
     if (row)
         row[i] += delta;
+    if (c->step)
+        follow(n, i, c->step);
 }
 
-#define NEIGHBOURS_VERSION 1
+int64_t neighbours_next_sum(const struct neighbours *n)
+{
+    return n->next_sum;
+}
+
+#define NEIGHBOURS_VERSION 2
 
 void neighbours_encode(const struct neighbours *n, struct writer *out)
 {
@@ -220,6 +247,7 @@ void neighbours_encode(const struct neighbours *n, struct writer *out)
     put_u8(out, n->used);
     put_signed(out, n->newest);
     put_varint(out, (uint64_t)n->pressure);
+    put_varint(out, (uint64_t)n->next_sum);
     for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
         rows |= (uint8_t)(n->buckets[b] ? 1 << b : 0);
     put_u8(out, rows);
@@ -234,7 +262,17 @@ void neighbours_encode(const struct neighbours *n, struct writer *out)
         for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
             if (n->buckets[b])
                 put_signed(out, n->buckets[b][i]);
+        if (n->next_sum)
+            put_varint(out, n->next ? (uint64_t)n->next[i] : 0);
     }
+}
+
+/* Half of what would overflow, as there is more to be added. */
+static int32_t get_next(struct reader *r)
+{
+    uint64_t next = get_varint(r);
+    r->failed |= next > INT32_MAX / 2;
+    return (int32_t)next;
 }
 
 enum err neighbours_decode(struct slice bytes, struct neighbours **out_neighbours)
@@ -247,6 +285,10 @@ enum err neighbours_decode(struct slice bytes, struct neighbours **out_neighbour
     n->used = get_u8(&r) != 0;
     n->newest = get_signed(&r);
     n->pressure = (int64_t)get_varint(&r);
+    n->next_sum = (int64_t)get_varint(&r);
+    r.failed |= n->next_sum < 0 || n->next_sum > INT64_MAX / 2;
+    n->next = n->next_sum ? calloc(NEIGHBOURS_MAX, sizeof *n->next) : NULL;
+    ASSERT(n->next || !n->next_sum);
     uint8_t rows = get_u8(&r);
     for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
         if (rows >> b & 1) {
@@ -264,6 +306,8 @@ enum err neighbours_decode(struct slice bytes, struct neighbours **out_neighbour
                 n->buckets[b][i] = (int32_t)get_signed(&r);
                 n->total[i] = (int32_t)((uint32_t)n->total[i] + (uint32_t)n->buckets[b][i]);
             }
+        if (n->next)
+            n->next[i] = get_next(&r);
     }
     if (r.failed || reader_left(&r)) {
         neighbours_destroy(n);
@@ -278,7 +322,7 @@ uint32_t neighbours_top(const struct neighbours *n, const struct entity_settings
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < n->count; i++) {
-        struct neighbour one = {id_at(n, i), n->total[i]};
+        struct neighbour one = {id_at(n, i), n->total[i], n->next ? n->next[i] : 0};
         if (one.pair_count <= 0)
             continue;
         uint32_t at = count;

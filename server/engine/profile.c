@@ -6,6 +6,7 @@
  * falls, which TencentRec leaves open: to 0 by a dislike or block, to the weight of `cart` by a full refund. A change
  * from r to r' adds r' - r to the item count of p and min(r', r(q)) - min(r, r(q)) to the pair count of p and every
  * other q in the history. What falls out of the history stays counted.
+ * When p is new to the user, the pairs with the `next_steps` items rated last say so: directed transitions.
  */
 #include "server/engine/profile_internal.h"
 
@@ -148,6 +149,8 @@ void fold_set_rating(struct fold *f, struct history_entry *h, uint8_t rating, st
         if (delta)
             effect_list_add_pair(f->out, q->id, delta);
     }
+    for (uint32_t k = 1; old == 0 && k <= f->s->next_steps && k <= e->pairs; k++) /* the last is of what was touched last */
+        f->out->pairs[f->out->pair_count - k].step = (uint8_t)k;
 }
 
 static uint8_t watch_grade(const struct profile_settings *s, uint32_t dwell_s)

@@ -46,6 +46,7 @@ struct profile_settings {
     int64_t attribution_ms;           /* default 30 min: an event without source or rec follows the last rec that showed its entity */
     int32_t day_offset_ms;            /* days are cut at UTC midnight minus this; Asia/Shanghai: 8 h */
     uint32_t pair_window_ms;          /* pairs link only entities touched within; 0 = whole history */
+    uint32_t next_steps;              /* a new item follows the so many before it: directed pairs; 0 to PAIR_STEPS; default 3 */
     bool funnel;                      /* emit EFFECT_COUNT; off in the reference job */
     bool room_counters_only;          /* reference job: EFFECT_COUNT for rooms only, without unique visitors */
     struct currency_settings currencies[CURRENCIES_MAX];

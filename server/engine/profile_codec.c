@@ -417,7 +417,7 @@ void profile_settings_default(struct profile_settings *s)
         .history = 50, .history_hosts = 12, .history_rooms = 64, .dedupe = 64, .owned = 256, .relations = 128,
         .visits = 128, .late_ms_max = 86400000, .early_ms_max = 300000, .dwell_ms_max = 600000,
         .room_dwell_ms_max = 1800000, .short_view_ms = 3000, .watch_step_ms = {3000, 60000, 300000, 900000},
-        .attribution_ms = 1800000, .day_offset_ms = 8 * 3600000, .funnel = true,
+        .attribution_ms = 1800000, .next_steps = PAIR_STEPS, .day_offset_ms = 8 * 3600000, .funnel = true,
         .currencies = {{CURRENCY('C', 'N', 'Y'), 10000000, 1, 1}, {CURRENCY('U', 'S', 'D'), 1400000, 71, 10},
                        {CURRENCY('E', 'U', 'R'), 1300000, 78, 10}, {CURRENCY('H', 'K', 'D'), 11000000, 92, 100},
                        {CURRENCY('T', 'W', 'D'), 45000000, 22, 100}, {CURRENCY('J', 'P', 'Y'), 2200000, 463, 100}},

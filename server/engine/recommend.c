@@ -18,6 +18,12 @@ void recommend_settings_default(struct recommend_settings *s)
         .half_life_short_ms = 86400000,
         .half_life_long_ms = 30 * 86400000ll,
         .trend_half_life_ms = 600000,
+        .popular_half_life_ms = 7 * 86400000ll,
+        .recent_items = 32,
+        .list_items = 20,
+        .full_lists = 8,
+        .similar_permille = 4000,
+        .place_permille = 950,
         .funnel_max = 200000,
     };
 }
@@ -47,6 +53,7 @@ void recommender_destroy(struct recommender *r)
     free(r->touched_items);
     free(r->touched_rooms);
     free(r->bins);
+    free(r->popular);
     free(r);
 }
 

@@ -52,6 +52,12 @@ struct recommend_settings {
     int64_t half_life_short_ms; /* a day */
     int64_t half_life_long_ms;  /* 30 days */
     int64_t trend_half_life_ms; /* of the funnel counts; 600,000 */
+    int64_t popular_half_life_ms; /* of what was taken, for `popular`; 7 days */
+    uint32_t recent_items;      /* newest of the history whose lists are read; 32 */
+    uint32_t list_items;        /* places of a list that are read; 20 */
+    uint32_t full_lists;        /* so many lists, of the others half; 8 */
+    uint32_t similar_permille;  /* factor of the similarity sum; 4,000 */
+    uint32_t place_permille;    /* what a place further back in the history is worth; 950 */
     uint32_t funnel_max;        /* entities of which funnel counts are kept; 200,000 */
 };
 
@@ -86,6 +92,14 @@ struct recommendation {
     struct recommended hosts[RECOMMEND_HOSTS];
 };
 
+/* For whom, when, and where the lists of the history come from. */
+struct asker {
+    const struct profile *profile;
+    int64_t now_ms;
+    struct similar_list (*similar)(void *arg, entity_id item);
+    void *arg;
+};
+
 /* What one worker knows beside the profile: an index of live rooms and the funnel of what it has seen. Soft. */
 struct recommender;
 
@@ -104,5 +118,10 @@ void recommender_see(struct recommender *r, const struct event *e, int64_t now_m
  * Fills `out`. `scene` limits rooms; `similar(arg, item)` answers the list of an item, or count 0. `seed` from the
  * record. Borrowed texts are valid until the catalog changes.
  */
+/*
+ * The score of every item, live or not, by catalog number, as recommend() would score it: what an evaluation ranks.
+ * `repeats`: items of the history are valued as known hosts are. Below 0: not to be offered.
+ */
+void recommend_all(struct recommender *r, const struct asker *a, bool repeats, float *out);
 void recommend(struct recommender *r, const struct profile *p, struct slice scene, int64_t now_ms, uint64_t seed,
                struct similar_list (*similar)(void *arg, entity_id item), void *arg, struct recommendation *out);

@@ -25,21 +25,56 @@ static void count(const struct recommender *r, struct funnel *f, double exposure
     f->at_ms = now_ms > f->at_ms ? now_ms : f->at_ms;
 }
 
+/* NULL when there are too many. */
+static struct funnel *funnel_make(struct recommender *r, entity_id id)
+{
+    struct funnel *f = map_find(&r->funnels, id);
+    if (f || r->funnels.count >= r->settings.funnel_max)
+        return f;
+    f = calloc(1, sizeof *f);
+    ASSERT(f);
+    map_put(&r->funnels, id, f);
+    return f;
+}
+
 static void count_entity(struct recommender *r, enum entity_kind kind, struct slice name, double exposures, double looks,
                          double buys, int64_t now_ms)
 {
     if (name.size == 0)
         return;
-    entity_id id = entity_id_of(kind, name);
-    struct funnel *f = map_find(&r->funnels, id);
-    if (!f && r->funnels.count >= r->settings.funnel_max)
+    struct funnel *f = funnel_make(r, entity_id_of(kind, name));
+    if (f)
+        count(r, f, exposures, looks, buys, now_ms);
+}
+
+/* Everything is brought to a new landmark before the numbers get too large. */
+static void move_landmark(struct recommender *r, double factor, int64_t now_ms)
+{
+    size_t at = 0;
+    struct map_slot slot;
+    while (map_next(&r->funnels, &at, &slot))
+        ((struct funnel *)slot.value)->taken /= factor;
+    r->taken_most /= factor;
+    r->taken_from_ms = now_ms;
+}
+
+static void count_taken(struct recommender *r, const struct event *e, int64_t now_ms)
+{
+    double weight = e->type == EVENT_PURCHASE ? 5 : e->type == EVENT_CART || e->type == EVENT_TRIAL || e->type == EVENT_RATING ? 3 :
+                    e->type == EVENT_CLICK || e->type == EVENT_ENTER || e->type == EVENT_WATCH || e->type == EVENT_BROWSE ? 1 : 0;
+    if (weight == 0 || e->item.size == 0)
         return;
-    if (!f) {
-        f = calloc(1, sizeof *f);
-        ASSERT(f);
-        map_put(&r->funnels, id, f);
+    r->taken_from_ms = r->taken_from_ms ? r->taken_from_ms : now_ms;
+    double age = (double)(now_ms - r->taken_from_ms) / (double)r->settings.popular_half_life_ms, factor = exp2(age < 60 ? age : 60);
+    if (age > 40) {
+        move_landmark(r, factor, now_ms);
+        factor = 1;
     }
-    count(r, f, exposures, looks, buys, now_ms);
+    struct funnel *f = funnel_make(r, entity_id_of(ENTITY_ITEM, e->item));
+    if (!f)
+        return;
+    f->taken += weight * factor;
+    r->taken_most = f->taken > r->taken_most ? f->taken : r->taken_most;
 }
 
 void recommender_see(struct recommender *r, const struct event *e, int64_t now_ms)
@@ -47,6 +82,7 @@ void recommender_see(struct recommender *r, const struct event *e, int64_t now_m
     double exposures = e->type == EVENT_IMPRESSION;
     double looks = e->type == EVENT_CLICK || e->type == EVENT_ENTER || e->type == EVENT_WATCH ? 1 : 0;
     double buys = e->type == EVENT_PURCHASE ? 3 : e->type == EVENT_CART || e->type == EVENT_TRIAL ? 1 : e->type == EVENT_DISLIKE ? -1 : 0;
+    count_taken(r, e, now_ms);
     if (exposures == 0 && looks == 0 && buys == 0)
         return;
     count_entity(r, ENTITY_ROOM, e->room, exposures, looks, buys, now_ms);

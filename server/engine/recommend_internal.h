@@ -9,9 +9,6 @@
 #define TAG_ITEMS 16     /* of a tag, likewise */
 #define TAGS_ASKED 8     /* the strongest of the taste */
 #define TASTE_ITEMS 16   /* newest of the history that make the taste */
-#define RECENT_ITEMS 32  /* newest of the history whose lists are read */
-#define FULL_LISTS 8     /* of the newest all LIST_ITEMS are read, of the others half */
-#define LIST_ITEMS 20
 #define PICKED_ITEMS 48  /* best by estimate, which bring their rooms; up to twice so many when they tie */
 #define SHORT_ROOMS 25   /* best by estimate, scored exactly */
 #define SHORT_ITEMS 24
@@ -27,6 +24,7 @@
 struct funnel {
     double exposures, looks, buys;
     int64_t at_ms;
+    double taken; /* items: forward decay, to be divided by what it is worth now (Cormode et al. 2009) */
 };
 
 /* What is the same for all users of an item, by its catalog number. */
@@ -144,6 +142,11 @@ struct recommender {
     const struct catalog *catalog; /* borrowed */
     struct map funnels;            /* entity id -> struct funnel; owned */
     struct funnel all;
+    float *popular;     /* owned; by catalog number: value of the part, for all items; scratch of recommend_all() */
+    uint32_t popular_bound;
+    int64_t popular_ms;
+    double taken_most;  /* of any item; only grows until it is scaled down */
+    int64_t taken_from_ms; /* landmark of the forward decay; 0: nothing yet */
     struct shelf shelf;
     uint32_t stamp;
     struct item_tally *items; /* owned; by catalog number */
@@ -154,6 +157,7 @@ struct recommender {
     uint32_t *touched_rooms;
     uint8_t *bins;            /* owned; scratch by touched item or room */
     uint32_t touched_item_count, touched_room_count;
+    float similar_scale;      /* of the sums before they are squashed */
     uint32_t series[SERIES_MAX];
     uint32_t series_count;
     uint32_t exact_count;
@@ -231,7 +235,7 @@ static inline float estimate_item(const struct recommender *r, uint32_t number)
 {
     const struct item_tally *t = &r->items[number];
     float base = number < r->shelf.item_bound ? r->shelf.items[number].base : 0;
-    return t->stamp != r->stamp ? base : base + t->interest + (float)r->settings.weights[REASON_SIMILAR_ITEM] * squash(t->similar);
+    return t->stamp != r->stamp ? base : base + t->interest + (float)r->settings.weights[REASON_SIMILAR_ITEM] * squash(r->similar_scale * t->similar);
 }
 
 void taste_of(const struct recommender *r, const struct profile *p, int64_t now_ms, struct taste *out);

@@ -5,6 +5,7 @@
 #include "common/hash.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #define SHOWN_FACTOR 1.25f /* on show now: worth more than what comes later in the room */
 
@@ -48,6 +49,18 @@ static bool continues_series(const struct recommender *r, const struct catalog_i
     return false;
 }
 
+static void value_item(const struct context *c, const struct catalog_item *it, const struct item_tally *t, float values[REASONS])
+{
+    const struct recommender *r = c->r;
+    const struct shelf *s = &r->shelf;
+    bool offered = it->number < s->item_bound && s->items[it->number].count;
+    values[REASON_INTEREST] = taste_match(&r->taste, it);
+    values[REASON_SIMILAR_ITEM] = squash(t->similar * r->similar_scale);
+    values[REASON_SERIES] = continues_series(r, it);
+    values[REASON_POPULAR] = it->number < r->popular_bound ? r->popular[it->number] :
+                             offered ? s->items[it->number].popular : shelf_popular(r, it, c->now_ms);
+}
+
 /* The score of an item, computed once a ranking. NULL when there is no such item. */
 static const struct exact *score_item(const struct context *c, uint32_t number)
 {
@@ -64,15 +77,60 @@ static const struct exact *score_item(const struct context *c, uint32_t number)
     *e = (struct exact){.item = it, .offerable = is_offerable(c, it, t)};
     if (!e->offerable)
         return e;
-    const struct shelf *s = &r->shelf;
-    bool offered = number < s->item_bound && s->items[number].count;
-    e->parts[REASON_INTEREST] = part_of(r, REASON_INTEREST, taste_match(&r->taste, it));
-    e->parts[REASON_SIMILAR_ITEM] = part_of(r, REASON_SIMILAR_ITEM, squash(t->similar));
-    e->parts[REASON_SERIES] = part_of(r, REASON_SERIES, continues_series(r, it));
-    e->parts[REASON_POPULAR] = part_of(r, REASON_POPULAR, offered ? s->items[number].popular : shelf_popular(r, it, c->now_ms));
-    for (int i = 0; i < REASONS; i++)
+    float values[REASONS] = {0};
+    value_item(c, it, t, values);
+    for (int i = 0; i < REASONS; i++) {
+        e->parts[i] = part_of(r, (enum reason)i, values[i]);
         e->score += e->parts[i];
+    }
     return e;
+}
+
+static float known_before(const struct context *c, const struct history_entry *h)
+{
+    float age = c->now_ms > h->touched_ms ? (float)(c->now_ms - h->touched_ms) : 0;
+    return h->flags & HISTORY_NEGATIVE ? 0 : squash((float)h->rating) * fade_of(age / (float)c->r->settings.half_life_long_ms);
+}
+
+/* Once a second is enough, as for what is live. */
+static void value_popular(struct recommender *r, int64_t now_ms)
+{
+    uint32_t bound = catalog_number_bound(r->catalog);
+    if (bound == r->popular_bound && now_ms - r->popular_ms < 1000 && now_ms >= r->popular_ms)
+        return;
+    r->popular = realloc(r->popular, bound * sizeof *r->popular);
+    ASSERT(r->popular);
+    r->popular_ms = now_ms;
+    r->popular_bound = bound;
+    for (uint32_t n = 0; n < bound; n++) {
+        const struct catalog_item *it = catalog_numbered(r->catalog, n);
+        r->popular[n] = it ? shelf_popular(r, it, now_ms) : 0;
+    }
+}
+
+void recommend_all(struct recommender *r, const struct asker *a, bool repeats, float *out)
+{
+    struct context c = {r, a->profile, 0, a->now_ms, 0, a->similar, a->arg};
+    shelf_refresh(r, a->now_ms);
+    value_popular(r, a->now_ms);
+    user_begin(&c);
+    for (uint32_t n = 0; n < catalog_number_bound(r->catalog); n++) {
+        const struct catalog_item *it = catalog_numbered(r->catalog, n);
+        float values[REASONS] = {0}, score = 0;
+        const struct item_tally *t = item_of(r, n);
+        out[n] = -1;
+        if (!it || (!repeats && !is_offerable(&c, it, t)))
+            continue;
+        value_item(&c, it, t, values);
+        for (int i = 0; i < REASONS; i++)
+            score += values[i] * (float)r->settings.weights[i];
+        out[n] = score;
+    }
+    for (uint32_t i = 0; repeats && i < a->profile->history_count; i++) {
+        const struct catalog_item *it = catalog_item(r->catalog, a->profile->history[i].id);
+        if (it)
+            out[it->number] += known_before(&c, &a->profile->history[i]) * (float)r->settings.weights[REASON_KNOWN_HOST];
+    }
 }
 
 static void score_host(const struct recommender *r, uint32_t number, int32_t parts[REASONS])

@@ -187,7 +187,9 @@ static void build(struct recommender *r, int64_t now_ms)
 
 float shelf_popular(const struct recommender *r, const struct catalog_item *it, int64_t now_ms)
 {
-    return squash(funnel_lift(r, it->id, now_ms)) * 0.5f;
+    const struct funnel *f = funnel_find(r, it->id);
+    float taken = f && r->taken_most > 0 ? (float)(f->taken / r->taken_most) : 0;
+    return squash(funnel_lift(r, it->id, now_ms)) * 0.5f + taken * 0.5f;
 }
 
 static void value_items(struct recommender *r, int64_t now_ms)

@@ -102,16 +102,16 @@ static void know_host(const struct context *c, const struct history_entry *h)
 }
 
 /* Adds what the list of one item says. Numbers of items are below the bound whenever they were read. */
-static void relate(const struct context *c, const struct history_entry *h, uint16_t at, uint32_t max)
+static void relate(const struct context *c, uint16_t at, uint32_t max, float weight)
 {
     struct recommender *r = c->r;
+    const struct history_entry *h = &c->p->history[at];
     struct similar_list list = c->similar(c->arg, h->id);
     uint32_t count = list.count < max ? list.count : max, touched = r->touched_item_count;
-    float rating = (float)h->rating;
     for (uint32_t k = 0; k < count; k++) {
         uint32_t number = list.at[k].number;
         struct item_tally *t = &r->items[number];
-        float part = list.at[k].sim * rating;
+        float part = list.at[k].sim * weight;
         if (t->stamp != r->stamp) {
             *t = (struct item_tally){.stamp = r->stamp, .similar = part, .strongest = part, .of = at};
             r->touched_items[touched++] = number;
@@ -162,14 +162,19 @@ void user_begin(struct context *c)
 {
     struct recommender *r = c->r;
     const struct profile *p = c->p;
+    float place = 1, ratings = 0;
+    uint32_t items = 0;
     make_room(r);
     taste_of(r, p, c->now_ms, &r->taste);
-    for (uint32_t i = p->history_count, items = 0; i-- > 0 && items < RECENT_ITEMS;) {
+    for (uint32_t i = p->history_count; i-- > 0 && items < r->settings.recent_items;) {
         const struct history_entry *h = &p->history[i];
         if (entity_kind_of(h->id) != ENTITY_ITEM || !h->rating || h->flags & HISTORY_NEGATIVE)
             continue;
-        relate(c, h, (uint16_t)i, items++ < FULL_LISTS ? LIST_ITEMS : LIST_ITEMS / 2);
+        relate(c, (uint16_t)i, items++ < r->settings.full_lists ? r->settings.list_items : r->settings.list_items / 2, (float)h->rating * place);
+        ratings += h->rating;
+        place *= (float)r->settings.place_permille / 1000;
     }
+    r->similar_scale = ratings > 0 ? (float)items / ratings * (float)r->settings.similar_permille / 1000 : 0;
     ask_tags(r);
     for (uint32_t i = 0; i < p->relation_count; i++)
         mark(r, p->relations[i].id, p->relations[i].blocked ? MARK_BLOCKED : MARK_FOLLOWED);

@@ -69,21 +69,20 @@ bool protocol_p1(const struct stream_settings *settings, const char *data, struc
         snprintf(item, sizeof item, "i%d", list[i].item);
         uint32_t u = stream_user(s, user), target = stream_item(s, item);
         if (i >= fives / 5) {
-            const float *const *scores = stream_rank(s, u, list[i].ts_ms, false);
+            float *const *scores = stream_rank(s, u, list[i].ts_ms, false);
             bool asks = i >= fives - (int)(fives * 0.7 + 0.5);
             bool is_new = !stream_seen(s, target);
             for (int m = 0; asks && m < METHODS; m++) {
                 float kept = scores[m][target];
                 if (is_new)
-                    ((float *)(uintptr_t)scores[m])[target] = 0; /* the target is a candidate in any case */
+                    scores[m][target] = 0; /* the target is a candidate in any case */
                 hits[m] += hit_at(scores[m], stream_items(s), target, 10);
                 ranks[m] += rank_of(scores[m], stream_items(s), target) / 1171 * 100;
-                ((float *)(uintptr_t)scores[m])[target] = kept;
+                scores[m][target] = kept;
             }
             asked += asks;
             new_items += asks && is_new;
             new_users += asks && !stream_profile(s, u);
-            stream_chosen(s, target);
         }
         rate(s, &list[i]);
     }
@@ -94,10 +93,6 @@ bool protocol_p1(const struct stream_settings *settings, const char *data, struc
     figure_add(out, "data", "asked", asked, 0);
     figure_add(out, "data", "new_item_share", asked ? (double)new_items / asked : 0, 0);
     figure_add(out, "data", "new_user_share", asked ? (double)new_users / asked : 0, 0);
-    for (int k = 0; k < RANK_SOURCES; k++) {
-        static const char *const names[RANK_SOURCES] = {"similar", "next", "popular", "own"};
-        figure_add(out, "blend", names[k], stream_blend(s)[k], 0);
-    }
     stream_destroy(s);
     free(list);
     return asked > 0;
@@ -133,7 +128,7 @@ static void judge_p2(const float *scores, uint32_t items, const bool *wanted, in
             hits++;
             gain += 1 / log2(i + 2.0);
         }
-    for (int i = 0; i < 10 && i < wanted_count; i++)
+    for (int i = 0; i < wanted_count; i++) /* the full ideal */
         ideal += 1 / log2(i + 2.0);
     sum->precision += hits / 10;
     sum->recall += hits / wanted_count;
@@ -156,14 +151,6 @@ bool protocol_p2(const struct stream_settings *settings, const char *data, struc
     for (int i = 0; i < count; i++) {
         if (!train[list[i].user % 1000][list[i].item % P2_MAX])
             continue;
-        if (i % 4 == 0 && i > count / 10) {
-            char item[16];
-            snprintf(name, sizeof name, "u%d", list[i].user);
-            snprintf(item, sizeof item, "i%d", list[i].item);
-            uint32_t target = stream_item(s, item);
-            stream_rank(s, stream_user(s, name), list[i].ts_ms, false);
-            stream_chosen(s, target);
-        }
         rate(s, &list[i]);
     }
     t = table_open(data, "ml-100k-mcrec-split/ml-100k.test.rating");
@@ -180,7 +167,7 @@ bool protocol_p2(const struct stream_settings *settings, const char *data, struc
             wanted_count += !wanted[number];
             wanted[number] = true;
         }
-        const float *const *scores = stream_rank(s, u, count ? list[count - 1].ts_ms : 0, false);
+        float *const *scores = stream_rank(s, u, count ? list[count - 1].ts_ms : 0, false);
         for (int m = 0; m < METHODS; m++)
             judge_p2(scores[m], stream_items(s), wanted, wanted_count, &sums[m]);
         users++;
@@ -204,16 +191,12 @@ bool protocol_p3(const struct stream_settings *settings, const char *data, struc
     struct stream *s = stream_create(settings);
     uint32_t *targets = NULL, users = 0, capacity = 0;
     double hits[METHODS] = {0}, gains[METHODS] = {0};
-    int n, events = 0;
+    int n;
     int64_t ts_ms = 1700000000000;
     while (t && (n = table_next(t, " ", f, 2000)) > 2) {
         uint32_t u = stream_user(s, f[0]);
-        for (int k = 1; k < n - 1; k++, events++) {
+        for (int k = 1; k < n - 1; k++) {
             uint32_t item = stream_item(s, f[k]);
-            if (k > 1 && events % 8 == 0 && events > 20000) {
-                stream_rank(s, u, ts_ms, false);
-                stream_chosen(s, item);
-            }
             stream_event(s, u, "browse", item, ts_ms += 1000, "");
         }
         if (u >= capacity) {
@@ -227,7 +210,7 @@ bool protocol_p3(const struct stream_settings *settings, const char *data, struc
     if (t)
         table_close(t);
     for (uint32_t u = 0; u < users; u++) {
-        const float *const *scores = stream_rank(s, u, ts_ms, false);
+        float *const *scores = stream_rank(s, u, ts_ms, false);
         for (int m = 0; m < METHODS; m++) {
             if (scores[m][targets[u]] < 0)
                 continue;

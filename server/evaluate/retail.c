@@ -94,7 +94,7 @@ struct p4a_sums {
     int asked, new_asked;
 };
 
-static void judge_basket(struct stream *s, const struct line *from, int size, const float *const *scores, struct p4a_sums *sum)
+static void judge_basket(struct stream *s, const struct line *from, int size, float *const *scores, struct p4a_sums *sum)
 {
     int fresh = 0;
     for (int i = 0; i < size; i++)
@@ -109,7 +109,7 @@ static void judge_basket(struct stream *s, const struct line *from, int size, co
     sum->asked++;
 }
 
-static void judge_new(struct stream *s, const struct line *from, int size, const float *const *scores, struct p4a_sums *sum)
+static void judge_new(struct stream *s, const struct line *from, int size, float *const *scores, struct p4a_sums *sum)
 {
     int fresh = 0;
     for (int i = 0; i < size; i++)
@@ -148,13 +148,8 @@ bool protocol_p4a(const struct stream_settings *settings, const char *data, stru
         if (from->ts_ms - start_ms >= 90 * DAY_MS) {
             bool returning = stream_profile(s, from->user);
             judge_basket(s, from, j - i, stream_rank(s, from->user, from->ts_ms, true), &sum);
-            for (int k = i; k < j && k < i + 5; k++)
-                stream_chosen(s, lines.list[k].item);
             if (returning)
                 judge_new(s, from, j - i, stream_rank(s, from->user, from->ts_ms, false), &sum);
-        } else if ((i & 3) == 0) {
-            stream_rank(s, from->user, from->ts_ms, true);
-            stream_chosen(s, from->item);
         }
         for (int k = i; k < j; k++)
             buy(s, &lines.list[k]);

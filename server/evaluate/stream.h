@@ -1,21 +1,17 @@
 /*
  * Public data through the engine: every row becomes an event of live.events, goes through the decoder and the profile
- * stage, and its effects through the entity stage, all in memory. A ranking may be asked at any time.
- *
- * A candidate's score is a weighted sum of what the sources say, each divided by the best candidate's:
- *   similar   sum over the history of cosine(p, q) times a decay by place in the history (TencentRec's counts)
- *   next      directed transitions: q within three steps after p
- *   popular   fading count of everybody's events
- *   own       fading count of the user's own events with the item, where it may come again
- * The weights are learned online: each choice raises the likelihood of what was chosen among a sample of candidates.
+ * stage, its effects through the entity stage, and similarity lists are made of what that holds, as the views are; all in
+ * memory. A ranking may be asked at any time: it is the daemon's recommender, over the daemon's bounded history and lists.
+ * The simple methods beside it are plain and exact: they know everything.
  */
 #pragma once
 
 #include "server/codec/event_decode.h"
 #include "server/engine/entity.h"
 #include "server/engine/profile.h"
+#include "server/engine/recommend.h"
+#include "server/engine/similarity.h"
 
-enum source { SOURCE_SIMILAR, SOURCE_NEXT, SOURCE_POPULAR, SOURCE_OWN, RANK_SOURCES };
 enum method { METHOD_SLUICE, METHOD_POPULARITY, METHOD_DECAYED, METHOD_FREQUENCY, METHOD_ITEMITEM, METHODS };
 
 extern const char *const method_names[METHODS];
@@ -24,10 +20,8 @@ struct stream_settings {
     struct event_rules rules;
     struct profile_settings profile;
     struct entity_settings entity;
-    double history_decay; /* per place */
-    int64_t popular_half_life_ms, own_half_life_ms;
-    double rate;          /* of the blend */
-    bool repeats;         /* may an item come again */
+    struct similarity_settings similarity;
+    struct recommend_settings recommend;
 };
 
 void stream_settings_default(struct stream_settings *s);
@@ -52,10 +46,7 @@ bool stream_seen(const struct stream *s, uint32_t item); /* anybody */
  * Scores of all items for every method: out[method][item], -1 for what is no candidate (not seen; without repeats the
  * user's own). Valid until the next call.
  */
-const float *const *stream_rank(struct stream *s, uint32_t user, int64_t now_ms, bool repeats);
-/* After stream_rank(): this item was chosen; the blend learns. */
-void stream_chosen(struct stream *s, uint32_t item);
-const double *stream_blend(const struct stream *s);
+float *const *stream_rank(struct stream *s, uint32_t user, int64_t now_ms, bool repeats);
 
 /* Expected place from 0 of the target among the candidates, ties shared; and its part of being within the first k. */
 double rank_of(const float *scores, uint32_t count, uint32_t target);

@@ -229,11 +229,11 @@ static void apply(struct task *t, uint32_t place)
                                changes->tallies[i - 1].event_ms);
     for (uint32_t i = changes->from[place]; i < changes->from[place + 1]; i++) {
         const struct change *c = &changes->grouped[i];
-        if (c->other) {
-            neighbours_apply(neighbours_of(target->neighbours), settings, c->other, c->delta, c->event_ms);
+        if (c->pair.other) {
+            neighbours_apply(neighbours_of(target->neighbours), settings, &c->pair, c->event_ms);
             paired = true;
         } else {
-            counters_add_rating(counters_of(target->counters), settings, target->name, c->delta, c->event_ms);
+            counters_add_rating(counters_of(target->counters), settings, target->name, c->pair.delta, c->event_ms);
             counted = true;
         }
     }

@@ -52,8 +52,6 @@ void entity_views_changed(struct entity_views *v, struct cell *cell)
     v->due[v->count++] = cell;
 }
 
-#define LIST_FROM 40 /* strongest pairs among which the list is chosen */
-#define LIST_LENGTH 20
 
 /* One record a scene under way. */
 struct rollup_batch {
@@ -133,7 +131,7 @@ static uint64_t counters_key(entity_id id)
 static void find_counters(const struct worker *w, const struct neighbour *list, uint32_t count, const struct counters **out)
 {
     int32_t partitions = w->log->partitions(w->log->self, TOPIC_EFFECTS);
-    const struct cell *cells[LIST_FROM];
+    const struct cell *cells[SIMILAR_FROM_MAX];
     for (uint32_t i = 0; i < count; i++) {
         const struct task *t = task_of(w, list[i].id, partitions);
         if (t)
@@ -179,27 +177,28 @@ static int64_t count_of(struct worker *w, const struct counters *here, const str
 }
 
 /*
- * The list of an item: cosine = pair count / sqrt(count * count). A count that is not known is taken to be the item's own,
+ * The list of an item (similarity.h). A count that is not known is taken to be the item's own,
  * which makes it the share of the item's own ratings; the list is written again once it is. True when that is to come.
  */
 static bool write_list(struct task *t, const struct cell *cell, int64_t now_ms)
 {
     struct worker *w = t->worker;
     const struct catalog_item *own = entity_kind_of(cell->key.id) == ENTITY_ITEM ? catalog_item(w->tables.catalog, cell->key.id) : NULL;
-    struct neighbour top[LIST_FROM];
-    struct scored list[LIST_FROM];
-    uint32_t count = 0, found = own && cell->object ? neighbours_top(cell->object, &w->settings.entity, LIST_FROM, top) : 0;
-    const struct counters *counters[LIST_FROM], *self;
+    const struct similarity_settings *s = &w->settings.similarity;
+    struct neighbour top[SIMILAR_FROM_MAX];
+    struct scored list[SIMILAR_FROM_MAX];
+    uint32_t count = 0, found = own && cell->object ? neighbours_top(cell->object, &w->settings.entity, s->from, top) : 0;
+    const struct counters *counters[SIMILAR_FROM_MAX], *self;
     find_counters(w, &(struct neighbour){.id = cell->key.id}, 1, &self);
     find_counters(w, top, found, counters);
     int64_t mine = self ? counters_rating(self) : 0;
     bool later = false;
+    struct similarity of = {cell->object, mine > 0 ? mine : found ? top[0].pair_count : 0};
     for (uint32_t i = 0; i < found; i++) {
         const struct catalog_item *it = catalog_item(w->tables.catalog, top[i].id);
-        int64_t other = count_of(w, counters[i], it, now_ms, &later), base = mine > 0 ? mine : top[0].pair_count;
-        double norm = sqrt((double)base * (double)(other > 0 ? other : base));
-        if (it && norm > 0)
-            insert(list, count++, (struct scored){it, (double)top[i].pair_count / norm});
+        int64_t other = count_of(w, counters[i], it, now_ms, &later);
+        if (it)
+            insert(list, count++, (struct scored){it, similarity_of(s, &of, &top[i], other)});
     }
     if (count == 0)
         return later;
@@ -209,10 +208,10 @@ static bool write_list(struct task *t, const struct cell *cell, int64_t now_ms)
     text_add(&value, "# ");
     text_add_int(&value, mine);
     text_add(&value, "\n");
-    for (uint32_t i = 0; i < count && i < LIST_LENGTH; i++) {
+    for (uint32_t i = 0; i < count && i < s->length; i++) {
         text_add_slice(&value, list[i].item->name);
         text_add(&value, " ");
-        text_add_decimal(&value, list[i].sim < 1 ? list[i].sim : 1.0, 4);
+        text_add_decimal(&value, list[i].sim, 4);
         text_add(&value, "\n");
     }
     w->store->write_view(w->store->self, &(struct view_write){.key = {(const char *)key.data, (uint32_t)key.size},

@@ -128,10 +128,10 @@ void run_changes_add(struct run_changes *c, struct target *target, const struct 
     case RUN_RATING:
         if (e->name.size)
             target->name = e->name;
-        add_change(c, (struct change){place, e->delta, 0, event_ms});
+        add_change(c, (struct change){place, {0, e->delta, 0}, event_ms});
         break;
     case RUN_PAIR:
-        add_change(c, (struct change){place, e->delta, e->other, event_ms});
+        add_change(c, (struct change){place, {e->other, e->delta, e->step}, event_ms});
         break;
     case RUN_END:
         break;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "server/codec/effects_codec.h"
+#include "server/engine/entity.h"
 #include "server/worker/cells.h"
 
 /* An entity that the record names as a target. */
@@ -20,8 +21,7 @@ struct target {
 /* To the rating of an entity or to one of its pairs. */
 struct change {
     uint32_t target; /* place */
-    int32_t delta;
-    entity_id other; /* 0: the rating */
+    struct neighbour_change pair; /* its other is 0: the rating */
     int64_t event_ms;
 };
 

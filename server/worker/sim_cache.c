@@ -1,10 +1,12 @@
 #include "server/worker/sim_cache.h"
 
+#include "server/engine/similarity.h"
+
 #include "common/check.h"
 
 #include <stdlib.h>
 
-#define LIST_MAX 20
+#define LIST_MAX SIMILAR_MAX
 #define BATCH_MAX 500
 
 struct list {

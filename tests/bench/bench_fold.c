@@ -44,6 +44,7 @@ static void reference_settings(struct profile_settings *s)
     memcpy(s->weights, weights, sizeof weights);
     s->history = 32;
     s->history_hosts = s->history_rooms = s->dedupe = s->owned = s->visits = 0;
+    s->next_steps = 0;
     s->funnel = false;
     s->late_ms_max = s->early_ms_max = INT64_MAX / 4;
     memset(s->watch_step_ms, 0, sizeof s->watch_step_ms);
@@ -109,8 +110,8 @@ int main(void)
         pairs += 2 * effects.pair_count;
         for (uint32_t i = 0; i < effects.pair_count; i++) {
             const struct pair_effect *e = &effects.pairs[i];
-            neighbours_apply(neighbours[item_of(ids, slots, e->target)], &es, e->other, e->delta, 0);
-            neighbours_apply(neighbours[item_of(ids, slots, e->other)], &es, e->target, e->delta, 0);
+            neighbours_apply(neighbours[item_of(ids, slots, e->target)], &es, &(struct neighbour_change){e->other, e->delta, 0}, 0);
+            neighbours_apply(neighbours[item_of(ids, slots, e->other)], &es, &(struct neighbour_change){e->target, e->delta, e->step}, 0);
         }
         entity_s += cpu_s() - middle;
     }

@@ -93,7 +93,7 @@ static void count_on(struct counters *c, struct neighbours *n, uint64_t events)
     for (uint32_t i = 0; c && i < effects.rating_count; i++)
         counters_add_rating(c, &s, effects.ratings[i].name, effects.ratings[i].delta, event_ms);
     for (uint32_t i = 0; n && i < effects.pair_count; i++)
-        neighbours_apply(n, &s, effects.pairs[i].other, effects.pairs[i].delta, event_ms);
+        neighbours_apply(n, &s, &(struct neighbour_change){effects.pairs[i].other, effects.pairs[i].delta, effects.pairs[i].step}, event_ms);
     profile_destroy(p);
     effect_list_fini(&effects);
 }

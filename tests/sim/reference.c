@@ -257,7 +257,7 @@ static void apply_effect(struct reference *r, struct objects *entities, const st
     if (!o->at)
         o->at = e->op == RUN_PAIR ? (void *)neighbours_create() : (void *)counters_create();
     if (e->op == RUN_PAIR)
-        neighbours_apply(o->at, settings, e->other, e->delta, event_ms);
+        neighbours_apply(o->at, settings, &(struct neighbour_change){e->other, e->delta, e->step}, event_ms);
     else if (e->op == RUN_RATING)
         counters_add_rating(o->at, settings, e->name, e->delta, event_ms);
     else

@@ -26,6 +26,8 @@ static void write_run(struct effects_run *run, struct writer *out)
     r->delta = -4;
     effect_list_add_pair(&list, 9, -3);
     effect_list_add_pair(&list, 10, 300);
+    list.pairs[0].step = 3;
+    list.pairs[1].step = 1;
     effects_run_begin_entry(run, 100, -1, 5000);
     effects_run_add_mirror(run, &list.pairs[0]);
     effects_run_add_mirror(run, &list.pairs[1]);
@@ -41,10 +43,10 @@ static void write_run(struct effects_run *run, struct writer *out)
     effect_list_fini(&list);
 }
 
-static bool is_pair(struct run_reader *run, entity_id target, entity_id other, int32_t delta)
+static bool is_pair(struct run_reader *run, entity_id target, entity_id other, int32_t delta, uint8_t step)
 {
     struct run_effect e;
-    return effects_entry_next(run, &e) && e.op == RUN_PAIR && e.target == target && e.other == other && e.delta == delta;
+    return effects_entry_next(run, &e) && e.op == RUN_PAIR && e.target == target && e.other == other && e.delta == delta && e.step == step;
 }
 
 static void test_effects_come_back_entry_by_entry(void)
@@ -59,14 +61,14 @@ static void test_effects_come_back_entry_by_entry(void)
         CHECK(effects_run_open((struct slice){(char *)w.data, (uint32_t)w.size}, &reader) == ERR_NONE);
         CHECK(reader.head.source == 3 && reader.head.generation == 5 && reader.head.confirmed == 99 && reader.head.prev == 107);
         CHECK(effects_run_next(&reader, &entry) && entry.offset == 100 && entry.prev == -1 && entry.event_ms == 5000);
-        CHECK(is_pair(&reader, 9, 8, -3) && is_pair(&reader, 10, 8, 300));
+        CHECK(is_pair(&reader, 9, 8, -3, 3) && is_pair(&reader, 10, 8, 300, 1));
         CHECK(effects_entry_next(&reader, &got) && got.op == RUN_COUNT && got.count.explained && got.count.counter_count == 1);
         CHECK(got.count.counters[0].delta == -5 && got.count.name.size == 3 && slice_equal(got.count.scene, slice_of("home")));
         CHECK(!effects_entry_next(&reader, &got) && !reader.failed);
         CHECK(effects_run_next(&reader, &entry) && entry.offset == 107 && entry.prev == 100 && entry.event_ms == 4000);
         CHECK(effects_entry_next(&reader, &got) && got.op == RUN_RATING && got.target == 8 && got.delta == -4);
         CHECK(slice_equal(got.name, slice_of("c_1")));
-        CHECK(is_pair(&reader, 8, 9, -3) && is_pair(&reader, 8, 10, 300));
+        CHECK(is_pair(&reader, 8, 9, -3, 0) && is_pair(&reader, 8, 10, 300, 0)); /* the way back is no transition */
         CHECK(!effects_entry_next(&reader, &got) && !effects_run_next(&reader, &entry) && !reader.failed);
     }
     CHECK(effects_run_open(effects_run_close(&run, &(struct run_head){3, 5, 8, 7}), &reader) == ERR_NONE); /* a mark */
@@ -150,9 +152,9 @@ static void test_changes_of_a_record_grouped_fold_the_same(void)
             counters_add_count(all[target->id - 1], &s, &changes.tallies[k - 1].sum, changes.tallies[k - 1].event_ms);
         int32_t before = 0;
         for (uint32_t k = changes.from[i]; k < changes.from[i + 1]; k++) {
-            CHECK(changes.grouped[k].target == i && changes.grouped[k].delta > before);
-            before = changes.grouped[k].delta;
-            pairs -= changes.grouped[k].other == 77;
+            CHECK(changes.grouped[k].target == i && changes.grouped[k].pair.delta > before);
+            before = changes.grouped[k].pair.delta;
+            pairs -= changes.grouped[k].pair.other == 77;
         }
     }
     CHECK_INT(pairs, 0);

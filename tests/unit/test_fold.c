@@ -221,8 +221,9 @@ static void test_neighbours_reopened_anywhere_fold_the_same(void)
             entity_id other = 1 + draw(&random, 60);
             int32_t delta = draw(&random, 5) ? 1 + (int32_t)draw(&random, 4) : -1;
             int64_t at = 1732370000000 + n * 2000000ll - (int64_t)draw(&random, 900000000);
-            neighbours_apply(a, &s, other, delta, at);
-            neighbours_apply(b, &s, other, delta, at);
+            struct neighbour_change e = {other, delta, (uint8_t)(delta > 0 ? other % 4 : 0)};
+            neighbours_apply(a, &s, &e, at);
+            neighbours_apply(b, &s, &e, at);
             if (draw(&random, 20))
                 continue;
             wb.size = 0;

@@ -65,6 +65,33 @@ static int64_t item_counted(const struct one *o, const char *name, enum counter 
     return counted(o, ENTITY_ITEM, name, counter, SOURCES);
 }
 
+static int step_to(const struct one *o, const char *item)
+{
+    for (uint32_t i = 0; i < o->out.pair_count; i++)
+        if (o->out.pairs[i].other == entity_id_of(ENTITY_ITEM, slice_of(item)))
+            return o->out.pairs[i].step;
+    return -1;
+}
+
+/* A new item follows the three rated before it; what comes again does not. */
+static void test_new_items_follow_those_before(void)
+{
+    static const char *const items[] = {"a", "b", "c", "d"};
+    struct one o;
+    one_init(&o);
+    for (int i = 0; i < 4; i++)
+        APPLY(&o, i, .type = EVENT_BROWSE, .item = slice_of(items[i]));
+    effect_list_clear(&o.out);
+    APPLY(&o, 5, .type = EVENT_BROWSE, .item = slice_of("e"));
+    CHECK(step_to(&o, "d") == 1 && step_to(&o, "c") == 2 && step_to(&o, "b") == 3 && step_to(&o, "a") == 0);
+    effect_list_clear(&o.out);
+    APPLY(&o, 6, .type = EVENT_CART, .item = slice_of("a"));
+    CHECK(step_to(&o, "e") <= 0 && step_to(&o, "d") <= 0);
+    APPLY(&o, 7, .type = EVENT_CART, .item = slice_of("e"));
+    CHECK(step_to(&o, "a") == 0); /* the pair grows, the transition was counted when it was new */
+    one_fini(&o);
+}
+
 static void test_time_is_judged_from_the_record(void)
 {
     static const struct {
@@ -360,6 +387,7 @@ static void test_views_under_three_seconds_are_negative(void)
 
 int main(void)
 {
+    test_new_items_follow_those_before();
     test_time_is_judged_from_the_record();
     test_amounts_are_capped_by_currency();
     test_refund_is_in_the_currency_of_its_order();
