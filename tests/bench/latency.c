@@ -1,6 +1,9 @@
 /*
  * Time from sending an event to receiving the recommendation it caused, at a fixed pace, and the same for an empty
- * relay that only consumes and produces.
+ * relay that only consumes and produces, with the client settings of the daemon (server/io/kafka_conf.c).
+ *
+ * The load: every event is of any of USERS users, each equally likely, in any of the live rooms: two thirds enter, one
+ * third like. Nobody stays where he is, so nearly every event changes the top of somebody's list: a hard case.
  *   latency measure BROKERS IN OUT RATE SECONDS PLACES     PLACES: lines of "room host item", all live
  *   latency relay BROKERS IN OUT                           until SIGTERM
  * A recommendation names its event in `rec` and `version`: partition and offset. What the producer's acknowledgement
@@ -82,9 +85,10 @@ static void delivered(rd_kafka_t *k, const rd_kafka_message_t *m, void *opaque)
 static rd_kafka_t *client(rd_kafka_type_t type, const char *brokers)
 {
     static const char *const common[] = {"socket.nagle.disable", "true", NULL};
-    static const char *const produce[] = {"acks", "all", "enable.idempotence", "true", "linger.ms", "1", "partitioner", "murmur2_random", NULL};
-    static const char *const consume[] = {"group.id", "latency", "fetch.wait.max.ms", "10", "enable.auto.commit", "false",
-                                          "queued.min.messages", "1000000", NULL};
+    static const char *const produce[] = {"acks", "all", "enable.idempotence", "true", "linger.ms", "1", "batch.num.messages", "100000",
+                                          "partitioner", "murmur2_random", "retry.backoff.ms", "50", NULL};
+    static const char *const consume[] = {"group.id", "latency", "fetch.wait.max.ms", "10", "fetch.min.bytes", "1", "enable.auto.commit", "false",
+                                          "queued.min.messages", "1000000", "queued.max.messages.kbytes", "32768", "fetch.error.backoff.ms", "50", NULL};
     const char *const *lists[] = {common, type == RD_KAFKA_PRODUCER ? produce : consume};
     char why[256];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
@@ -192,7 +196,7 @@ static void report(double from, long sent)
     if (count == 0)
         die("nothing came back");
     qsort(ms, count, sizeof *ms, compare);
-    printf("{\"events\":%zu,\"answers\":%zu,\"share\":%.4f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f}\n", events, count,
+    printf("{\"users\":%d,\"events\":%zu,\"answers\":%zu,\"share\":%.4f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f}\n", USERS, events, count,
            (double)count / (double)events, ms[count / 2], ms[count * 99 / 100], ms[count * 999 / 1000]);
     free(ms);
 }
@@ -236,23 +240,34 @@ static void measure(char **argv)
     report(start + WARMUP_S, n);
 }
 
+#define RELAY_BATCH 1000
+#define RELAY_BYTES 1024 /* of what the relay sends for an event */
+
+static void answer(rd_kafka_t *k, const char *topic, const rd_kafka_message_t *m)
+{
+    char value[RELAY_BYTES];
+    int size = snprintf(value, sizeof value, "{\"v\":1,\"rec\":\"%d-%lld-0-0\"}", (int)m->partition, (long long)m->offset);
+    memset(value + size, ' ', sizeof value - (size_t)size);
+    rd_kafka_producev(k, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_KEY(m->key, m->key_len), RD_KAFKA_V_VALUE(value, sizeof value),
+                      RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+}
+
 static void relay(char **argv)
 {
+    static rd_kafka_message_t *batch[RELAY_BATCH];
     rd_kafka_t *consumer = client(RD_KAFKA_CONSUMER, argv[2]), *k = client(RD_KAFKA_PRODUCER, argv[2]);
     rd_kafka_queue_t *queue = start_reading(consumer, argv[3]);
     puts("ready");
     fflush(stdout);
     while (!stopped) {
-        rd_kafka_message_t *m = rd_kafka_consume_queue(queue, 10);
-        if (m && !m->err) {
-            char value[1024];
-            int size = snprintf(value, sizeof value, "{\"v\":1,\"rec\":\"%d-%lld-0-0\"}", (int)m->partition, (long long)m->offset);
-            memset(value + size, ' ', sizeof value - (size_t)size);
-            rd_kafka_producev(k, RD_KAFKA_V_TOPIC(argv[4]), RD_KAFKA_V_KEY(m->key, m->key_len), RD_KAFKA_V_VALUE(value, sizeof value),
-                              RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+        rd_kafka_message_t *first = rd_kafka_consume_queue(queue, 10);
+        ssize_t count = first ? rd_kafka_consume_batch_queue(queue, 0, batch + 1, RELAY_BATCH - 1) + 1 : 0;
+        batch[0] = first;
+        for (ssize_t i = 0; i < count; i++) {
+            if (!batch[i]->err)
+                answer(k, argv[4], batch[i]);
+            rd_kafka_message_destroy(batch[i]);
         }
-        if (m)
-            rd_kafka_message_destroy(m);
         rd_kafka_poll(k, 0);
     }
     rd_kafka_flush(k, 5000);
