@@ -58,7 +58,7 @@ struct push {
 void push_settings_default(struct push_settings *s)
 {
     *s = (struct push_settings){.enabled = true, .throttle_ms = 200, .refresh_ms = 30000, .valid_ms = 120000, .active_ms = 1800000, .top = 5, .reasons = 3,
-                                .view_ms = 1000, .view_bytes = 64 << 20, .behind_ms_max = 10000, .pending_max = 200000, .list_max = 100000, .list_age_ms = 30000};
+                                .view_ms = 5000, .view_bytes = 64 << 20, .behind_ms_max = 10000, .pending_max = 200000, .list_max = 100000, .list_age_ms = 30000};
 }
 
 struct push *push_create(struct worker *w)

@@ -18,7 +18,7 @@ struct push_settings {
     uint32_t active_ms;    /* an event older than this is of a user who is gone: nothing is sent; 1,800,000 */
     uint32_t top;          /* places whose change is worth sending; 5 */
     uint32_t reasons;      /* of an entry, `other` included; 3 */
-    uint32_t view_ms;      /* between two views of one user; 1,000 */
+    uint32_t view_ms;      /* between two views of one user; 5,000 */
     uint64_t view_bytes;   /* of views that wait for that; beyond it they are written early; 64 MiB */
     uint32_t behind_ms_max; /* longest throttle of a task that is behind; 10,000 */
     uint32_t pending_max;  /* users waiting out their throttle; 200,000 */

@@ -7,7 +7,7 @@ void worker_settings_default(struct worker_settings *s)
         .entity_commit_ms = 10000,
         .allocation_commit_ms = 1000,
         .learner_commit_ms = 5000,
-        .run_close_ms = 20,
+        .run_close_ms = 50,
         .run_bytes_max = 65536,
         .rollup_ms = 1000,
         .list_ms = 5000,

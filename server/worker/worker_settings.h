@@ -34,7 +34,7 @@ struct worker_settings {
     uint32_t entity_commit_ms;       /* 10,000 */
     uint32_t allocation_commit_ms;   /* 1,000 */
     uint32_t learner_commit_ms;      /* 5,000 */
-    uint32_t run_close_ms;           /* an effects run is sent at this age; 20 */
+    uint32_t run_close_ms;           /* an effects run is sent at this age; 50 */
     uint32_t run_bytes_max;          /* or at this size; 65,536 */
     uint32_t rollup_ms;              /* rollups of changed entities; 1,000 */
     uint32_t list_ms;                /* between two similarity lists of one entity; 5,000 */
