@@ -48,6 +48,7 @@ struct counters {
     int64_t explained[COUNTERS];
     struct bucket *buckets; /* owned */
     uint32_t bucket_count, bucket_capacity;
+    uint16_t recent[LEVELS][SOURCES + 1]; /* where the bucket was that was found last: a hint, not state */
     size_t value_bytes;
 };
 
@@ -125,22 +126,41 @@ static void bucket_add(struct counters *c, struct bucket *b, enum counter counte
     b->values[at] = MUTANT(float_counter, (int64_t)((float)b->values[at] + (float)delta), b->values[at] + delta);
 }
 
-static struct bucket *bucket_of(struct counters *c, int level, int64_t at, uint8_t scene, const struct count_effect *e)
+/* One bucket's key. */
+struct place {
+    int64_t at;
+    uint8_t level, scene, source, explained;
+};
+
+static bool is_at(const struct bucket *b, const struct place *p)
 {
-    uint8_t source = level == MINUTES ? SOURCES : (uint8_t)e->source, explained = level == DAYS && e->explained;
-    for (uint32_t i = c->bucket_count; i-- > 0;) {
-        struct bucket *b = &c->buckets[i];
-        if (b->at == at && b->level == level && b->scene == scene && b->source == source && b->explained == explained)
-            return b;
-    }
+    return b->at == p->at && b->level == p->level && b->scene == p->scene && b->source == p->source && b->explained == p->explained;
+}
+
+static uint32_t add_bucket(struct counters *c, const struct place *p)
+{
     if (c->bucket_count == c->bucket_capacity) {
         c->bucket_capacity = c->bucket_capacity ? c->bucket_capacity * 2 : 4;
         c->buckets = realloc(c->buckets, c->bucket_capacity * sizeof *c->buckets);
         ASSERT(c->buckets);
     }
-    c->buckets[c->bucket_count] =
-        (struct bucket){.at = at, .level = (uint8_t)level, .scene = scene, .source = source, .explained = explained};
-    return &c->buckets[c->bucket_count++];
+    c->buckets[c->bucket_count] = (struct bucket){p->at, p->level, p->scene, p->source, p->explained, 0, NULL};
+    return c->bucket_count++;
+}
+
+/* A live room has hundreds of buckets and moves the same few all the time. */
+static struct bucket *bucket_of(struct counters *c, int level, int64_t at, uint8_t scene, const struct count_effect *e)
+{
+    const struct place p = {at, (uint8_t)level, scene, level == MINUTES ? SOURCES : (uint8_t)e->source, level == DAYS && e->explained};
+    uint16_t *recent = &c->recent[level][p.source];
+    if (*recent < c->bucket_count && is_at(&c->buckets[*recent], &p))
+        return &c->buckets[*recent];
+    uint32_t i = c->bucket_count;
+    while (i > 0 && !is_at(&c->buckets[i - 1], &p))
+        i--;
+    i = i > 0 ? i - 1 : add_bucket(c, &p);
+    *recent = (uint16_t)i;
+    return &c->buckets[i];
 }
 
 /* Time moved on: what is now older than its retention goes. */
