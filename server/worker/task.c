@@ -203,6 +203,13 @@ static bool slot_accept(struct task *t, struct load *l, int64_t now_ms)
     return true;
 }
 
+static bool has_records(const struct task *t, int64_t from)
+{
+    int64_t low, high;
+    const struct log_port *log = t->worker->log;
+    return !log->watermarks(log->self, (enum topic)t->ops->stage, t->partition, &low, &high) || high > from;
+}
+
 /* Writes a fresh token over exactly what was read (rule 2). */
 static void claim(struct task *t, int64_t now_ms)
 {
@@ -212,7 +219,7 @@ static void claim(struct task *t, int64_t now_ms)
     struct position p = t->position;
     p.token = worker_random(t->worker);
     p.epoch++;
-    p.claims += !t->has_token; /* a rewind is no crash */
+    p.claims += !t->has_token && has_records(t, p.next); /* a rewind is no crash, and nothing crashes its owner when there is nothing to fold */
     if (t->has_token && t->marked == p.next && p.tries)
         p.tries--;
     t->token = p.token;

@@ -25,7 +25,7 @@ void worker_settings_default(struct worker_settings *s)
         .turn_ms = 5,
         .cache_bytes = 512ull << 20,
         .store_bytes_max = 16 << 20,
-        .claims_max = 3,
+        .claims_max = 8,
         .tries_max = 3,
         .steps = 100,
         .catalog = {20000, 200000, 1000000, 200000},

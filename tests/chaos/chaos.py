@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Real processes under faults: rounds of load in which workers, Redis and Kafka fail, each followed by a proof.
 
-  chaos.py --sluice PATH --kafka-dir DIR --redis pair|cluster --work DIR --kills N --seed S
+  chaos.py --sluice PATH --kafka-dir DIR --redis pair|cluster --work DIR --kills N --seed S [--faults takeover]
 
 A round: a burst of `sluice simulate`; meanwhile a worker dies (its tasks' takeover is timed), others die and come
 back, Redis fails over or loses the end of its AOF, and now and then a worker stands still beyond its session (a zombie), comes
@@ -103,7 +103,7 @@ class Chaos:
         os.makedirs(self.directory)
         self.config = os.path.join(self.directory, "run.json")
         with open(self.config, "w") as file:
-            json.dump({"kafka": {"session_timeout_ms": SESSION_MS, "heartbeat_ms": 200, "metadata_refresh_ms": 2000},
+            json.dump({"kafka": {"session_timeout_ms": SESSION_MS, "heartbeat_ms": self.options.heartbeat_ms, "metadata_refresh_ms": 2000},
                        "redis": {"request_timeout_ms": 1000, "connect_timeout_ms": 500, "backoff_max_ms": 300},
                        "worker": {"entity_commit_ms": 700, "audit_ms": 1000, "reclaim_ms": 500}}, file)
         ports = [free_port() for _ in range(2 if options.redis == "pair" else 6)]
@@ -200,7 +200,7 @@ class Chaos:
         if number % 6 == 2:
             more.append(self.kill_broker)
         self.random.shuffle(more)
-        return [self.timed_kill, *more]
+        return [self.timed_kill, *more] if self.options.faults == "all" else [self.timed_kill] * 4
 
     def settled(self):
         """Every task has an owner that runs it; what follows meets work, not only a rebalance."""
@@ -328,6 +328,8 @@ def main():
     parser.add_argument("--redis", choices=("pair", "cluster"), required=True)
     parser.add_argument("--kills", type=int, required=True)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--heartbeat-ms", type=int, default=200)
+    parser.add_argument("--faults", choices=("all", "takeover"), default="all", help="takeover: only workers that die, one after the other")
     chaos = Chaos(parser.parse_args())
     try:
         chaos.run()
