@@ -120,6 +120,7 @@ void recommender_see(struct recommender *r, const struct event *e, int64_t now_m
  */
 /*
  * The score of every item, live or not, by catalog number, as recommend() would score it: what an evaluation ranks.
+ * recommend() itself only offers items that are live or named by a list.
  * `repeats`: items of the history are valued as known hosts are. Below 0: not to be offered.
  */
 void recommend_all(struct recommender *r, const struct asker *a, bool repeats, float *out);

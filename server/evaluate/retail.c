@@ -154,6 +154,8 @@ bool protocol_p4a(const struct stream_settings *settings, const char *data, stru
         for (int k = i; k < j; k++)
             buy(s, &lines.list[k]);
     }
+    figure_add(out, "data", "asked", sum.asked, 0);
+    figure_add(out, "data", "new_asked", sum.new_asked, 0);
     for (int m = 0; sum.asked && m < METHODS; m++) {
         double hr = sum.hits[m] / sum.asked, fresh = sum.new_hits[m] / sum.new_asked;
         figure_add(out, method_names[m], "hr_at_10", hr, sqrt(hr * (1 - hr) / sum.asked));
@@ -321,7 +323,7 @@ static double ndcg(const double *score, const double *gain, uint32_t count)
 bool protocol_p4c(const struct stream_settings *settings, const char *data, struct figures *out)
 {
     enum { ALL, EWMA, CAPPED, OURS, WAYS };
-    static const char *const names[WAYS] = {"popularity", "decayed", "itemitem", "sluice"};
+    static const char *const names[WAYS] = {"all_time", "fading", "fading_capped", "sluice"};
     struct stream *s = stream_create(settings);
     struct lines lines;
     double sums[WAYS] = {0};

@@ -117,14 +117,14 @@ double area_under(const double *scores, const bool *labels, uint32_t count)
 }
 
 const struct protocol protocols[] = {
-    {"P1", "ml-100k, ratings of 5 in order: recall@10, rank-then-learn", protocol_p1},
-    {"P2", "ml-100k, fixed split: precision, recall, NDCG at 10", protocol_p2},
-    {"P3", "s3rec-beauty, leave one out: HR and NDCG at 10", protocol_p3},
-    {"P4a", "online-retail, baskets: HR at 10, and of what is new", protocol_p4a},
-    {"P4b", "online-retail: who buys within 30 and 90 days", protocol_p4b},
-    {"P4c", "online-retail: products by next week's revenue, NDCG@20", protocol_p4c},
-    {"P5", "cdnow: purchases in the 39 weeks after", protocol_p5},
-    {"P6", "open-bandit: clicks over uniform", protocol_p6},
-    {"P7", "repeat-go_sf: probability of what comes again", protocol_p7},
+    {"P1", "ml-100k, ratings of 5 in order: recall@10, rank-then-learn; the daemon's ranker", protocol_p1},
+    {"P2", "ml-100k, fixed split: precision, recall, NDCG at 10; the daemon's ranker", protocol_p2},
+    {"P3", "s3rec-beauty, leave one out: HR and NDCG at 10; the daemon's ranker", protocol_p3},
+    {"P4a", "online-retail, baskets: HR at 10, and of what is new; the daemon's ranker", protocol_p4a},
+    {"P4b", "online-retail: who buys within 30 and 90 days; the daemon's features and regression, six passes over closed cuts", protocol_p4b},
+    {"P4c", "online-retail: products by next week's revenue, NDCG@20; two fading means, not the daemon's host ranking", protocol_p4c},
+    {"P5", "cdnow: purchases in the 39 weeks after; a Poisson regression of its own, not the daemon's", protocol_p5},
+    {"P6", "open-bandit: clicks over uniform; Thompson sampling of its own, not the daemon's exploration", protocol_p6},
+    {"P7", "repeat-go_sf: probability of what comes again; a mixture of its own, not the daemon's", protocol_p7},
     {NULL, NULL, NULL},
 };

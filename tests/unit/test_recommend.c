@@ -257,6 +257,65 @@ static void test_similar_item(void)
     close_stage(&s);
 }
 
+/* A list for every item: 20 of the 90, with similarities that differ. */
+static struct similar_list some_list(void *arg, entity_id id)
+{
+    static struct similar list[20];
+    const struct stage *s = arg;
+    for (uint32_t k = 0; k < 20; k++) {
+        char name[16];
+        snprintf(name, sizeof name, "z%u", (unsigned)((id + k * 37 + k * k * 11) % 90));
+        list[k] = (struct similar){catalog_item(s->catalog, entity_id_of(ENTITY_ITEM, slice_of(name)))->number, 0.4f / (float)(k + 1)};
+    }
+    return (struct similar_list){20, list};
+}
+
+static int by_score(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return x < y ? 1 : -(x > y);
+}
+
+/* What an evaluation ranks is what is sent: the items are the best of all, with the same scores but for rounding. */
+static void test_items_are_the_best_of_all(void)
+{
+    struct stage s = {0};
+    float all[256], sorted[256];
+    open_stage(&s);
+    for (int i = 0; i < 90; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "z%d", i);
+        item(&s, name, "");
+        struct event e = {.type = EVENT_BROWSE, .item = slice_of(name)};
+        for (int k = 0; k < i % 7; k++)
+            recommender_see(s.r, &e, NOW - 1000);
+    }
+    for (int i = 0; i < 6; i++) { /* all on offer: what is not can only come from a list */
+        char name[16], items[256] = "";
+        for (int k = 0; k < 15; k++)
+            snprintf(items + strlen(items), sizeof items - strlen(items), "%s\"z%d\"", k ? "," : "", i * 15 + k);
+        snprintf(name, sizeof name, "q%d", i);
+        room(&s, name, name, items, "");
+    }
+    for (int i = 0; i < 6; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "z%d", i * 11);
+        remember(&s, ENTITY_ITEM, name, (struct history_entry){.rating = (uint8_t)(1 + i % 5)});
+    }
+    recommend(s.r, s.p, slice_of("home"), NOW, 1, some_list, &s, &s.out);
+    recommend_all(s.r, &(struct asker){s.p, NOW, some_list, &s}, false, all);
+    uint32_t bound = catalog_number_bound(s.catalog);
+    memcpy(sorted, all, bound * sizeof *all);
+    qsort(sorted, bound, sizeof *sorted, by_score);
+    CHECK_INT(s.out.item_count, RECOMMEND_ITEMS);
+    for (uint32_t i = 0; i < s.out.item_count; i++) {
+        float score = all[catalog_item(s.catalog, s.out.items[i].id)->number];
+        CHECK(fabs(s.out.items[i].score * 1000 - (double)score) < 0.5); /* eight parts, each rounded to a tenth */
+        CHECK(fabsf(score - sorted[i]) < 0.5f);
+    }
+    close_stage(&s);
+}
+
 static void test_catalog_refusals(void)
 {
     struct stage s = {0};
@@ -282,6 +341,7 @@ int main(void)
     test_diversity();
     test_deterministic_and_explores();
     test_similar_item();
+    test_items_are_the_best_of_all();
     test_catalog_refusals();
     return checks_failed != 0;
 }
