@@ -1,0 +1,235 @@
+/* When a list is pushed and when its view is written, on a worker in memory. */
+#include "tests/unit/check.h"
+
+#include "common/hmac.h"
+#include "server/worker/memory_log.h"
+#include "server/worker/memory_store.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+#define STEP_MS 50
+
+struct world {
+    struct worker_settings settings;
+    struct memory_cluster *cluster;
+    struct memory_redis *redis;
+    struct memory_log *log;
+    struct memory_store *store;
+    struct worker *worker;
+    int64_t now_ms;
+    int64_t events;
+};
+
+static void table(struct world *s, const char *key, const char *value)
+{
+    struct record r = {.topic = TOPIC_CATALOG, .timestamp_ms = s->now_ms, .key = slice_of(key), .value = slice_of(value)};
+    worker_table_record(s->worker, &r, s->now_ms);
+}
+
+static void fill_catalog(struct world *s)
+{
+    char key[32], value[300];
+    for (int i = 0; i < 30; i++) {
+        snprintf(key, sizeof key, "item:c%d", i);
+        snprintf(value, sizeof value, "{\"v\":1,\"title\":\"t\",\"category\":\"a%d\",\"tags\":[\"t%d\",\"t%d\"],\"format\":\"course\",\"price\":1,\"currency\":\"CNY\"}", i, i % 7, i % 5);
+        table(s, key, value);
+        snprintf(key, sizeof key, "room:r%d", i);
+        snprintf(value, sizeof value, "{\"v\":1,\"host\":\"h%d\",\"scenes\":[\"home\"],\"status\":\"open\",\"title\":\"t\",\"category\":\"a%d\",\"tags\":[],\"items\":[\"c%d\"]}", i, i, i);
+        table(s, key, value);
+    }
+    worker_tables_ready(s->worker);
+}
+
+static void run_ms(struct world *s, int64_t ms)
+{
+    for (int64_t end = s->now_ms + ms; s->now_ms < end;) {
+        s->now_ms += STEP_MS;
+        memory_log_set_now(s->log, s->now_ms);
+        memory_log_deliver(s->log, s->worker, 100000, NULL, NULL, s->now_ms);
+        memory_store_deliver(s->store, s->worker, 100000, NULL, NULL, s->now_ms);
+        worker_turn(s->worker, s->now_ms);
+    }
+}
+
+static void open_stage(struct world *s)
+{
+    static const struct topic_partition all[] = {{TOPIC_EVENTS, 0}, {TOPIC_EFFECTS, 0}};
+    int32_t partitions[TOPICS];
+    *s = (struct world){.now_ms = 1732370000000};
+    for (int t = 0; t < TOPICS; t++)
+        partitions[t] = 1;
+    worker_settings_default(&s->settings);
+    s->settings.user_key_size = 16;
+    s->cluster = memory_cluster_create(partitions);
+    s->redis = memory_redis_create();
+    s->log = memory_log_create(s->cluster);
+    s->store = memory_store_create(s->redis);
+    s->worker = worker_create(&s->settings, memory_log_port(s->log), memory_store_port(s->store), 1);
+    memory_redis_init(s->redis, &s->settings, memory_log_port(s->log));
+    worker_assigned(s->worker, all, 2, s->now_ms);
+    fill_catalog(s);
+    run_ms(s, 1000);
+}
+
+static void close_stage(struct world *s)
+{
+    worker_assigned(s->worker, NULL, 0, s->now_ms);
+    memory_store_abandon(s->store, s->worker, 0, s->now_ms);
+    memory_log_deliver(s->log, s->worker, 0, NULL, NULL, s->now_ms);
+    worker_destroy(s->worker);
+    memory_store_destroy(s->store);
+    memory_log_destroy(s->log);
+    memory_redis_destroy(s->redis);
+    memory_cluster_destroy(s->cluster);
+}
+
+static void event(struct world *s, const char *type, int room)
+{
+    char value[300];
+    snprintf(value, sizeof value, "{\"v\":1,\"id\":\"e%d\",\"ts\":%lld,\"type\":\"%s\",\"user\":\"u_88\",\"scene\":\"home\",\"room\":\"r%d\",\"host\":\"h%d\",\"item\":\"c%d\"}",
+             (int)s->events++, (long long)s->now_ms, type, room, room, room);
+    memory_append(s->cluster, TOPIC_EVENTS, 0, slice_of("u_88"), slice_of(value), s->now_ms);
+}
+
+static int64_t lists(const struct world *s)
+{
+    return memory_end(s->cluster, TOPIC_RECOMMENDATIONS, 0);
+}
+
+static json_t *last_list(const struct world *s)
+{
+    const struct record *r = memory_find(s->cluster, TOPIC_RECOMMENDATIONS, 0, lists(s) - 1);
+    return r ? json_loadb(r->value.at, r->value.size, 0, NULL) : NULL;
+}
+
+static json_t *view(const struct world *s)
+{
+    char key[64] = "rec:";
+    uint8_t bytes[USER_KEY_BYTES];
+    struct user_hmac *users = user_hmac_create((struct slice){(const char *)s->settings.user_key, s->settings.user_key_size});
+    user_hmac_of(users, slice_of("u_88"), bytes);
+    user_key_text(bytes, key + 4);
+    user_hmac_destroy(users);
+    struct slice v = memory_redis_view(s->redis, slice_of(key));
+    return v.size ? json_loadb(v.at, v.size, 0, NULL) : NULL;
+}
+
+static bool same_rec(const json_t *a, const json_t *b)
+{
+    const char *x = json_string_value(json_object_get(a, "rec")), *y = json_string_value(json_object_get(b, "rec"));
+    return x && y && strcmp(x, y) == 0;
+}
+
+static bool view_is_newest(const struct world *s)
+{
+    json_t *v = view(s), *l = last_list(s);
+    bool same = same_rec(v, l);
+    CHECK(v == NULL || json_object_get(v, "user") == NULL);
+    json_decref(v);
+    json_decref(l);
+    return same;
+}
+
+/* Until a change pushes one more list. */
+static bool push_one_more(struct world *s)
+{
+    int64_t before = lists(s);
+    for (int room = 1; room < 30 && lists(s) == before; room++) {
+        event(s, "like", room);
+        run_ms(s, 300);
+    }
+    return lists(s) > before;
+}
+
+static void test_views_are_written_at_once_then_once_an_interval(void)
+{
+    struct world s;
+    open_stage(&s);
+    event(&s, "like", 0);
+    run_ms(&s, 100);
+    CHECK_INT(lists(&s), 1);
+    CHECK(view_is_newest(&s));
+    int64_t written_ms = s.now_ms;
+    CHECK(push_one_more(&s));
+    CHECK(s.now_ms - written_ms < s.settings.push.view_ms);
+    CHECK(!view_is_newest(&s));
+    run_ms(&s, s.settings.push.view_ms + 100);
+    CHECK(view_is_newest(&s));
+    close_stage(&s);
+}
+
+static void test_a_drain_writes_the_views_that_wait(void)
+{
+    struct world s;
+    open_stage(&s);
+    event(&s, "like", 0);
+    run_ms(&s, 100);
+    CHECK(push_one_more(&s));
+    CHECK(!view_is_newest(&s));
+    worker_drain(s.worker, s.now_ms);
+    CHECK(view_is_newest(&s));
+    close_stage(&s);
+}
+
+static void test_nothing_of_a_forgotten_user_comes_back(void)
+{
+    struct world s;
+    open_stage(&s);
+    event(&s, "like", 0);
+    run_ms(&s, 100);
+    CHECK(push_one_more(&s));
+    char value[200];
+    snprintf(value, sizeof value, "{\"v\":1,\"id\":\"f\",\"ts\":%lld,\"type\":\"forget\",\"user\":\"u_88\",\"scene\":\"home\"}", (long long)s.now_ms);
+    memory_append(s.cluster, TOPIC_EVENTS, 0, slice_of("u_88"), slice_of(value), s.now_ms);
+    run_ms(&s, 2 * s.settings.push.view_ms);
+    CHECK(view(&s) == NULL);
+    close_stage(&s);
+}
+
+static void test_an_impression_asks_only_when_the_list_is_old(void)
+{
+    struct world s;
+    open_stage(&s);
+    event(&s, "impression", 3);
+    run_ms(&s, 300);
+    CHECK_INT(lists(&s), 1); /* none was sent before */
+    uint64_t rankings = worker_get_counts(s.worker)->rankings;
+    event(&s, "impression", 4);
+    run_ms(&s, 300);
+    CHECK_INT(lists(&s), 1);
+    CHECK_INT(worker_get_counts(s.worker)->rankings, rankings);
+    run_ms(&s, s.settings.push.refresh_ms);
+    event(&s, "impression", 5);
+    run_ms(&s, 300);
+    CHECK_INT(lists(&s), 2);
+    close_stage(&s);
+}
+
+/* Events that change nothing rank again with the same draws, so nothing is sent until the list is old. */
+static void test_chance_alone_pushes_nothing(void)
+{
+    struct world s;
+    open_stage(&s);
+    event(&s, "chat", 0);
+    run_ms(&s, 1000);
+    int64_t before = lists(&s);
+    uint64_t rankings = worker_get_counts(s.worker)->rankings;
+    for (int i = 0; i < 40; i++) {
+        event(&s, "chat", 0);
+        run_ms(&s, 250);
+    }
+    CHECK(worker_get_counts(s.worker)->rankings >= rankings + 40);
+    CHECK(lists(&s) - before <= 1);
+    close_stage(&s);
+}
+
+int main(void)
+{
+    test_views_are_written_at_once_then_once_an_interval();
+    test_a_drain_writes_the_views_that_wait();
+    test_nothing_of_a_forgotten_user_comes_back();
+    test_an_impression_asks_only_when_the_list_is_old();
+    test_chance_alone_pushes_nothing();
+    return checks_failed != 0;
+}
