@@ -185,8 +185,6 @@ static void forward_controls(struct batch *b, struct forwarded *f, const struct 
 static void forward_tick(struct batch *b, struct forwarded *f, const struct scene *c)
 {
     int64_t period = b->task->worker->settings.tick_ms, folded = c ? scene_tick_ms(c) : 0;
-    if (f->tick_sent_ms == 0 && b->now_ms >= folded)
-        f->tick_sent_ms = folded; /* the cell was read again: its ticks go on where they were */
     bool waits = f->tick_ms > folded && b->now_ms - f->tick_sent_ms < TICK_PATIENCE * period;
     if (waits || b->now_ms - f->tick_sent_ms < period)
         return;
@@ -208,6 +206,7 @@ static void forward_scene(struct task *t, struct slice name, int64_t now_ms)
         f = cell->soft = calloc(1, sizeof *f);
         ASSERT(f);
         f->offset = -1;
+        cell->held = true; /* forgotten, all would be forwarded again, and that read back could push it out again, for ever */
     }
     struct batch b = {.task = t, .scene = name, .now_ms = now_ms};
     forward_rooms(&b, f, cell->object);
