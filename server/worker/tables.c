@@ -13,8 +13,7 @@ void tables_init(struct tables *t, const struct catalog_limits *limits)
     t->catalog = catalog_create(limits);
     t->model = calloc(1, sizeof *t->model);
     ASSERT(t->model);
-    t->controls = calloc(CONTROLS_MAX, sizeof *t->controls);
-    ASSERT(t->controls);
+    t->controls = NULL; /* most workers never hear of one */
     t->control_begin = t->control_end = 0;
 }
 
@@ -36,7 +35,10 @@ static void keep_control(struct tables *t, const struct record *r)
 {
     if (t->control_end - t->control_begin == CONTROLS_MAX)
         free((char *)(uintptr_t)control_at(t, t->control_begin++)->bytes.at);
+    if (!t->controls)
+        t->controls = calloc(CONTROLS_MAX, sizeof *t->controls);
     char *bytes = malloc((size_t)r->value.size + 1);
+    ASSERT(t->controls);
     ASSERT(bytes);
     memcpy(bytes, r->value.at, r->value.size);
     *control_at(t, t->control_end++) = (struct kept_control){r->partition, r->offset, {bytes, r->value.size}};

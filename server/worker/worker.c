@@ -117,10 +117,10 @@ void worker_assigned(struct worker *w, const struct topic_partition *list, size_
             wanted[tp->topic][tp->partition] = stages[tp->topic] != NULL;
     }
     for (int s = 0; s < STAGES; s++)
-        for (int32_t p = 0; p < PARTITIONS_MAX; p++)
+        for (int32_t p = 0; p < w->partitions_seen; p++)
             if (w->tasks[s][p] && !wanted[s][p])
                 task_end(w, s, p);
-    for (int s = 0; s < STAGES; s++)
+    for (int s = 0; s < STAGES && count > 0; s++)
         for (int32_t p = 0; p < PARTITIONS_MAX; p++)
             if (!w->tasks[s][p] && wanted[s][p] && !w->draining) {
                 w->tasks[s][p] = task_create(w, stages[s], p, now_ms);
@@ -306,7 +306,7 @@ size_t worker_report(const struct worker *w, int64_t now_ms, struct task_report 
 {
     size_t n = 0;
     for (int s = 0; s < STAGES; s++)
-        for (int32_t p = 0; p < PARTITIONS_MAX; p++)
+        for (int32_t p = 0; p < w->partitions_seen; p++)
             if (w->tasks[s][p]) {
                 if (n < max)
                     out[n] = report_of(w->tasks[s][p], now_ms);
