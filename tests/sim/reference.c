@@ -38,6 +38,7 @@ struct reference {
     struct sum *sums; /* owned */
     size_t sum_count, sum_capacity;
     struct map sums_by_key;   /* -> index + 1 */
+    struct map user_keys;     /* hash of the user -> the keyed hash, in the arena */
     struct map rolled;        /* (entity, scene) -> struct last_rollup in the arena */
     struct effect_list effects;
     struct writer bytes;      /* owned: scratch */
@@ -189,8 +190,14 @@ static void apply_event(struct reference *r, struct objects *users, struct user_
         return;
     }
     struct blob_key key = {.class = 'u'};
-    uint8_t bytes[USER_KEY_BYTES];
-    user_hmac_of(keys, record->key, bytes);
+    uint64_t user_hash = hash64(record->key.at, record->key.size, 11);
+    const uint8_t *bytes = map_find(&r->user_keys, user_hash);
+    if (!bytes) {
+        uint8_t *made = arena_take(&r->sim->arena, USER_KEY_BYTES);
+        user_hmac_of(keys, record->key, made);
+        map_put(&r->user_keys, user_hash, made);
+        bytes = made;
+    }
     memcpy(&key.id, bytes, sizeof key.id);
     struct object *user = object_of(users, key);
     if (!user->at)
@@ -469,5 +476,6 @@ void reference_compare(struct sim *s)
     writer_fini(&r.bytes);
     map_fini(&r.sums_by_key);
     map_fini(&r.rolled);
+    map_fini(&r.user_keys);
     free(r.sums);
 }

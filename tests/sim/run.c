@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define ROUND_MS 25     /* of the liveness phase */
+#define ROUND_MS 40     /* of the liveness phase */
 #define ROUNDS_MAX 4000 /* of it: then it has failed */
 
 uint64_t sim_draw(struct sim *s, uint64_t below)
@@ -40,6 +40,7 @@ static void settings_draw(struct sim *s)
     w->push.throttle_ms = 50;
     w->push.view_ms = UINT32_MAX;
     w->segments.sample_ms = 100;
+    w->learner.examples_max = 64;
     w->profile_commit_ms = 50 + (uint32_t)sim_draw(s, 300);
     w->entity_commit_ms = 100 + (uint32_t)sim_draw(s, 900);
     w->allocation_commit_ms = 50 + (uint32_t)sim_draw(s, 500);
@@ -47,9 +48,9 @@ static void settings_draw(struct sim *s)
     w->run_close_ms = 5 + (uint32_t)sim_draw(s, 60);
     w->rollup_ms = 50 + (uint32_t)sim_draw(s, 500);
     w->list_ms = 1000;
-    w->tick_ms = 200 + (uint32_t)sim_draw(s, 800);
+    w->tick_ms = 400 + (uint32_t)sim_draw(s, 1200);
     w->mark_ms = 50 + (uint32_t)sim_draw(s, 150);
-    w->audit_ms = 200 + (uint32_t)sim_draw(s, 400);
+    w->audit_ms = 200 + (uint32_t)sim_draw(s, 200);
     w->retry_ms = 20;
     w->reclaim_ms = 100 + (uint32_t)sim_draw(s, 200);
     w->claims_max = 3 + (uint32_t)sim_draw(s, 8);
@@ -79,7 +80,8 @@ static void initialise(struct sim *s)
 
 static void begin(struct sim *s, const struct schedule *schedule, struct totals *totals)
 {
-    static const int32_t partitions[TOPICS] = {3, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    static const int32_t usual[TOPICS] = {3, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    static const int32_t small[TOPICS] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     s->schedule = schedule;
     s->totals = totals;
     s->random = hash_mix(schedule->seed + 1);
@@ -91,11 +93,11 @@ static void begin(struct sim *s, const struct schedule *schedule, struct totals 
     memset(s->struck, 0, sizeof s->struck);
     memset(s->slot_until, 0, sizeof s->slot_until);
     arena_reset(&s->arena);
-    kafka_begin(&s->kafka, &s->arena, partitions);
+    kafka_begin(&s->kafka, &s->arena, schedule->small ? small : usual);
     redis_begin(&s->redis, &s->arena);
     settings_draw(s);
     traffic_begin(s);
-    s->member_count = 2 + (int)sim_draw(s, MEMBERS - 1);
+    s->member_count = 2 + (int)sim_draw(s, schedule->small ? 1 : MEMBERS - 1);
     for (int i = 0; i < s->member_count; i++) {
         struct member *m = &s->members[i];
         m->down = m->stalled = m->stopped = m->delayed = m->misconfigured = -1;

@@ -64,6 +64,7 @@ struct strike {
 struct schedule {
     uint64_t seed;
     int steps;
+    bool small; /* one partition a topic and two members; only for the exhaustive suite */
     int count;
     struct strike strikes[STRIKES_MAX]; /* by step */
 };
