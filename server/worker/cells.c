@@ -64,6 +64,8 @@ static bool may_leave(struct cell *cell, uint64_t committed)
 size_t cells_evict(struct cells *c, size_t bytes_max, uint64_t committed, cell_destroy *destroy)
 {
     size_t evicted = 0;
+    if (c->stuck && c->stuck_at == committed)
+        return 0;
     for (size_t left = 2 * c->by_local.count; left > 0 && c->bytes > bytes_max; left--) {
         struct cell *cell = c->hand->next;
         if (!may_leave(cell, committed)) {
@@ -81,5 +83,7 @@ size_t cells_evict(struct cells *c, size_t bytes_max, uint64_t committed, cell_d
         if (!c->hand)
             break;
     }
+    c->stuck = c->bytes > bytes_max;
+    c->stuck_at = committed;
     return evicted;
 }

@@ -29,6 +29,8 @@ struct cells {
     struct map by_local;
     struct cell *hand;   /* the one looked at last; `next` of it comes next. NULL: empty */
     size_t bytes;
+    bool stuck;          /* the budget could not be met when what is in the cut below was all that was committed */
+    uint64_t stuck_at;
     struct cell **dirty; /* owned; in the order they became dirty */
     size_t dirty_count, dirty_capacity;
 };
@@ -47,5 +49,8 @@ static inline struct cell *cells_find(const struct cells *c, uint64_t local)
 struct cell *cells_add(struct cells *c, uint64_t local, struct blob_key key);
 void cells_touch_dirty(struct cells *c, struct cell *cell);
 void cells_set_bytes(struct cells *c, struct cell *cell, size_t bytes);
-/* Removes clean cells whose cut is at most `committed` until the budget holds; answers how many. */
+/*
+ * Removes clean cells whose cut is at most `committed` until the budget holds; answers how many. After a whole round
+ * that was not enough it waits for the next commit, for only that makes cells clean.
+ */
 size_t cells_evict(struct cells *c, size_t bytes_max, uint64_t committed, cell_destroy *destroy);
