@@ -13,7 +13,6 @@ struct example {
     float features[FEATURES];
     uint32_t before;   /* the user's example before this one, as number; 0 none */
     bool bought, came; /* labels so far */
-    bool intent_done;
 };
 
 struct learner {
@@ -112,10 +111,8 @@ static void forget_first(struct learner *l)
 static void close_windows(struct learner *l)
 {
     for (; l->intent_first < l->next && at(l, l->intent_first)->ts_ms + l->settings.intent_ms < l->now_ms; l->intent_first++) {
-        struct example *e = at(l, l->intent_first);
-        if (!e->intent_done)
-            logistic_learn(&l->model.intent, &l->intent, l->settings.rate_permille / 1000.0, e->features, false);
-        e->intent_done = true;
+        const struct example *e = at(l, l->intent_first);
+        logistic_learn(&l->model.intent, &l->intent, l->settings.rate_permille / 1000.0, e->features, e->bought);
     }
     int64_t longest = l->settings.churn_ms > l->settings.intent_ms ? l->settings.churn_ms : l->settings.intent_ms;
     while (l->first < l->next && at(l, l->first)->ts_ms + longest < l->now_ms) {
@@ -133,10 +130,7 @@ static void label(struct learner *l, const struct sample *s)
         struct example *e = at(l, number);
         int64_t passed_ms = s->ts_ms - e->ts_ms;
         e->came |= passed_ms > l->settings.churn_ms / 2 && passed_ms <= l->settings.churn_ms;
-        if (s->kind != SAMPLE_BOUGHT || e->intent_done || passed_ms < 0 || passed_ms > l->settings.intent_ms)
-            continue;
-        e->intent_done = true;
-        logistic_learn(&l->model.intent, &l->intent, l->settings.rate_permille / 1000.0, e->features, true);
+        e->bought |= s->kind == SAMPLE_BOUGHT && passed_ms >= 0 && passed_ms <= l->settings.intent_ms;
     }
 }
 

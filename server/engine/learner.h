@@ -6,8 +6,8 @@
  *             from all centroids founds a new one while there is room, so that ids stay what they are
  *   intent    logistic regression, AdaGrad (Duchi et al. 2011): will the user buy within intent_ms
  *   churn     likewise: will the user be away in the second half of churn_ms
- * Labels are delayed: an example waits until its window is over, or the purchase comes, and is learned then; so what is
- * predicted never sees its own future.
+ * Labels are delayed: an example waits until its window is over and is learned then, whatever its label; so what is
+ * predicted never sees its own future, and buyers are not learned before the others of their time.
  */
 #pragma once
 

@@ -1,0 +1,84 @@
+/* What the learner promises: labels that wait for their window, and predictions that tell buyers from others. */
+#include "tests/unit/check.h"
+
+#include "server/engine/learner.h"
+
+static struct sample seen(uint64_t user, int64_t ts_ms, float hot)
+{
+    struct sample s = {.kind = SAMPLE_SEEN, .user = user, .ts_ms = ts_ms};
+    s.features[FEATURE_HOT] = hot;
+    return s;
+}
+
+/* Every fourth user is hot, and buys a minute later; the others never do. */
+static void feed(struct learner *l, int64_t from_ms, int users)
+{
+    for (int u = 0; u < users; u++) {
+        struct sample s = seen((uint64_t)u + 1, from_ms + u, u % 4 == 0 ? 3 : 0);
+        learner_apply(l, &s);
+    }
+    for (int u = 0; u < users; u += 4) {
+        struct sample bought = {.kind = SAMPLE_BOUGHT, .user = (uint64_t)u + 1, .ts_ms = from_ms + 60000 + u};
+        learner_apply(l, &bought);
+    }
+}
+
+static void test_labels_wait_for_the_window(void)
+{
+    struct learner_settings s;
+    learner_settings_default(&s);
+    struct learner *l = learner_create(&s, NULL);
+    feed(l, 1000000, 1000);
+    CHECK_INT(learner_model(l)->intent.examples, 0);
+    struct sample later = seen(99999, 1000000 + s.intent_ms + 120000, 0);
+    learner_apply(l, &later);
+    const struct logistic_model *m = &learner_model(l)->intent;
+    CHECK_INT(m->examples, 1000);
+    CHECK_INT(m->positives, 250);
+    struct sample hot = seen(1, 0, 3), cold = seen(2, 0, 0);
+    CHECK(logistic_predict(m, hot.features) > 0.8);
+    CHECK(logistic_predict(m, cold.features) < 0.1);
+    learner_destroy(l);
+}
+
+static void test_a_purchase_after_the_window_is_no_label(void)
+{
+    struct learner_settings s;
+    learner_settings_default(&s);
+    struct learner *l = learner_create(&s, NULL);
+    struct sample one = seen(1, 1000000, 3), bought = {.kind = SAMPLE_BOUGHT, .user = 1, .ts_ms = 1000000 + s.intent_ms + 1};
+    learner_apply(l, &one);
+    learner_apply(l, &bought);
+    CHECK_INT(learner_model(l)->intent.examples, 1);
+    CHECK_INT(learner_model(l)->intent.positives, 0);
+    learner_destroy(l);
+}
+
+static void test_who_comes_back_in_the_second_half_has_not_left(void)
+{
+    struct learner_settings s;
+    learner_settings_default(&s);
+    s.churn_ms = 1000000;
+    struct learner *l = learner_create(&s, NULL);
+    for (uint64_t u = 1; u <= 10; u++) { /* half of them come back */
+        struct sample first = seen(u, 1000000, 0);
+        learner_apply(l, &first);
+    }
+    for (uint64_t u = 1; u <= 5; u++) {
+        struct sample again = seen(u, 1700000, 0);
+        learner_apply(l, &again);
+    }
+    struct sample later = seen(99, 1000000 + s.intent_ms + 1, 0);
+    learner_apply(l, &later);
+    CHECK_INT(learner_model(l)->churn.examples, 10);
+    CHECK_INT(learner_model(l)->churn.positives, 5);
+    learner_destroy(l);
+}
+
+int main(void)
+{
+    test_labels_wait_for_the_window();
+    test_a_purchase_after_the_window_is_no_label();
+    test_who_comes_back_in_the_second_half_has_not_left();
+    return checks_failed != 0;
+}
