@@ -41,7 +41,7 @@ struct loop *loop_create(const struct loop_settings *settings)
     l->settings = *settings;
     l->now_ms = settings->world.start_ms;
     l->world = world_create(&settings->world);
-    l->report = report_create(l->world);
+    l->report = report_create(l->world, &settings->predictions);
     for (int t = 0; t < TOPICS; t++)
         l->partitions[t] = t < TOPIC_INPUTS ? input_partitions[t] : 1;
     l->cluster = memory_cluster_create(l->partitions);
@@ -141,6 +141,7 @@ bool loop_run(struct loop *l, const volatile sig_atomic_t *stopped)
         l->now_ms += l->settings.step_ms;
         world_step(l->world, l->now_ms, &sink);
         take_turns(l);
+        report_tick(l->report, l->now_ms);
         if (l->now_ms - l->trimmed_ms < 1000)
             continue;
         l->trimmed_ms = l->now_ms;

@@ -13,6 +13,7 @@
 struct loop_settings {
     struct world_settings world;
     const struct worker_settings *worker; /* borrowed */
+    struct report_settings predictions;
     double seconds;                       /* simulated */
     uint32_t step_ms;                     /* virtual time between two turns of the worker; 50 */
 };

@@ -169,6 +169,7 @@ static void run_live(struct drive *d, const struct world_sink *sink)
         d->now_ms = now_ms < end_ms ? now_ms : end_ms;
         world_step(d->world, d->now_ms, sink);
         link_poll(d->link, 1);
+        report_tick(d->report, d->now_ms);
     }
     int64_t drained_us = clock_us(CLOCK_MONOTONIC) + DRAIN_MS * 1000;
     while (!stopped && clock_us(CLOCK_MONOTONIC) < drained_us)
@@ -238,7 +239,7 @@ int drive_world(const struct drive_settings *settings)
     }
     d->now_ms = d->settings.world.start_ms;
     d->world = world_create(&d->settings.world);
-    d->report = report_create(d->world);
+    d->report = report_create(d->world, &settings->predictions);
     catch_signals();
     struct world_sink sink = {d, on_emit};
     bool good = open_output(d);

@@ -1,7 +1,7 @@
 /* Runs a world in time: against Kafka at a given speed with what comes back, or into a file as fast as it goes. */
 #pragma once
 
-#include "server/simulate/world.h"
+#include "server/simulate/report.h"
 
 #define SIMULATED_START_MS 1732370000000 /* where time begins when nothing else says so */
 
@@ -11,6 +11,7 @@ struct drive_settings {
     const char *file;            /* "-": standard output */
     double seconds;              /* simulated; 0: until a signal */
     double speed;                /* simulated seconds a real one; Kafka only */
+    struct report_settings predictions;
     bool report;
     bool json;
     /* Reference stream instead of a world: */

@@ -29,7 +29,7 @@ void listener_take(const struct listener *l, enum heard topic, struct slice key,
         break;
     case HEARD_SEGMENTS:
         if (feedback_segment(&f, key, value, &s))
-            report_segment(l->report, &s, now_ms);
+            report_segment(l->report, &s);
         break;
     case HEARD_HOSTS:
         if (feedback_ranking(&f, key, value, &k))

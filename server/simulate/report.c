@@ -14,7 +14,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define LABEL_MS 1800000
 #define SAMPLE_EVERY_MS 60000
 #define ALERT_GRACE_MS 180000
 
@@ -23,6 +22,10 @@ struct sample {
     float intent;
     float churn;
     int64_t at_ms;
+};
+
+struct standing {
+    float intent, churn; /* below 0: not given */
 };
 
 struct scored {
@@ -44,8 +47,10 @@ struct warned {
 
 struct report {
     struct world *world; /* borrowed */
+    struct report_settings settings;
     uint64_t *segment_of; /* per user: hash of the latest segment's name, 0: none */
-    int64_t *sampled_ms;  /* per user: time of the last sample */
+    struct standing *standing; /* per user: what was last published */
+    int64_t sampled_ms;   /* when the standing of those present was last taken down */
     struct sample *samples;
     uint32_t sample_count, sample_capacity;
     struct map rankings; /* hash of the key -> struct ranked, owned */
@@ -55,15 +60,24 @@ struct report {
     uint32_t latency_count, latency_capacity;
 };
 
-struct report *report_create(struct world *w)
+struct report *report_create(struct world *w, const struct report_settings *settings)
 {
     struct report *r = calloc(1, sizeof *r);
     ASSERT(r);
     r->world = w;
+    r->settings = *settings;
+    r->sampled_ms = w->settings.start_ms;
     r->segment_of = calloc(w->settings.users, sizeof *r->segment_of);
-    r->sampled_ms = calloc(w->settings.users, sizeof *r->sampled_ms);
-    ASSERT(r->segment_of && r->sampled_ms);
+    r->standing = calloc(w->settings.users, sizeof *r->standing);
+    ASSERT(r->segment_of && r->standing);
+    for (uint32_t i = 0; i < w->settings.users; i++)
+        r->standing[i] = (struct standing){-1, -1};
     return r;
+}
+
+struct report_settings report_defaults(void)
+{
+    return (struct report_settings){.intent_ms = 1800000, .churn_ms = 7 * 86400000ll};
 }
 
 void report_destroy(struct report *r)
@@ -76,7 +90,7 @@ void report_destroy(struct report *r)
         free(slot.value);
     map_fini(&r->rankings);
     free(r->segment_of);
-    free(r->sampled_ms);
+    free(r->standing);
     free(r->samples);
     free(r->alerts);
     free(r->latencies);
@@ -92,18 +106,29 @@ static int64_t number_in(struct slice id, uint32_t limit)
     return id.size > 2 && number >= 0 && number < limit ? number : -1;
 }
 
-void report_segment(struct report *r, const struct segment *s, int64_t now_ms)
+void report_segment(struct report *r, const struct segment *s)
 {
     int64_t user = number_in(s->user, r->world->settings.users);
     if (user < 0)
         return;
     if (s->segment.size)
         r->segment_of[user] = hash64(s->segment.at, s->segment.size, 1) | 1;
-    if (s->intent < 0 || now_ms - r->sampled_ms[user] < SAMPLE_EVERY_MS)
+    r->standing[user] = (struct standing){(float)s->intent, (float)s->churn};
+}
+
+void report_tick(struct report *r, int64_t now_ms)
+{
+    const struct world *w = r->world;
+    if (now_ms - r->sampled_ms < SAMPLE_EVERY_MS)
         return;
-    r->sampled_ms[user] = now_ms;
-    grow((void **)&r->samples, &r->sample_capacity, r->sample_count + 1, sizeof *r->samples);
-    r->samples[r->sample_count++] = (struct sample){(uint32_t)user, (float)s->intent, (float)s->churn, now_ms};
+    r->sampled_ms = now_ms;
+    for (uint32_t i = 0; i < w->settings.users; i++) {
+        const struct standing *s = &r->standing[i];
+        if (w->users[i].state == USER_AWAY || s->intent < 0)
+            continue;
+        grow((void **)&r->samples, &r->sample_capacity, r->sample_count + 1, sizeof *r->samples);
+        r->samples[r->sample_count++] = (struct sample){i, s->intent, s->churn, now_ms};
+    }
 }
 
 void report_ranking(struct report *r, const struct ranking *ranking, int64_t now_ms)
@@ -295,22 +320,19 @@ static bool was_there(const struct world *w, uint32_t user, int64_t from_ms, int
 static void find_auc(const struct report *r, int64_t end_ms, struct findings *f)
 {
     const struct world *w = r->world;
-    int64_t window = (end_ms - w->settings.start_ms) / 2;
-    window = window > LABEL_MS ? LABEL_MS : window;
+    int64_t intent_ms = r->settings.intent_ms, churn_ms = r->settings.churn_ms;
     struct scored *intent = calloc(r->sample_count + 1, sizeof *intent);
     struct scored *churn = calloc(r->sample_count + 1, sizeof *churn);
     ASSERT(intent && churn);
     uint32_t step = r->sample_count / LABELLED_MAX + 1;
     for (uint32_t i = 0; i < r->sample_count; i += step) {
         const struct sample *s = &r->samples[i];
-        if (s->at_ms + window > end_ms)
-            continue;
-        intent[f->intent_samples++] = (struct scored){s->intent, has_bought(w, s->user, s->at_ms, s->at_ms + window)};
-        if (s->churn >= 0)
+        if (s->at_ms + intent_ms <= end_ms)
+            intent[f->intent_samples++] = (struct scored){s->intent, has_bought(w, s->user, s->at_ms, s->at_ms + intent_ms)};
+        if (s->churn >= 0 && s->at_ms + churn_ms <= end_ms)
             churn[f->churn_samples++] =
-                (struct scored){s->churn, !was_there(w, s->user, s->at_ms + window / 2, s->at_ms + window)};
+                (struct scored){s->churn, !was_there(w, s->user, s->at_ms + churn_ms / 2, s->at_ms + churn_ms)};
     }
-    f->label_minutes = (double)window / 60000;
     f->intent_auc = area_under_curve(intent, f->intent_samples);
     f->churn_auc = area_under_curve(churn, f->churn_samples);
     free(intent);

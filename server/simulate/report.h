@@ -11,13 +11,23 @@
 
 struct report;
 
+/* What the predictions promise, as the daemon is configured. */
+struct report_settings {
+    int64_t intent_ms; /* a purchase within */
+    int64_t churn_ms;  /* away in the second half of */
+};
+
+struct report_settings report_defaults(void);
+
 /* The world is borrowed and outlives the report. */
-struct report *report_create(struct world *w);
+struct report *report_create(struct world *w, const struct report_settings *settings);
 void report_destroy(struct report *r);
 /* What was received, at virtual time `now_ms`. */
-void report_segment(struct report *r, const struct segment *s, int64_t now_ms);
+void report_segment(struct report *r, const struct segment *s);
 void report_ranking(struct report *r, const struct ranking *ranking, int64_t now_ms);
 void report_alert(struct report *r, const struct alert *a, int64_t now_ms);
+/* Time passes: once a minute the predictions in force for everybody present are taken down. */
+void report_tick(struct report *r, int64_t now_ms);
 void report_latency(struct report *r, double ms);
 
 /* NAN where there is nothing to tell. */
@@ -31,11 +41,10 @@ struct findings {
     uint64_t ranked_pairs;
     double purity; /* share of users whose cluster is the commonest of their segment */
     uint64_t segments, segment_users;
-    double intent_auc; /* purchase within `label_minutes` */
+    double intent_auc; /* of predictions in force, once a minute for everybody present */
     uint64_t intent_samples;
-    double churn_auc; /* nothing in the second half of `label_minutes` */
+    double churn_auc;
     uint64_t churn_samples;
-    double label_minutes;
     double alert_precision, alert_recall;
     uint64_t alerts, faults;
     double latency_p50_ms, latency_p99_ms;

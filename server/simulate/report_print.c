@@ -52,7 +52,6 @@ void report_print(const struct findings *f, const struct world *w, bool json, FI
         {"intent_samples", (double)f->intent_samples, ""},
         {"churn_auc", f->churn_auc, "of published churn risk"},
         {"churn_samples", (double)f->churn_samples, ""},
-        {"label_minutes", f->label_minutes, "within which a purchase counts"},
         {"alert_precision", f->alert_precision, ""},
         {"alert_recall", f->alert_recall, "of the injected faults"},
         {"alerts", (double)f->alerts, ""},

@@ -40,6 +40,8 @@ const char simulate_usage[] =
     "  --start MS         first simulated instant (default: now with --brokers, a fixed day with --to-file)\n"
     "  --oracle           show treated users what truly suits them: the most a recommender could reach\n"
     "  --report           at the end: uplift over the control, host ranking, segments, intent, churn, alerts, latency\n"
+    "  --intent S, --churn S\n"
+    "                     horizons of the daemon's predictions, for the report (1800, 604800; in memory the configuration's)\n"
     "  -o json            the report as one JSON object\n"
     "  --reference N      instead: the first N events of the fixed reference stream\n"
     "  --topic NAME       where the reference stream goes (default live.events)\n"
@@ -138,7 +140,8 @@ static int run_in_memory(const struct drive_settings *s, const char *config)
     settings_init(&settings);
     int code = EXIT_CONFIG;
     if ((!config || settings_load(&settings, config, stderr)) && settings_finish(&settings, stderr)) {
-        struct loop_settings loop = {s->world, &settings.daemon.worker, s->seconds, 50};
+        const struct learner_settings *learner = &settings.daemon.worker.learner;
+        struct loop_settings loop = {s->world, &settings.daemon.worker, {learner->intent_ms, learner->churn_ms}, s->seconds, 50};
         if (loop.world.start_ms == 0)
             loop.world.start_ms = SIMULATED_START_MS;
         signal(SIGINT, on_signal);
@@ -169,7 +172,7 @@ static const char *refuse_place(const struct drive_settings *s, bool in_memory, 
 
 int verb_simulate(int argc, char **argv)
 {
-    struct drive_settings s = {.world = world_defaults(), .seconds = 60, .speed = 1, .topic = "live.events"};
+    struct drive_settings s = {.world = world_defaults(), .seconds = 60, .speed = 1, .predictions = report_defaults(), .topic = "live.events"};
     struct world_settings *w = &s.world;
     const char *scenario = "ordinary", *output = "text", *config = NULL;
     bool in_memory = false;
@@ -194,6 +197,8 @@ int verb_simulate(int argc, char **argv)
         {"--late", OPTION_SHARE, &w->late, 0, 1},
         {"--malformed", OPTION_SHARE, &w->malformed, 0, 1},
         {"--faults", OPTION_REAL, &w->faults_per_hour, 0, 3600},
+        {"--intent", OPTION_SECONDS, &s.predictions.intent_ms, 1, 1e8},
+        {"--churn", OPTION_SECONDS, &s.predictions.churn_ms, 1, 1e8},
         {"--catalog-every", OPTION_SECONDS, &w->catalog_interval_ms, 0, 1e6},
         {"--start", OPTION_U64, &start_ms, 0, 1e14},
         {"--oracle", OPTION_FLAG, &w->oracle, 0, 0},
