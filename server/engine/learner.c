@@ -29,7 +29,7 @@ struct learner {
 void learner_settings_default(struct learner_settings *s)
 {
     *s = (struct learner_settings){.intent_ms = 1800000, .churn_ms = 7 * 86400000ll, .examples_max = 200000, .segments = 12,
-                                   .found_permille = 400, .step_ppm = 2000, .rate_permille = 100};
+                                   .found_permille = 400, .step_ppm = 2000, .rate_permille = 30};
 }
 
 struct learner *learner_create(const struct learner_settings *s, const struct model *from)

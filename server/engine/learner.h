@@ -20,7 +20,7 @@ struct learner_settings {
     uint32_t segments;      /* at most SEGMENTS_MAX; 12 */
     uint32_t found_permille; /* a user whose best cosine is below this founds a segment; 400 */
     uint32_t step_ppm;      /* least step of a centroid; 2,000 */
-    uint32_t rate_permille; /* learning rate; 100 */
+    uint32_t rate_permille; /* learning rate; 30 */
 };
 
 void learner_settings_default(struct learner_settings *s);

@@ -3,9 +3,11 @@
 #include <math.h>
 
 #define RECENT_MS 600000
+#define INSIDE_MS 30000
 
 const char *const feature_names[FEATURES] = {
     "orders", "carts", "rate", "age", "pause", "hot", "recent", "watched", "interacts", "bought_ago", "trials", "silence", "rhythm", "spent", "negative",
+    "stay", "clicks", "inside",
 };
 
 const char *const value_tier_names[VALUE_TIERS] = {"high", "potential", "ordinary", "dormant"};
@@ -25,7 +27,7 @@ static bool is_owned(const struct profile *p, entity_id item)
 
 void features_of(const struct profile *p, int64_t before_ms, int64_t now_ms, float out[FEATURES])
 {
-    double ratings = 0, watched_ms = 0, negative = 0, hot = 0;
+    double ratings = 0, watched_ms = 0, inside_s = 0, negative = 0, hot = 0;
     for (uint32_t i = 0; i < p->history_count; i++) {
         const struct history_entry *h = &p->history[i];
         negative += (h->flags & HISTORY_NEGATIVE) != 0;
@@ -33,6 +35,8 @@ void features_of(const struct profile *p, int64_t before_ms, int64_t now_ms, flo
             continue;
         ratings += h->rating;
         watched_ms += h->dwell_s * 1000.0;
+        if (entity_kind_of(h->id) == ENTITY_ROOM && now_ms - h->touched_ms <= INSIDE_MS && h->dwell_s > inside_s)
+            inside_s = h->dwell_s;
         hot += entity_kind_of(h->id) == ENTITY_ITEM && h->rating >= 3 && !is_owned(p, h->id);
     }
     double events = (double)(p->events ? p->events : 1), age_ms = (double)(now_ms - p->first_ms);
@@ -53,6 +57,9 @@ void features_of(const struct profile *p, int64_t before_ms, int64_t now_ms, flo
     out[FEATURE_SILENCE] = log_of(silent_ms / 86400000);
     out[FEATURE_RHYTHM] = log_of(silent_ms / between_ms);
     out[FEATURE_SPENT] = log_of((double)(p->spent - p->refunded) / 100);
+    out[FEATURE_STAY] = log_of((double)p->dwell_ms / 1000 / (p->counts[EVENT_ENTER] + 1.0));
+    out[FEATURE_CLICKS] = (float)(p->counts[EVENT_CLICK] / (p->counts[EVENT_IMPRESSION] + 20.0));
+    out[FEATURE_INSIDE] = log_of(inside_s);
     out[FEATURE_NEGATIVE] = p->history_count ? (float)(negative / p->history_count) : 0;
 }
 

@@ -22,6 +22,9 @@ enum feature {
     FEATURE_RHYTHM,     /* log of that over the mean time between orders, tenure over orders */
     FEATURE_SPENT,      /* log of what was spent, refunds subtracted */
     FEATURE_NEGATIVE,   /* share of the history that counts against */
+    FEATURE_STAY,       /* log mean seconds watched a visit */
+    FEATURE_CLICKS,     /* clicks an impression, shrunk */
+    FEATURE_INSIDE,     /* log seconds watched in a room that was touched in the last 30 s */
     FEATURES
 };
 

@@ -10,7 +10,7 @@
 void segments_settings_default(struct segments_settings *s)
 {
     *s = (struct segments_settings){
-        .sample_ms = 10000, .publish_ms = 10000, .refresh_ms = 600000, .step_permille = 50,
+        .sample_ms = 60000, .publish_ms = 10000, .refresh_ms = 600000, .step_permille = 50,
         .value = {.high_spent = 50000, .high_orders = 3, .recent_ms = 90 * 86400000ll, .dormant_ms = 30 * 86400000ll, .potential = 1},
     };
 }

@@ -8,7 +8,7 @@
 #include "server/worker/task.h"
 
 struct segments_settings {
-    uint32_t sample_ms;   /* between two samples of one user; 10,000 */
+    uint32_t sample_ms;   /* between two samples of one user; 60,000: closer ones share their future */
     uint32_t publish_ms;  /* between two records of one user; 10,000 */
     uint32_t refresh_ms;  /* an unchanged one is sent again after; 600,000 */
     uint32_t step_permille; /* change of intent or churn worth sending; 50 */
