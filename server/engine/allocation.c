@@ -108,7 +108,7 @@ static enum scene_verdict apply_tick(struct scene *c, const struct allocation_se
     scoring_tick(c, s, &cohorts);
     if (new_minute)
         tiers_tick(c, s, out);
-    control_tick(c, out);
+    control_tick(c, s, out);
     weights_tick(c, s, out);
     alerts_tick(c, s, &cohorts, out);
     hosts_tick(c, s, out);

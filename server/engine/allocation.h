@@ -55,6 +55,7 @@ struct allocation_settings {
     int64_t explore_ms;       /* 600,000 */
     int32_t step_ppm;         /* largest change of a weight in one tick; 20,000 */
     int32_t guarantee_max_ppm; /* largest floor a guarantee may ask for; 300,000 */
+    uint32_t guarantee_gain_ppm[3]; /* of its controller: proportional, integral, derivative; 1,000,000 300,000 200,000 */
 
     uint32_t tier_factor_ppm[TIERS];  /* on the score; 2,000,000 1,400,000 1,000,000 600,000 */
     uint32_t tier_rise_ppm[TIERS];    /* score at which a room leaves this tier upwards; -, 1,500,000 1,150,000 900,000 */

@@ -82,6 +82,23 @@ static struct held get_held(struct reader *r)
     return h;
 }
 
+static void put_guarantee(struct writer *w, const struct guarantee *g)
+{
+    const int64_t numbers[] = {g->began_ms, g->exposure, g->given, g->measured_ms, g->error_ppm, g->integral_ppm, g->correction_ppm};
+    put_u8(w, g->measured);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        put_signed(w, numbers[i]);
+}
+
+static struct guarantee get_guarantee(struct reader *r)
+{
+    struct guarantee g = {.measured = get_u8(r) != 0};
+    int64_t *const numbers[] = {&g.began_ms, &g.exposure, &g.given, &g.measured_ms, &g.error_ppm, &g.integral_ppm, &g.correction_ppm};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        *numbers[i] = get_number(r);
+    return g;
+}
+
 static void put_samples(struct writer *w, const struct room *r)
 {
     static const struct sample zero;
@@ -138,8 +155,7 @@ static void put_room(struct writer *w, const struct room *r)
     put_u8(w, (uint8_t)r->tier_streak);
     for (int op = 0; op < CONTROL_HELD; op++)
         put_held(w, &r->held[op]);
-    put_signed(w, r->guarantee_ms);
-    put_signed(w, r->guarantee_exposure);
+    put_guarantee(w, &r->guarantee);
     put_u8(w, r->alerts);
     put_bytes(w, r->alert_streak, FUNNEL_STEPS);
     put_signed(w, r->card_ms);
@@ -181,8 +197,7 @@ static void get_room(struct reader *in, struct room *r)
     r->tier_streak = (int8_t)get_u8(in);
     for (int op = 0; op < CONTROL_HELD; op++)
         r->held[op] = get_held(in);
-    r->guarantee_ms = get_number(in);
-    r->guarantee_exposure = get_number(in);
+    r->guarantee = get_guarantee(in);
     r->alerts = get_u8(in);
     for (int i = 0; i < FUNNEL_STEPS; i++)
         r->alert_streak[i] = get_u8(in);

@@ -1,10 +1,6 @@
 /*
  * Operators' controls. Each is answered once, applied or refused with the reason, and a refused one changes nothing.
  * Those that hold stand in room.held[] until resumed or until `until` passes a tick.
- *
- * A guarantee of n exposures between t0 and t1 is a proportional controller on a straight target line
- * g(t) = n (t - t0) / (t1 - t0): the floor is the share of the scene's present exposure rate that delivers the rest
- * in time, times 1 + e where e = 1 - delivered / g(t), clamped to [0, 1]. Once met the floor is 0.
  */
 #include "server/engine/allocation_state.h"
 
@@ -12,7 +8,6 @@
 #define GUARANTEE_MAX 1000000000
 #define BOOST_MIN 10000
 #define BOOST_MAX 100000000
-#define RATE_WINDOW_MS 300000
 
 static bool is_repeated(struct scene *c, struct slice id)
 {
@@ -112,10 +107,8 @@ static void take(struct scene *c, const struct allocation_settings *s, const str
     }
     struct held *h = r ? &r->held[e->op] : &c->freeze;
     *h = (struct held){true, e->value, e->until_ms};
-    if (e->op == CONTROL_GUARANTEE) {
-        r->guarantee_ms = c->tick_ms;
-        r->guarantee_exposure = r->tally.totals[COUNTER_EXPOSURE];
-    }
+    if (e->op == CONTROL_GUARANTEE)
+        guarantee_begin(c, r);
     if (e->op == CONTROL_KILL && !r->retired) {
         r->weight_ppm = 0;
         r->score_ppm = 0;
@@ -140,12 +133,12 @@ static void end_guarantee(struct room *r, enum alert_kind kind, struct scene_out
     struct out_alert *a = out_add_alert(out);
     a->kind = kind;
     a->room = r->name;
-    a->rate_ppm = r->tally.totals[COUNTER_EXPOSURE] - r->guarantee_exposure;
+    a->rate_ppm = guarantee_given(r);
     a->cohort_ppm = r->held[CONTROL_GUARANTEE].value;
     r->held[CONTROL_GUARANTEE] = (struct held){0};
 }
 
-void control_tick(struct scene *c, struct scene_out *out)
+void control_tick(struct scene *c, const struct allocation_settings *s, struct scene_out *out)
 {
     if (c->freeze.active && c->freeze.until_ms && c->freeze.until_ms <= c->tick_ms) {
         c->freeze = (struct held){0};
@@ -154,8 +147,10 @@ void control_tick(struct scene *c, struct scene_out *out)
     for (uint32_t i = 0; i < c->rooms.count; i++) {
         struct room *r = room_at(c, i);
         struct held *g = &r->held[CONTROL_GUARANTEE];
-        if (g->active && r->tally.totals[COUNTER_EXPOSURE] - r->guarantee_exposure >= g->value)
+        if (g->active && guarantee_given(r) >= g->value)
             end_guarantee(r, ALERT_GUARANTEE_MET, out);
+        if (g->active)
+            guarantee_tick(c, s, r);
         for (int op = 0; op < CONTROL_HELD; op++) {
             struct held *h = &r->held[op];
             if (!h->active || !h->until_ms || h->until_ms > c->tick_ms)
@@ -166,23 +161,4 @@ void control_tick(struct scene *c, struct scene_out *out)
             out_add_decision(out, DECISION_EXPIRED, &r->name, op, 0);
         }
     }
-}
-
-int64_t control_guarantee_ppm(const struct scene *c, const struct allocation_settings *s, const struct room *r,
-                              double scene_exposures)
-{
-    const struct held *g = &r->held[CONTROL_GUARANTEE];
-    if (!g->active)
-        return 0;
-    double given = (double)(r->tally.totals[COUNTER_EXPOSURE] - r->guarantee_exposure);
-    double rest = (double)g->value - given;
-    double left_ms = (double)(g->until_ms - c->tick_ms);
-    if (rest <= 0 || left_ms <= 0)
-        return 0;
-    double span_ms = (double)(g->until_ms - r->guarantee_ms);
-    double target = span_ms > 0 ? (double)g->value * (double)(c->tick_ms - r->guarantee_ms) / span_ms : 0;
-    double behind = target > 0 && given < target ? 1 - (given > 0 ? given : 0) / target : 0;
-    double share = scene_exposures > 0 ? rest / left_ms / (scene_exposures / RATE_WINDOW_MS) : 1;
-    double floor = share * (1 + behind) * PPM;
-    return floor > s->guarantee_max_ppm ? s->guarantee_max_ppm : (int64_t)floor;
 }

@@ -20,6 +20,7 @@ void allocation_settings_default(struct allocation_settings *s)
         .explore_ms = 600000,
         .step_ppm = 20000,
         .guarantee_max_ppm = 300000,
+        .guarantee_gain_ppm = {1000000, 300000, 200000},
         .tier_factor_ppm = {2000000, 1400000, 1000000, 600000},
         .tier_rise_ppm = {0, 1500000, 1150000, 900000},
         .tier_fall_ppm = {1300000, 1000000, 750000, 0},

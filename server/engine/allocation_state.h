@@ -84,6 +84,18 @@ struct sample {
     int64_t totals[SAMPLED];
 };
 
+/* Of the guarantee in force; see allocation_guarantee.c. */
+struct guarantee {
+    int64_t began_ms;
+    int64_t exposure; /* exposures at that time */
+    int64_t given;    /* at the last measurement, as are those below */
+    int64_t measured_ms;
+    int64_t error_ppm;
+    int64_t integral_ppm;
+    int64_t correction_ppm;
+    bool measured; /* at least once */
+};
+
 struct held {
     bool active;
     int64_t value;
@@ -114,8 +126,7 @@ struct room {
     enum tier tier;
     int8_t tier_streak; /* evaluations in a row that ask up (+) or down (-) */
     struct held held[CONTROL_HELD];
-    int64_t guarantee_ms;       /* when it began */
-    int64_t guarantee_exposure; /* exposures at that time */
+    struct guarantee guarantee;
     uint8_t alerts;             /* bit per step: raised */
     uint8_t alert_streak[FUNNEL_STEPS];
     int64_t card_ms;
@@ -218,10 +229,15 @@ void hosts_tick(struct scene *c, const struct allocation_settings *s, struct sce
 void alerts_tick(struct scene *c, const struct allocation_settings *s, const struct cohorts *k, struct scene_out *out);
 enum scene_verdict control_apply(struct scene *c, const struct allocation_settings *s, const struct control_entry *e,
                                  struct scene_out *out);
-void control_tick(struct scene *c, struct scene_out *out);
-/* The floor a guarantee asks for now; 0 when there is none. `scene_exposures` within the last 5 minutes. */
-int64_t control_guarantee_ppm(const struct scene *c, const struct allocation_settings *s, const struct room *r,
-                              double scene_exposures);
+void control_tick(struct scene *c, const struct allocation_settings *s, struct scene_out *out);
+
+/* allocation_guarantee.c */
+void guarantee_begin(const struct scene *c, struct room *r);
+int64_t guarantee_given(const struct room *r);
+void guarantee_tick(const struct scene *c, const struct allocation_settings *s, struct room *r);
+/* The floor that a guarantee asks for now; 0 when there is none. `scene_exposures` within the last 5 minutes. */
+int64_t guarantee_floor_ppm(const struct scene *c, const struct allocation_settings *s, const struct room *r,
+                            double scene_exposures);
 
 /* allocation_roi.c */
 void roi_book(struct scene *c, struct room *r, int64_t fixed, int64_t traffic);

@@ -198,7 +198,7 @@ static void prepare(const struct scene *c, const struct allocation_settings *s, 
         struct bounds *b = &w->at[i];
         double base = scale > 0 ? base_of(b->room, scale) : PPM / (double)w->count;
         b->wanted = wanted(s, b->room);
-        bounds_hard(c, b->room, b, base, (double)control_guarantee_ppm(c, s, b->room, exposures));
+        bounds_hard(c, b->room, b, base, (double)guarantee_floor_ppm(c, s, b->room, exposures));
         bounds_of(c, s, b, w->count, base);
     }
 }

@@ -167,6 +167,7 @@ const struct setting settings_table[] = {
     I64("allocation.explore_ms", worker.allocation.explore_ms, "ms", 0, DAY, FOLD, "A room is new for so long."),
     I32("allocation.step_ppm", worker.allocation.step_ppm, "ppm", 1, 1000000, FOLD, "Largest change of a weight in one tick."),
     I32("allocation.guarantee_max_ppm", worker.allocation.guarantee_max_ppm, "ppm", 0, 1000000, FOLD, "Largest floor a guarantee may ask for."),
+    MANY("allocation.guarantee_gain_ppm", SETTING_U32, worker.allocation.guarantee_gain_ppm, "ppm", 0, 10000000, FOLD, "Gains of a guarantee's controller: proportional, integral, derivative.", 3, NULL),
     MANY("allocation.tier_factor_ppm", SETTING_U32, worker.allocation.tier_factor_ppm, "ppm", 1, 10000000, FOLD, "Factor on the score.", TIERS, tier_name),
     MANY("allocation.tier_rise_ppm", SETTING_U32, worker.allocation.tier_rise_ppm, "ppm", 0, 10000000, FOLD, "Score at which a tier is left upwards.", TIERS, tier_name),
     MANY("allocation.tier_fall_ppm", SETTING_U32, worker.allocation.tier_fall_ppm, "ppm", 0, 10000000, FOLD, "Score below which it is left downwards.", TIERS, tier_name),
