@@ -50,6 +50,8 @@ struct report {
     struct report_settings settings;
     uint64_t *segment_of; /* per user: hash of the latest segment's name, 0: none */
     struct standing *standing; /* per user: what was last published */
+    uint32_t *exposures, *purchases; /* per user: at the end of the warm-up */
+    bool warm;
     int64_t sampled_ms;   /* when the standing of those present was last taken down */
     struct sample *samples;
     uint32_t sample_count, sample_capacity;
@@ -69,7 +71,9 @@ struct report *report_create(struct world *w, const struct report_settings *sett
     r->sampled_ms = w->settings.start_ms;
     r->segment_of = calloc(w->settings.users, sizeof *r->segment_of);
     r->standing = calloc(w->settings.users, sizeof *r->standing);
-    ASSERT(r->segment_of && r->standing);
+    r->exposures = calloc(w->settings.users, sizeof *r->exposures);
+    r->purchases = calloc(w->settings.users, sizeof *r->purchases);
+    ASSERT(r->segment_of && r->standing && r->exposures && r->purchases);
     for (uint32_t i = 0; i < w->settings.users; i++)
         r->standing[i] = (struct standing){-1, -1};
     return r;
@@ -91,6 +95,8 @@ void report_destroy(struct report *r)
     map_fini(&r->rankings);
     free(r->segment_of);
     free(r->standing);
+    free(r->exposures);
+    free(r->purchases);
     free(r->samples);
     free(r->alerts);
     free(r->latencies);
@@ -119,6 +125,14 @@ void report_segment(struct report *r, const struct segment *s)
 void report_tick(struct report *r, int64_t now_ms)
 {
     const struct world *w = r->world;
+    if (now_ms - w->settings.start_ms < r->settings.warm_up_ms)
+        return;
+    if (!r->warm)
+        for (uint32_t i = 0; i < w->settings.users; i++) {
+            r->exposures[i] = w->users[i].exposures;
+            r->purchases[i] = w->users[i].purchases;
+        }
+    r->warm = true;
     if (now_ms - r->sampled_ms < SAMPLE_EVERY_MS)
         return;
     r->sampled_ms = now_ms;
@@ -167,18 +181,19 @@ void report_latency(struct report *r, double ms)
     r->latencies[r->latency_count++] = (float)ms;
 }
 
-static void find_uplift(const struct world *w, struct findings *f)
+static void find_uplift(const struct report *r, struct findings *f)
 {
+    const struct world *w = r->world;
     double exposures[2] = {0}, purchases[2] = {0}, rate[2], variance[2] = {0};
     for (uint32_t i = 0; i < w->settings.users; i++) {
-        exposures[w->users[i].control] += w->users[i].exposures;
-        purchases[w->users[i].control] += w->users[i].purchases;
+        exposures[w->users[i].control] += w->users[i].exposures - r->exposures[i];
+        purchases[w->users[i].control] += w->users[i].purchases - r->purchases[i];
     }
     for (int c = 0; c < 2; c++)
         rate[c] = exposures[c] > 0 ? purchases[c] / exposures[c] : (double)NAN;
     for (uint32_t i = 0; i < w->settings.users; i++) {
         const struct user *u = &w->users[i];
-        double rest = u->purchases - rate[u->control] * u->exposures;
+        double rest = (u->purchases - r->purchases[i]) - rate[u->control] * (u->exposures - r->exposures[i]);
         variance[u->control] += rest * rest;
     }
     double relative = 0;
@@ -376,7 +391,7 @@ static int by_value(const void *a, const void *b)
 struct findings report_findings(const struct report *r, int64_t end_ms)
 {
     struct findings f = {.latency_p50_ms = (double)NAN, .latency_p99_ms = (double)NAN};
-    find_uplift(r->world, &f);
+    find_uplift(r, &f);
     find_tau(r, end_ms, &f);
     find_purity(r, &f);
     find_auc(r, end_ms, &f);

@@ -15,6 +15,7 @@ struct report;
 struct report_settings {
     int64_t intent_ms; /* a purchase within */
     int64_t churn_ms;  /* away in the second half of */
+    int64_t warm_up_ms; /* what was bought, shown and predicted before does not count */
 };
 
 struct report_settings report_defaults(void);

@@ -1,12 +1,15 @@
 /*
  * What a user is shown, and what comes of it: the place where the loop closes.
  *
- * P(click | shown at pos) = 0.6 (0.05 + 0.95 match) (0.4 + 0.6 host quality) / (1 + 0.2 pos); the first click ends the list.
+ * P(click | shown at pos) = 0.6 (0.05 + 0.95 match) (0.4 + 0.6 host quality) 0.6^n / (1 + 0.2 pos), n = how often the room
+ * was shown to the user in the last ten minutes: people tire of what they passed by. The first click ends the list.
  * P(purchase | a look at the item) = 0.3 match^2 presented appeal quality spending; `presented` is the host's fit.
  */
 #include "server/simulate/world_state.h"
 
 #include <math.h>
+
+#define TIRED_MS 600000
 
 struct slate {
     uint32_t rooms[SLATE];
@@ -39,7 +42,7 @@ static void add_recommended(struct world *w, const struct user *u, struct slate 
     const struct shown *l = u->shown;
     if (u->control || !l || l->expires_ms < w->now_ms || l->scene != u->scene)
         return;
-    for (uint32_t i = 0; i < l->room_count && s->count < SLATE - 1; i++)
+    for (uint32_t i = l->next; i < l->room_count && s->count < SLATE - 1; i++)
         if (can_show(w, u, s, l->rooms[i]) && room_weight(w, &w->rooms[l->rooms[i]], u->scene) > 0) {
             s->pos[s->count] = (uint8_t)i;
             s->rooms[s->count++] = l->rooms[i];
@@ -119,6 +122,17 @@ void enter_room(struct world *w, uint32_t user, uint32_t room, const char *sourc
     r->viewers++;
 }
 
+/* Notes that the room is shown, and answers what is left of the wish to see it. */
+static double freshness(struct life *l, uint32_t room, int64_t at_ms)
+{
+    double left = 1;
+    for (int i = 0; i < SEEN_MAX; i++)
+        if (l->seen[i].at_ms > at_ms - TIRED_MS && l->seen[i].room == room)
+            left *= 0.6;
+    l->seen[l->seen_next++ % SEEN_MAX] = (struct glance){room, at_ms};
+    return left;
+}
+
 static void click(struct world *w, uint32_t user, const struct slate *s, uint32_t at, int64_t at_ms)
 {
     struct user *u = &w->users[user];
@@ -144,8 +158,12 @@ void show_rooms(struct world *w, uint32_t user, int64_t at_ms)
         w->counts.slates_recommended += s.recommended > 0;
         w->counts.slates_other += s.recommended == 0;
     }
+    if (s.recommended)
+        u->shown->next = s.pos[s.recommended - 1] + 1u;
     add_popular(w, u, &s);
+    double fresh[SLATE];
     for (uint32_t i = 0; i < s.count; i++) {
+        fresh[i] = freshness(u->life, s.rooms[i], at_ms);
         struct draft d = shown_draft(w, user, &s, i, EVENT_IMPRESSION);
         struct room *r = &w->rooms[s.rooms[i]];
         emit_event(w, &d, at_ms);
@@ -157,7 +175,7 @@ void show_rooms(struct world *w, uint32_t user, int64_t at_ms)
     for (uint32_t i = 0; i < s.count; i++) {
         const struct room *r = &w->rooms[s.rooms[i]];
         double wish = 0.6 * (0.05 + 0.95 * match_room(w, u, r)) * (0.4 + 0.6 * w->hosts[r->host].quality);
-        if (random_chance(&w->random, wish / (1 + 0.2 * i))) {
+        if (random_chance(&w->random, fresh[i] * wish / (1 + 0.2 * i))) {
             click(w, user, &s, i, at_ms + (int64_t)pause_ms(w, 0.3, 2));
             return;
         }

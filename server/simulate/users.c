@@ -1,7 +1,9 @@
 /*
  * Users: who they are, when they come and go.
  *
- * A user has a taste for the tags of one cluster and a weaker one for another. Sessions are opened so that the rate
+ * A user has a taste for the tags of one cluster and a weaker one for another. How freely users spend is exponential
+ * with mean one: that purchases a user are negative binomial, most buying little and a few much, is the regularity of
+ * repeat buying (Ehrenberg, Repeat-buying, 1972). Sessions are opened so that the rate
  * of events that was asked for comes about: `wanted` users are in session, adjusted every second from what was
  * measured. A session that pleased lets the user come back soon; one that did not may have been the last.
  */
@@ -33,7 +35,8 @@ void users_make(struct world *w)
                 taste = random_between(r, 0.6, 1);
             u->taste[t] = (uint8_t)(taste * 255);
         }
-        u->spending = (float)random_between(r, 0.4, 1.6);
+        double spending = 0.1 + random_exponential(r, 0.9);
+        u->spending = (float)(spending < 5 ? spending : 5);
         u->scene = (uint8_t)random_below(r, w->settings.scenes);
         uint64_t draw = hash_mix(((uint64_t)i + 1) * 0x9e3779b97f4a7c15ull);
         u->control = (double)(draw >> 11) * 0x1p-53 < w->settings.control_share;

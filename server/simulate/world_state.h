@@ -16,6 +16,7 @@ enum {
     OWNED_MAX = 16,
     FOLLOWED_MAX = 8,
     BLOCKED_MAX = 4,
+    SEEN_MAX = 24,
     SCENES_MAX = 8,
 };
 
@@ -82,6 +83,11 @@ struct owned {
     bool rated;
 };
 
+struct glance {
+    uint32_t room;
+    int64_t at_ms; /* 0: empty */
+};
+
 /* What a user has done that later behaviour depends on; made when the user first comes. */
 struct life {
     struct owned owned[OWNED_MAX];
@@ -92,6 +98,8 @@ struct life {
     uint32_t blocked_count;
     int32_t cart;  /* item, -1: none */
     int32_t trial; /* item tried, -1: none */
+    struct glance seen[SEEN_MAX]; /* ring: rooms last shown */
+    uint32_t seen_next;
 };
 
 /* The list a user was last recommended. */
@@ -104,6 +112,7 @@ struct shown {
     uint32_t items[RECOMMENDED_MAX];
     uint32_t room_count;
     uint32_t item_count;
+    uint32_t next; /* the first room not yet shown: a list is paged through */
 };
 
 struct user {

@@ -35,11 +35,13 @@ const char simulate_usage[] =
     "  --scenario-after S simulated seconds before it begins (default 60)\n"
     "  --duplicates SHARE, --late SHARE, --malformed SHARE\n"
     "                     of the events (0.01, 0.005, 0.001)\n"
+    "  --control SHARE    of the users, who see popularity and uniform weights (0.1)\n"
     "  --faults N         funnel faults an hour: one room's entrance or conversion collapses for five minutes (0)\n"
     "  --catalog-every S  write the whole catalog again this often; 0 = only changes (default 0)\n"
     "  --start MS         first simulated instant (default: now with --brokers, a fixed day with --to-file)\n"
     "  --oracle           show treated users what truly suits them: the most a recommender could reach\n"
     "  --report           at the end: uplift over the control, host ranking, segments, intent, churn, alerts, latency\n"
+    "  --warm-up S        what happens before counts for nothing in uplift, intent and churn (0)\n"
     "  --intent S, --churn S\n"
     "                     horizons of the daemon's predictions, for the report (1800, 604800; in memory the configuration's)\n"
     "  -o json            the report as one JSON object\n"
@@ -141,7 +143,7 @@ static int run_in_memory(const struct drive_settings *s, const char *config)
     int code = EXIT_CONFIG;
     if ((!config || settings_load(&settings, config, stderr)) && settings_finish(&settings, stderr)) {
         const struct learner_settings *learner = &settings.daemon.worker.learner;
-        struct loop_settings loop = {s->world, &settings.daemon.worker, {learner->intent_ms, learner->churn_ms}, s->seconds, 50};
+        struct loop_settings loop = {s->world, &settings.daemon.worker, {learner->intent_ms, learner->churn_ms, s->predictions.warm_up_ms}, s->seconds, 50};
         if (loop.world.start_ms == 0)
             loop.world.start_ms = SIMULATED_START_MS;
         signal(SIGINT, on_signal);
@@ -195,8 +197,10 @@ int verb_simulate(int argc, char **argv)
         {"--scenario-after", OPTION_SECONDS, &w->scenario_after_ms, 0, 1e9},
         {"--duplicates", OPTION_SHARE, &w->duplicates, 0, 1},
         {"--late", OPTION_SHARE, &w->late, 0, 1},
+        {"--control", OPTION_SHARE, &w->control_share, 0, 1},
         {"--malformed", OPTION_SHARE, &w->malformed, 0, 1},
         {"--faults", OPTION_REAL, &w->faults_per_hour, 0, 3600},
+        {"--warm-up", OPTION_SECONDS, &s.predictions.warm_up_ms, 0, 1e8},
         {"--intent", OPTION_SECONDS, &s.predictions.intent_ms, 1, 1e8},
         {"--churn", OPTION_SECONDS, &s.predictions.churn_ms, 1, 1e8},
         {"--catalog-every", OPTION_SECONDS, &w->catalog_interval_ms, 0, 1e6},

@@ -147,7 +147,7 @@ static struct findings findings_of(const struct world_settings *s, int64_t secon
 {
     struct seen seen = {0};
     struct world *w = run(s, seconds, &seen);
-    struct report *r = report_create(w, &(struct report_settings){1800000, 1800000});
+    struct report *r = report_create(w, &(struct report_settings){1800000, 1800000, 0});
     struct findings f = report_findings(r, s->start_ms + seconds * 1000);
     report_destroy(r);
     world_destroy(w);
