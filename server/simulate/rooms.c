@@ -20,6 +20,14 @@ static uint32_t draw_item(struct world *w, const struct host *h)
     return item < w->settings.items ? item : cluster % w->settings.items;
 }
 
+/* The course and its trial lesson come first in the rooms of its field. */
+static void add_course(const struct world *w, struct room *r)
+{
+    r->items[0] = (uint32_t)w->course;
+    r->items[1] = (uint32_t)w->course - 1;
+    r->item_count = r->item_count < 2 ? 2 : r->item_count;
+}
+
 static void fill_items(struct world *w, struct room *r)
 {
     const struct host *h = &w->hosts[r->host];
@@ -31,11 +39,8 @@ static void fill_items(struct world *w, struct room *r)
         if (!known)
             r->items[r->item_count++] = item;
     }
-    if (w->course >= 0 && h->cluster == 0) {
-        r->items[0] = (uint32_t)w->course;
-        r->items[1] = (uint32_t)w->course - 1;
-        r->item_count = r->item_count < 2 ? 2 : r->item_count;
-    }
+    if (w->course >= 0 && h->cluster == 0)
+        add_course(w, r);
 }
 
 uint32_t room_open(struct world *w, uint32_t host, int64_t now_ms, int64_t life_ms)
@@ -110,6 +115,13 @@ static void begin_scenario(struct world *w, int64_t now_ms)
         catalog_make_course(w);
         catalog_write_item(w, (uint32_t)w->course - 1, now_ms);
         catalog_write_item(w, (uint32_t)w->course, now_ms);
+        for (uint32_t i = 0; i < w->live_count; i++) {
+            struct room *r = &w->rooms[w->live[i]];
+            if (w->hosts[r->host].cluster != 0)
+                continue;
+            add_course(w, r);
+            catalog_write_room(w, r->number, now_ms);
+        }
     } else {
         w->lecturer = (int32_t)(w->settings.hosts - 1);
         w->hosts[w->lecturer].quality = 0.98;

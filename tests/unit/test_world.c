@@ -194,34 +194,41 @@ static void test_course_launch_shows_the_course_with_several_hosts(void)
     struct world *w = run(&s, 1500, &seen);
     uint32_t hosts = 0;
     for (uint32_t i = 0; i < w->room_count; i++)
-        hosts += w->rooms[i].items[0] == s.items - 1 && w->rooms[i].opened_ms >= s.start_ms + s.scenario_after_ms;
+        hosts += w->rooms[i].items[0] == s.items - 1;
     CHECK(hosts > 2);
     CHECK_INT(seen.invalid, 0);
     world_destroy(w);
 }
 
-/* A list handed in is what the user sees next, until it expires; an older version changes nothing. */
+static void recommend_all(struct world *w, const char *room, int64_t version)
+{
+    char user[16];
+    for (uint32_t u = 0; u < w->settings.users; u++) {
+        snprintf(user, sizeof user, "u_%u", u);
+        struct advice r = {.rec = slice_of("7-1-0-0"), .user = slice_of(user), .scene = slice_of("home"),
+                           .valid_until = 60000, .version = {version, 0, 0}, .room_count = 1};
+        r.rooms[0].id = slice_of(room);
+        CHECK(world_recommend(w, &r, w->now_ms));
+        r.version[0] = version - 1;
+        CHECK(!world_recommend(w, &r, w->now_ms));
+    }
+}
+
+/* A list handed in is what the user sees next, once; an older version changes nothing. */
 static void test_recommendation_decides_what_the_user_is_shown(void)
 {
     struct world_settings s = world_defaults();
     struct seen seen = {0};
     struct world *w = run(&s, 5, &seen);
-    char room[EVENT_ID_BYTES + 1], user[16];
+    char room[EVENT_ID_BYTES + 1];
     world_room_id(w, w->live[3], room);
-    for (uint32_t u = 0; u < s.users; u++) {
-        snprintf(user, sizeof user, "u_%u", u);
-        struct advice r = {.rec = slice_of("7-1-0-0"), .user = slice_of(user), .scene = slice_of("home"),
-                                   .valid_until = 60000, .version = {5, 0, 0}, .room_count = 1};
-        r.rooms[0].id = slice_of(room);
-        CHECK(world_recommend(w, &r, w->now_ms));
-        r.version[0] = 4;
-        CHECK(!world_recommend(w, &r, w->now_ms));
-    }
+    recommend_all(w, room, 5);
     struct world_sink sink = {&seen, on_emit};
     uint64_t before = w->counts.slates_recommended, other = w->counts.slates_other;
     world_step(w, s.start_ms + 30000, &sink);
-    CHECK(w->counts.slates_recommended > before + 100);
-    CHECK_INT(w->counts.slates_other, other);
+    CHECK(w->counts.slates_recommended > before + 50);
+    CHECK(w->counts.slates_other > other); /* the list of one room was paged to its end */
+    recommend_all(w, room, 7);
     world_weigh(w, slice_of("home"), slice_of(room), -1, w->now_ms, 60000);
     before = w->counts.slates_recommended;
     world_step(w, s.start_ms + 50000, &sink);
