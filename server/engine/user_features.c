@@ -7,7 +7,7 @@
 
 const char *const feature_names[FEATURES] = {
     "orders", "carts", "rate", "age", "pause", "hot", "recent", "watched", "interacts", "bought_ago", "trials", "silence", "rhythm", "spent", "negative",
-    "stay", "clicks", "inside",
+    "stay", "clicks", "inside", "session", "match", "expecting",
 };
 
 const char *const value_tier_names[VALUE_TIERS] = {"high", "potential", "ordinary", "dormant"};
@@ -25,7 +25,7 @@ static bool is_owned(const struct profile *p, entity_id item)
     return false;
 }
 
-void features_of(const struct profile *p, int64_t before_ms, int64_t now_ms, float out[FEATURES])
+void features_of(const struct profile *p, const struct moment *at, int64_t now_ms, float out[FEATURES])
 {
     double ratings = 0, watched_ms = 0, inside_s = 0, negative = 0, hot = 0;
     for (uint32_t i = 0; i < p->history_count; i++) {
@@ -40,7 +40,7 @@ void features_of(const struct profile *p, int64_t before_ms, int64_t now_ms, flo
         hot += entity_kind_of(h->id) == ENTITY_ITEM && h->rating >= 3 && !is_owned(p, h->id);
     }
     double events = (double)(p->events ? p->events : 1), age_ms = (double)(now_ms - p->first_ms);
-    double mean_pause_ms = age_ms / events, pause_ms = before_ms ? (double)(now_ms - before_ms) : 0;
+    double mean_pause_ms = age_ms / events, pause_ms = at->before_ms ? (double)(now_ms - at->before_ms) : 0;
     double interacts = p->counts[EVENT_CHAT] + p->counts[EVENT_QUESTION] + p->counts[EVENT_VOTE] + p->counts[EVENT_LIKE];
     out[FEATURE_ORDERS] = log_of(p->orders);
     out[FEATURE_CARTS] = log_of(p->counts[EVENT_CART]);
@@ -60,6 +60,9 @@ void features_of(const struct profile *p, int64_t before_ms, int64_t now_ms, flo
     out[FEATURE_STAY] = log_of((double)p->dwell_ms / 1000 / (p->counts[EVENT_ENTER] + 1.0));
     out[FEATURE_CLICKS] = (float)(p->counts[EVENT_CLICK] / (p->counts[EVENT_IMPRESSION] + 20.0));
     out[FEATURE_INSIDE] = log_of(inside_s);
+    out[FEATURE_SESSION] = at->session_ms ? log_of((double)(now_ms - at->session_ms) / 60000) : 0;
+    out[FEATURE_MATCH] = at->match;
+    out[FEATURE_EXPECTING] = at->match * out[FEATURE_INSIDE];
     out[FEATURE_NEGATIVE] = p->history_count ? (float)(negative / p->history_count) : 0;
 }
 

@@ -25,13 +25,22 @@ enum feature {
     FEATURE_STAY,       /* log mean seconds watched a visit */
     FEATURE_CLICKS,     /* clicks an impression, shrunk */
     FEATURE_INSIDE,     /* log seconds watched in a room that was touched in the last 30 s */
+    FEATURE_SESSION,    /* log minutes since the session began; 0: unknown */
+    FEATURE_MATCH,      /* of the user's tags with those of the item on show; 0 outside rooms */
+    FEATURE_EXPECTING,  /* FEATURE_MATCH times log seconds inside */
     FEATURES
 };
 
 extern const char *const feature_names[FEATURES];
 
-/* `before_ms`: when the user was last seen before the event that asks; 0: never. */
-void features_of(const struct profile *p, int64_t before_ms, int64_t now_ms, float out[FEATURES]);
+/* What the moment adds to the profile. */
+struct moment {
+    int64_t before_ms;  /* when the user was last seen before the event that asks; 0: never */
+    int64_t session_ms; /* when the session began; 0: unknown */
+    float match;        /* cosine of the user's tags and the tags of the item on show */
+};
+
+void features_of(const struct profile *p, const struct moment *at, int64_t now_ms, float out[FEATURES]);
 
 enum value_tier { VALUE_HIGH, VALUE_POTENTIAL, VALUE_ORDINARY, VALUE_DORMANT, VALUE_TIERS };
 

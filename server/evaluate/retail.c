@@ -260,7 +260,7 @@ bool protocol_p4b(const struct stream_settings *settings, const char *data, stru
                 at[cuts][u].here = p;
                 at[cuts][u].orders = p ? p->orders : 0;
                 if (p)
-                    features_of(p, 0, cut_ms, at[cuts][u].x);
+                    features_of(p, &(struct moment){0}, cut_ms, at[cuts][u].x);
             }
             cuts++;
         }

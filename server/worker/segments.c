@@ -15,6 +15,8 @@ void segments_settings_default(struct segments_settings *s)
     };
 }
 
+#define SESSION_GAP_MS 600000 /* a longer silence ends a session */
+
 static void add_chance(struct writer *w, const char *name, double value)
 {
     text_add(w, name);
@@ -81,6 +83,22 @@ static bool derive(const struct worker *w, const struct profile *p, const struct
     return changed;
 }
 
+/* How well the item on show where the user is suits the user's strongest tags, as a cosine; 0 outside rooms. */
+static float match_of(const struct worker *w, const struct sample *s, const struct event *event)
+{
+    const struct catalog *catalog = w->tables.catalog;
+    bool outside = event->type == EVENT_IMPRESSION || event->type == EVENT_CLICK || event->type == EVENT_LEAVE;
+    const struct catalog_item *it = event->explaining.size && !outside ? catalog_item(catalog, entity_id_of(ENTITY_ITEM, event->explaining)) : NULL;
+    double sum = 0;
+    for (uint32_t t = 0; it && t < it->tag_count; t++) {
+        struct slice tag = catalog_text(catalog, it->tags[t]);
+        for (uint32_t k = 0; k < s->tag_count; k++)
+            if (slice_equal(tag, (struct slice){s->tags[k].text, s->tags[k].size}))
+                sum += (double)s->tags[k].weight;
+    }
+    return it && it->tag_count ? (float)(sum / sqrt(it->tag_count)) : 0;
+}
+
 void segments_event(struct worker *w, struct task *t, const struct profile *p, struct standing *standing, const struct event *event,
                     const struct record *r, int64_t now_ms)
 {
@@ -88,6 +106,8 @@ void segments_event(struct worker *w, struct task *t, const struct profile *p, s
     int64_t before_ms = standing->seen_ms;
     bool bought = event->type == EVENT_PURCHASE;
     standing->seen_ms = event->event_ms;
+    if (event->event_ms - before_ms > SESSION_GAP_MS)
+        standing->session_ms = event->event_ms;
     struct sample sample = {.kind = SAMPLE_BOUGHT, .user = hash64(r->key.at, r->key.size, w->users_seed), .ts_ms = event->event_ms};
     if (bought)
         send_sample(w, t, &sample, now_ms);
@@ -97,7 +117,8 @@ void segments_event(struct worker *w, struct task *t, const struct profile *p, s
         return;
     sample.kind = SAMPLE_SEEN;
     sample.tag_count = push_taste(w->push, p, now_ms, sample.tags);
-    features_of(p, before_ms, event->event_ms, sample.features);
+    struct moment at = {before_ms, standing->session_ms, match_of(w, &sample, event)};
+    features_of(p, &at, event->event_ms, sample.features);
     if (due_sample) {
         standing->sampled_ms = event->event_ms;
         send_sample(w, t, &sample, now_ms);

@@ -19,7 +19,7 @@ void segments_settings_default(struct segments_settings *s);
 
 /* Soft, one a user. */
 struct standing {
-    int64_t sampled_ms, published_ms, seen_ms;
+    int64_t sampled_ms, published_ms, seen_ms, session_ms;
     bool published;
     int16_t segment; /* -1: none */
     uint8_t value;   /* enum value_tier */
