@@ -144,7 +144,7 @@ static void rank(struct push *p, struct task *t, struct cell *cell, struct slice
     struct sent *sent = cell->soft;
     bool old = now_ms - sent->sent_ms >= p->settings.refresh_ms;
     sent->ranked_ms = now_ms;
-    MUTANT(pushed_is_state, ((struct profile *)cell->object)->events++, (void)0);
+    MUTANT(pushed_is_state, ((struct profile *)cell->object)->counts[EVENT_IMPRESSION]++, (void)0);
     if (sent->seed == 0 || now_ms - sent->seeded_ms >= p->settings.refresh_ms) {
         sent->seed = hash_mix((uint64_t)sent->offset << 10 | (uint64_t)t->partition);
         sent->seeded_ms = now_ms;
