@@ -54,7 +54,7 @@ static void settings_draw(struct sim *s)
     w->retry_ms = 20;
     w->reclaim_ms = 100 + (uint32_t)sim_draw(s, 200);
     w->claims_max = 3 + (uint32_t)sim_draw(s, 8);
-    w->tries_max = 8;
+    w->tries_max = 16; /* takeovers in order, far more frequent here, count too when they come between a mark and its commit */
     w->steps = 10;
     w->cut_keys_max = 3 + (uint32_t)sim_draw(s, 30);
     w->cuts_in_flight_max = 1 + (uint32_t)sim_draw(s, 4);
