@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-#define SCENE_VERSION 1
+#define SCENE_VERSION 2
 #define ENTITIES_MAX 1000000
 
 static void put_name(struct writer *w, const struct name *n)

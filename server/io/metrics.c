@@ -17,7 +17,7 @@ enum metric {
     COMMITS, COMMIT_KEYS, COMMIT_BYTES, COMMIT_CONFLICTS, LOADS, LOAD_KEYS, EVICTIONS, REWINDS, TASKS_LOST, MEMORY_REFUSALS,
     TASKS, HALTED, WAITING, REPLAYED, LAG_RECORDS, LAG_SECONDS, COMMIT_AGE, STATE_BYTES,
     KAFKA_UP, KAFKA_DROPPED, KAFKA_RESTARTS, KAFKA_GAPS, KAFKA_REBALANCES, KAFKA_ERRORS, KAFKA_QUEUE,
-    REDIS_SLOTS, REDIS_SLOTS_READY, REDIS_RECONNECTS, REDIS_IN_FLIGHT, REDIS_BYTES, REDIS_BYTES_MAX, VIEWS_WRITTEN, VIEWS_DROPPED, VIEWS_READ,
+    REDIS_SLOTS, REDIS_SLOTS_READY, REDIS_RECONNECTS, REDIS_IN_FLIGHT, REDIS_BYTES, REDIS_BYTES_MAX, VIEWS_WRITTEN, VIEWS_BYTES, VIEWS_DROPPED, VIEWS_READ,
     READY, METRICS
 };
 
@@ -77,6 +77,7 @@ static const struct {
     [REDIS_BYTES] = {"sluice_redis_used_bytes", "gauge", "", "memory in use at the first Redis node"},
     [REDIS_BYTES_MAX] = {"sluice_redis_max_bytes", "gauge", "", "memory the first Redis node may use; 0 = no limit"},
     [VIEWS_WRITTEN] = {"sluice_views_written_total", "counter", "", "views written"},
+    [VIEWS_BYTES] = {"sluice_views_written_bytes_total", "counter", "", "bytes of the commands that wrote views"},
     [VIEWS_DROPPED] = {"sluice_views_dropped_total", "counter", "", "views not written because Redis was behind or away"},
     [VIEWS_READ] = {"sluice_views_read_total", "counter", "", "views read"},
     [READY] = {"sluice_ready", "gauge", "", "1 when /readyz answers 200"},
@@ -254,7 +255,7 @@ void metrics_render(const struct metrics_input *in, struct writer *w)
         {KAFKA_GAPS, (double)k->gaps},      {KAFKA_REBALANCES, (double)k->rebalances}, {KAFKA_ERRORS, (double)k->errors},
         {KAFKA_QUEUE, k->produce_queue},    {REDIS_SLOTS, r->slots},             {REDIS_SLOTS_READY, r->slots_ready},
         {REDIS_RECONNECTS, (double)r->reconnects}, {REDIS_IN_FLIGHT, (double)r->bytes_in_flight}, {REDIS_BYTES, (double)r->used_bytes}, {REDIS_BYTES_MAX, (double)r->max_bytes},
-        {VIEWS_WRITTEN, (double)r->views_written}, {VIEWS_DROPPED, (double)r->views_dropped}, {VIEWS_READ, (double)r->views_read},
+        {VIEWS_WRITTEN, (double)r->views_written}, {VIEWS_BYTES, (double)r->views_written_bytes}, {VIEWS_DROPPED, (double)r->views_dropped}, {VIEWS_READ, (double)r->views_read},
         {WAITING, worker_is_waiting_for_entities(in->worker)},
         {READY, metrics_unready(in) == NULL},
     };

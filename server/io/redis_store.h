@@ -30,7 +30,7 @@ struct redis_store_stats {
     int64_t down_ms;       /* how long some slot in use has had no connection; 0 when all have */
     uint64_t reconnects;
     size_t bytes_in_flight;
-    uint64_t views_written, views_dropped, views_read;
+    uint64_t views_written, views_written_bytes, views_dropped, views_read;
     uint64_t memory_refusals; /* commits refused for want of memory */
     uint64_t used_bytes;      /* of the node the views go to first; 0 unknown */
     uint64_t max_bytes;       /* its maxmemory; 0 none */

@@ -52,7 +52,7 @@ struct redis_views {
     struct writer key; /* owned: scratch */
     int seed;
     int64_t info_ms, catalogue_ms;
-    uint64_t written, dropped, answered_reads, used_bytes, max_bytes, random;
+    uint64_t written, written_bytes, dropped, answered_reads, used_bytes, max_bytes, random;
 };
 
 enum { STEP_VIEW, STEP_MAP, STEP_INFO };
@@ -309,6 +309,7 @@ void redis_views_write(struct redis_views *v, const struct view_write *write)
     } else {
         write_pairs(v, n, out, key, write);
     }
+    v->written_bytes += out->size - before;
     expect(n, NULL, 0, 0, out->size - before);
 }
 
@@ -489,6 +490,7 @@ void redis_views_flush(struct redis_views *v)
 void redis_views_stats(const struct redis_views *v, struct redis_store_stats *out_stats)
 {
     out_stats->views_written = v->written;
+    out_stats->views_written_bytes = v->written_bytes;
     out_stats->views_dropped = v->dropped;
     out_stats->views_read = v->answered_reads;
     out_stats->used_bytes = v->used_bytes;
