@@ -137,9 +137,10 @@ void fold_counters(struct fold *f)
     if (f->s->room_counters_only)
         return;
     count(f, ENTITY_HOST, e->host, false);
-    bool on_show = e->explaining.size && slice_equal(e->explaining, e->item);
-    count(f, ENTITY_ITEM, e->item, on_show);
-    f->attributed[0] &= on_show; /* the item on show is another than the one that was shown by a rec */
-    if (!on_show)
-        count(f, ENTITY_ITEM, e->explaining, true);
+    if (e->item.size) {
+        count(f, ENTITY_ITEM, e->item, slice_equal(e->explaining, e->item));
+        return;
+    }
+    f->attributed[0] = false; /* no rec showed the item on show, which is what the event counts for when it names none */
+    count(f, ENTITY_ITEM, e->explaining, true);
 }
