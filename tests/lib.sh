@@ -16,7 +16,7 @@ cleanup() {
     rm -rf "$work"
 }
 trap cleanup EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT TERM HUP
 
 # Below the range from which the system takes ports of its own, and so that port + 10,000 (Redis Cluster) is free too.
 free_port() {

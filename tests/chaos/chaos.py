@@ -321,6 +321,8 @@ class Chaos:
 
 
 def main():
+    for number in (signal.SIGTERM, signal.SIGHUP):  # what was started is stopped however this ends
+        signal.signal(number, lambda *_: sys.exit(130))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sluice", required=True)
     parser.add_argument("--kafka-dir", required=True)
