@@ -1,8 +1,8 @@
 #include "server/io/topics.h"
 
 #include "common/check.h"
+#include "server/io/kafka_client.h"
 
-#include <librdkafka/rdkafka.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,16 +23,9 @@ const struct topic_spec topic_specs[TOPICS] = {
 static rd_kafka_t *admin_client(const struct kafka_log_settings *s, FILE *report)
 {
     char why[256];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set_log_cb(conf, NULL); /* what matters is answered */
-    bool ok = rd_kafka_conf_set(conf, "bootstrap.servers", s->brokers, why, sizeof why) == RD_KAFKA_CONF_OK;
-    for (int i = 0; ok && i < s->property_count; i++)
-        ok = rd_kafka_conf_set(conf, s->properties[i].name, s->properties[i].value, why, sizeof why) == RD_KAFKA_CONF_OK;
-    rd_kafka_t *client = ok ? rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why) : NULL;
-    if (!client) {
-        rd_kafka_conf_destroy(conf);
+    rd_kafka_t *client = kafka_client_open(s, RD_KAFKA_PRODUCER, (const char *[]){NULL}, why);
+    if (!client)
         fprintf(report, "%s\n", why);
-    }
     return client;
 }
 

@@ -4,11 +4,11 @@
 #include "common/hash.h"
 #include "common/log.h"
 #include "common/map.h"
+#include "server/io/kafka_client.h"
 #include "server/io/redis_scan.h"
 #include "server/worker/memory_log.h"
 #include "server/worker/memory_store.h"
 
-#include <librdkafka/rdkafka.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -61,18 +61,10 @@ static uint64_t digest_of(const struct slot *s)
 
 static bool open_client(struct verification *v)
 {
-    char why[256] = "";
-    const struct kafka_log_settings *s = &v->settings->kafka;
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    bool ok = rd_kafka_conf_set(conf, "bootstrap.servers", s->brokers, why, sizeof why) == RD_KAFKA_CONF_OK &&
-              rd_kafka_conf_set(conf, "auto.offset.reset", "error", why, sizeof why) == RD_KAFKA_CONF_OK;
-    for (int i = 0; ok && i < s->property_count; i++)
-        ok = rd_kafka_conf_set(conf, s->properties[i].name, s->properties[i].value, why, sizeof why) == RD_KAFKA_CONF_OK;
-    v->client = ok ? rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why) : NULL;
-    if (!v->client) {
-        rd_kafka_conf_destroy(conf);
+    char why[256];
+    v->client = kafka_client_open(&v->settings->kafka, RD_KAFKA_CONSUMER, (const char *[]){"auto.offset.reset", "error", NULL}, why);
+    if (!v->client)
         log_error("verify_kafka", "%s", why);
-    }
     return v->client != NULL;
 }
 

@@ -6,6 +6,7 @@
  */
 #include "server/verbs/audit.h"
 
+#include "server/io/kafka_client.h"
 #include "server/verbs/connect.h"
 #include "server/verbs/verb.h"
 
@@ -173,13 +174,8 @@ static bool read_topic(struct audit *a, rd_kafka_t *client, enum topic topic, re
 static rd_kafka_t *open_client(const struct kafka_log_settings *k)
 {
     char why[256];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    bool ok = rd_kafka_conf_set(conf, "bootstrap.servers", k->brokers, why, sizeof why) == RD_KAFKA_CONF_OK &&
-              rd_kafka_conf_set(conf, "enable.partition.eof", "true", why, sizeof why) == RD_KAFKA_CONF_OK &&
-              rd_kafka_conf_set(conf, "fetch.wait.max.ms", "10", why, sizeof why) == RD_KAFKA_CONF_OK;
-    for (int i = 0; ok && i < k->property_count; i++)
-        ok = rd_kafka_conf_set(conf, k->properties[i].name, k->properties[i].value, why, sizeof why) == RD_KAFKA_CONF_OK;
-    rd_kafka_t *client = ok ? rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why) : NULL;
+    const char *options[] = {"enable.partition.eof", "true", "fetch.wait.max.ms", "10", NULL};
+    rd_kafka_t *client = kafka_client_open(k, RD_KAFKA_CONSUMER, options, why);
     if (!client)
         fprintf(stderr, "sluice audit: %s\n", why);
     return client;

@@ -14,6 +14,7 @@
  */
 #include "common/hash.h"
 #include "common/text.h"
+#include "server/io/kafka_client.h"
 #include "server/io/redis_ask.h"
 #include "server/io/redis_scan.h"
 #include "server/verbs/connect.h"
@@ -22,7 +23,6 @@
 #include "server/worker/chain.h"
 #include "server/worker/position.h"
 
-#include <librdkafka/rdkafka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -72,11 +72,7 @@ static bool log_ends(rd_kafka_t *client, const struct kafka_log_settings *k, con
 static rd_kafka_t *open_client(const struct kafka_log_settings *k)
 {
     char why[256];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    bool ok = rd_kafka_conf_set(conf, "bootstrap.servers", k->brokers, why, sizeof why) == RD_KAFKA_CONF_OK;
-    for (int i = 0; ok && i < k->property_count; i++)
-        ok = rd_kafka_conf_set(conf, k->properties[i].name, k->properties[i].value, why, sizeof why) == RD_KAFKA_CONF_OK;
-    rd_kafka_t *client = ok ? rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why) : NULL;
+    rd_kafka_t *client = kafka_client_open(k, RD_KAFKA_CONSUMER, (const char *[]){NULL}, why);
     if (!client)
         fprintf(stderr, "sluice task: %s\n", why);
     return client;
