@@ -133,15 +133,18 @@ void cuts_look_at(struct task *t, int64_t now_ms)
     }
 }
 
-void cut_unmark(struct task *t)
+bool cut_is_marked(const struct task *t, const struct position *p)
+{
+    return p->tries > 0 && p->token == t->mark_token;
+}
+
+void cut_unmark(struct task *t, uint32_t tries)
 {
     struct position p = t->position;
-    if (t->marked < 0 || p.tries == 0)
-        return;
     struct cut *cut = calloc(1, sizeof *cut); /* an orphan from the start: nobody waits for the answer */
     ASSERT(cut);
     cut->owed.is_cut = cut->submitted = true;
-    p.tries = 0;
+    p.tries = tries;
     position_encode(&p, &cut->bytes);
     put_bytes(&cut->request.reply, t->expected.data, t->expected.size);
     cut->request.stage = t->ops->stage;

@@ -93,10 +93,19 @@ static void abandon(struct task *t)
         t->worker->suspect = NULL;
 }
 
+/* A takeover in order is no crash: the try marked for it is taken back, or the commit after it goes its way (rule 14). */
+static void leave_slot(struct task *t)
+{
+    if (MUTANT(try_kept, true, !t->has_token || t->mark_token != t->token))
+        t->worker->store->reset(t->worker->store->self, t->ops->stage, t->partition);
+    else if (cut_is_marked(t, &t->position))
+        cut_unmark(t, t->position.tries - 1);
+}
+
 void task_release(struct task *t)
 {
     abandon(t);
-    t->worker->store->reset(t->worker->store->self, t->ops->stage, t->partition);
+    leave_slot(t);
     t->ops->destroy(t);
     writer_fini(&t->expected);
     free(t->queue);
@@ -120,8 +129,8 @@ void task_halt(struct task *t, enum halt why, const char *text)
     if (t->state == TASK_HALTED)
         return;
     abandon(t);
-    if (why != HALT_POISON)
-        cut_unmark(t);
+    if (why != HALT_POISON && cut_is_marked(t, &t->position))
+        cut_unmark(t, 0);
     t->state = TASK_HALTED;
     t->halt_seen = false;
     t->halt = why;
@@ -148,13 +157,18 @@ static bool refuse_slot(struct task *t, enum halt why, const char *text)
     return false;
 }
 
+static bool is_same(const struct blob *stored, const struct writer *expected)
+{
+    return stored->present == (expected->size > 0) && stored->value.size == expected->size &&
+           (expected->size == 0 || memcmp(stored->value.at, expected->data, expected->size) == 0);
+}
+
 /* A halted task goes on when the position is no longer what it was: an operator's verb wrote it (server/verbs/task.c). */
 static void look_at_halted(struct task *t, struct load *l, int64_t now_ms)
 {
     const struct blob *p = &l->request.current;
-    bool same = p->value.size == t->expected.size && memcmp(p->value.at, t->expected.data, p->value.size) == 0;
     t->asked_ms = now_ms;
-    if (!t->halt_seen || (same && p->present) || (!p->present && t->expected.size == 0)) {
+    if (!t->halt_seen || is_same(p, &t->expected)) {
         t->halt_seen = true;
         t->expected.size = 0;
         if (p->present)
@@ -220,8 +234,7 @@ static void claim(struct task *t, int64_t now_ms)
     p.token = worker_random(t->worker);
     p.epoch++;
     p.claims += !t->has_token && has_records(t, p.next); /* a rewind is no crash, and nothing crashes its owner when there is nothing to fold */
-    if (t->has_token && t->marked == p.next && p.tries)
-        p.tries--;
+    p.tries -= cut_is_marked(t, &t->position);
     t->token = p.token;
     t->has_token = true;
     put_bytes(&l->expected, t->expected.data, t->expected.size);
@@ -279,9 +292,7 @@ static void load_wanted(struct task *t)
 
 static bool fence_holds(const struct load *l)
 {
-    const struct blob *p = &l->request.current;
-    return MUTANT(miss_unfenced, l->cells != NULL, false) ||
-           (p->present && p->value.size == l->expected.size && memcmp(p->value.at, l->expected.data, l->expected.size) == 0);
+    return MUTANT(miss_unfenced, l->cells != NULL, false) || is_same(&l->request.current, &l->expected);
 }
 
 static void cells_loaded(struct task *t, struct load *l)
@@ -363,10 +374,15 @@ void task_stored(struct store_request *request, int64_t now_ms)
     load_destroy(l);
 }
 
-void task_drain(struct task *t)
+void task_drain(struct task *t, int64_t now_ms)
 {
     t->draining = true;
     task_release_queue(t);
+    if (t->state != TASK_RUN || t->marked != t->next || t->tries == 0)
+        return;
+    t->tries--; /* committed before the process ends: nobody waits for what a release submits then */
+    t->marked = -1;
+    cut_close(t, now_ms);
 }
 
 /* Reads the slot again when that failed, was lost long enough ago, or is due as an audit of an idle or halted task (rule 2). */

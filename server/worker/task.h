@@ -119,6 +119,7 @@ struct task {
     uint32_t steps_left;
     uint32_t tries;               /* of the record at `next`, marked in the store */
     int64_t marked;               /* offset whose try this attempt has marked; -1 */
+    uint64_t mark_token;          /* under which an attempt marked last; 0 never */
 
     struct record *queue;         /* owned ring */
     size_t queue_at, queue_count, queue_capacity;
@@ -147,7 +148,7 @@ void task_record(struct task *t, struct record *r, int64_t now_ms); /* takes it 
 void task_out_of_range(struct task *t, int64_t now_ms);
 /* Answers of the store to any task, also one that is gone. */
 void task_stored(struct store_request *request, int64_t now_ms);
-void task_drain(struct task *t);
+void task_drain(struct task *t, int64_t now_ms);
 void task_turn(struct task *t, int64_t now_ms);
 bool task_owes(const struct task *t); /* something is folded and not committed */
 void task_halt(struct task *t, enum halt why, const char *text);

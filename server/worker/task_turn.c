@@ -123,6 +123,7 @@ static bool suspect_may_fold(struct task *t, int64_t now_ms)
     t->worker->suspect = t;
     t->tries++;
     t->marked = t->next;
+    t->mark_token = t->token;
     cut_close(t, now_ms);
     cuts_submit(t);
     return false;

@@ -113,18 +113,19 @@ void worker_assigned(struct worker *w, const struct topic_partition *list, size_
     bool wanted[STAGES][PARTITIONS_MAX] = {{0}};
     for (size_t i = 0; i < count; i++) {
         const struct topic_partition *tp = list ? &list[i] : &none;
-        if (tp->topic < TOPIC_INPUTS && tp->partition >= 0 && tp->partition < PARTITIONS_MAX)
-            wanted[tp->topic][tp->partition] = stages[tp->topic] != NULL;
+        if (tp->topic >= TOPIC_INPUTS || tp->partition < 0 || tp->partition >= PARTITIONS_MAX)
+            continue;
+        wanted[tp->topic][tp->partition] = stages[tp->topic] != NULL;
+        w->partitions_seen = tp->partition >= w->partitions_seen ? tp->partition + 1 : w->partitions_seen;
     }
     for (int s = 0; s < STAGES; s++)
         for (int32_t p = 0; p < w->partitions_seen; p++)
             if (w->tasks[s][p] && !wanted[s][p])
                 task_end(w, s, p);
     for (int s = 0; s < STAGES && count > 0; s++)
-        for (int32_t p = 0; p < PARTITIONS_MAX; p++)
+        for (int32_t p = 0; p < w->partitions_seen; p++)
             if (!w->tasks[s][p] && wanted[s][p] && !w->draining) {
                 w->tasks[s][p] = task_create(w, stages[s], p, now_ms);
-                w->partitions_seen = p >= w->partitions_seen ? p + 1 : w->partitions_seen;
                 w->task_count++;
             }
 }
@@ -339,7 +340,7 @@ void worker_drain(struct worker *w, int64_t now_ms)
     for (int s = 0; s < STAGES; s++)
         for (int32_t p = 0; p < PARTITIONS_MAX; p++)
             if (w->tasks[s][p])
-                task_drain(w->tasks[s][p]);
+                task_drain(w->tasks[s][p], now_ms);
 }
 
 bool worker_is_drained(const struct worker *w)

@@ -31,6 +31,54 @@ static struct place place_of(const struct sim *s, uint32_t drawn)
     return at;
 }
 
+/* What the slot says; false when it says nothing. */
+static bool stored_position(const struct sim *s, struct place at, struct position *out)
+{
+    const struct stored *stored = redis_find(&s->redis, at.stage, at.partition, POSITION_KEY);
+    return stored && position_decode(stored->value, out) == ERR_NONE;
+}
+
+static void tear(struct sim *s, struct place at)
+{
+    struct position p;
+    if (stored_position(s, at, &p) && p.claims > s->settings.claims_max && ++s->torn[at.stage][at.partition] >= s->settings.tries_max)
+        s->may_halt[at.stage][at.partition] |= BIT(HALT_POISON);
+}
+
+static size_t tasks_of(const struct sim *s, const struct member *m, struct task_report out[STAGES * PARTITIONS])
+{
+    return m->worker ? worker_report(m->worker, s->now_ms, out, STAGES * PARTITIONS) : 0;
+}
+
+void fault_tears(struct sim *s, const struct member *m, int shard)
+{
+    struct task_report tasks[STAGES * PARTITIONS];
+    size_t n = tasks_of(s, m, tasks);
+    for (size_t i = 0; i < n; i++)
+        if (shard < 0 || shard_of(tasks[i].stage, tasks[i].partition) == shard)
+            tear(s, (struct place){tasks[i].stage, tasks[i].partition});
+}
+
+/* It runs the task, or what it wrote at the end is still on its way. */
+static bool holds(const struct sim *s, const struct member *m, struct place at)
+{
+    struct task_report tasks[STAGES * PARTITIONS];
+    for (size_t i = tasks_of(s, m, tasks); i > 0; i--)
+        if (tasks[i - 1].stage == at.stage && tasks[i - 1].partition == at.partition)
+            return true;
+    return link_is_busy(&m->link, at.stage, at.partition);
+}
+
+void fault_tears_taken(struct sim *s, const struct member *taker)
+{
+    for (size_t i = 0; i < taker->pending_count; i++) {
+        struct place at = {(enum stage)taker->pending[i].topic, taker->pending[i].partition};
+        for (int k = 0; k < s->member_count; k++)
+            if (&s->members[k] != taker && holds(s, &s->members[k], at))
+                tear(s, at);
+    }
+}
+
 static void crash(struct sim *s, const struct strike *k)
 {
     struct member *m = &s->members[k->a % (uint32_t)s->member_count];
@@ -68,6 +116,8 @@ static void set_aside(struct sim *s, const struct strike *k)
     if (!m->worker)
         return;
     s->struck[k->fault]++;
+    if (k->fault != FAULT_DELAY)
+        fault_tears(s, m, -1);
     if (k->fault == FAULT_STOP)
         m->stopped = until;
     else if (k->fault == FAULT_ZOMBIE)
@@ -83,6 +133,8 @@ static void failover(struct sim *s, const struct strike *k)
     int shard = (int)(k->a % SHARDS);
     size_t lost = redis_lose(&s->redis, shard, k->b % 4 == 0 ? SIZE_MAX : 1 + k->b % 7);
     s->struck[FAULT_FAILOVER] += lost > 0;
+    for (int i = 0; i < s->member_count; i++)
+        fault_tears(s, &s->members[i], shard); /* a mark taken back may be back */
     for (int i = 0; i < s->member_count && k->a / SHARDS % 2; i++)
         link_cut(&s->members[i].link, shard);
 }
@@ -144,12 +196,10 @@ static void misconfigure(struct sim *s, const struct strike *k)
     group_rebalance(s);
 }
 
-/* What the slot says is committed; 0 when it says nothing. */
 static int64_t committed(const struct sim *s, struct place at)
 {
     struct position p;
-    const struct stored *stored = redis_find(&s->redis, at.stage, at.partition, POSITION_KEY);
-    return stored && position_decode(stored->value, &p) == ERR_NONE ? p.next : 0;
+    return stored_position(s, at, &p) ? p.next : 0;
 }
 
 static void retain(struct sim *s, const struct strike *k)

@@ -352,6 +352,14 @@ void link_answer(struct link *l, struct worker *w, size_t answers, int64_t now_m
     answer_reads(l, w, false, now_ms);
 }
 
+bool link_is_busy(const struct link *l, enum stage stage, int32_t partition)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (!l->queue[i].done && l->queue[i].asked->stage == stage && l->queue[i].asked->partition == partition)
+            return true;
+    return false;
+}
+
 void link_cut(struct link *l, int shard)
 {
     for (int s = 0; s < STAGES; s++)

@@ -82,6 +82,8 @@ void link_fini(struct link *l);
 /* `reorder` 0: in order; else the draw that picks the slot. */
 void link_carry(struct link *l, size_t requests, uint64_t reorder);
 void link_answer(struct link *l, struct worker *w, size_t answers, int64_t now_ms);
+/* A request of this slot is not carried out yet. */
+bool link_is_busy(const struct link *l, enum stage stage, int32_t partition);
 /* Every connection of this link to a shard, or to all of them (-1), is cut: what is in flight is not heard of. */
 void link_cut(struct link *l, int shard);
 /* The process died: what was not carried out never is. */

@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define ROUND_MS 40     /* of the liveness phase */
+#define ROUND_MS 60     /* of the liveness phase */
 #define ROUNDS_MAX 4000 /* of it: then it has failed */
 
 uint64_t sim_draw(struct sim *s, uint64_t below)
@@ -53,8 +53,7 @@ static void settings_draw(struct sim *s)
     w->audit_ms = 200 + (uint32_t)sim_draw(s, 200);
     w->retry_ms = 20;
     w->reclaim_ms = 100 + (uint32_t)sim_draw(s, 200);
-    w->claims_max = 3 + (uint32_t)sim_draw(s, 8);
-    w->tries_max = 16; /* takeovers in order, far more frequent here, count too when they come between a mark and its commit */
+    w->claims_max = 3 + (uint32_t)sim_draw(s, 4);
     w->steps = 10;
     w->cut_keys_max = 3 + (uint32_t)sim_draw(s, 30);
     w->cuts_in_flight_max = 1 + (uint32_t)sim_draw(s, 4);
@@ -90,6 +89,7 @@ static void begin(struct sim *s, const struct schedule *schedule, struct totals 
     s->members_made = s->operations = 0;
     s->why[0] = '\0';
     memset(s->may_halt, 0, sizeof s->may_halt);
+    memset(s->torn, 0, sizeof s->torn);
     memset(s->struck, 0, sizeof s->struck);
     memset(s->slot_until, 0, sizeof s->slot_until);
     arena_reset(&s->arena);
@@ -231,6 +231,7 @@ static void end(struct sim *s)
     if (!t)
         return;
     t->seeds++;
+    t->poor += s->events < EVENTS_LEAST;
     t->diverged += s->why[0] != '\0';
     for (int f = 0; f < FAULTS; f++)
         t->struck[f] += s->struck[f];

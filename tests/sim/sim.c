@@ -111,6 +111,8 @@ static void print_table(const struct totals *t)
     for (int h = 1; h < HALTS; h++)
         if (t->halts[h])
             printf("halt %-16s %5.3f %10llu\n", halt_names[h], (double)t->halts[h] / seeds, (unsigned long long)t->halts[h]);
+    printf("means of a seed: %.1f faults, %.1f workers started, %.0f events; %llu seeds with fewer than %d events\n",
+           (double)struck / seeds, (double)t->members / seeds, (double)t->records[TOPIC_EVENTS] / seeds, (unsigned long long)t->poor, EVENTS_LEAST);
     printf("%llu seeds, %llu faults, %llu diverged\n", (unsigned long long)t->seeds, (unsigned long long)struck,
            (unsigned long long)t->diverged);
 }
@@ -173,5 +175,5 @@ int main(int argc, char **argv)
     }
     bool well = seeds == 0 || run_all(from, seeds, &sum);
     print_table(&sum);
-    return !well || failed || sum.diverged;
+    return !well || failed || sum.diverged || sum.poor;
 }

@@ -126,6 +126,7 @@ struct sim {
     uint32_t may_halt[STAGES][PARTITIONS]; /* bits of enum halt */
     struct { int32_t partition; int64_t offset; } poisons[POISONS_MAX];
     int poison_count;
+    uint32_t torn[STAGES][PARTITIONS]; /* ends out of order of an attempt that folded one record at a time */
     uint64_t struck[FAULTS];
     /* exhaustive */
     uint64_t operations;
@@ -136,8 +137,10 @@ struct sim {
     struct totals *totals; /* borrowed; may be NULL */
 };
 
-struct totals {
-    uint64_t seeds, struck[FAULTS], records[TOPIC_INPUTS], halts[HALTS], members, rewinds, conflicts, diverged;
+#define EVENTS_LEAST 200 /* of a whole seed */
+
+struct totals { /* poor: seeds with fewer events than that */
+    uint64_t seeds, poor, struck[FAULTS], records[TOPIC_INPUTS], halts[HALTS], members, rewinds, conflicts, diverged;
 };
 
 /* Reuses the memory of earlier runs; zeroed before the first. */
@@ -161,6 +164,10 @@ void traffic_tell_all(struct sim *s, struct member *m);
 void fault_strike(struct sim *s, const struct strike *strike);
 void faults_end(struct sim *s); /* at the begin of the liveness phase */
 void faults_step(struct sim *s); /* those whose time is over end */
+/* May be held against the record that a task is trying: those tasks of a member (on a shard, -1 all) are left without a word. */
+void fault_tears(struct sim *s, const struct member *m, int shard);
+/* The same for those which the group gives to `taker` before their owner has heard of it. */
+void fault_tears_taken(struct sim *s, const struct member *taker);
 /* The state of every task against straight folds of the logs; fails the run where they differ. */
 void reference_compare(struct sim *s);
 /* The settings under which a misconfigured process starts. */

@@ -71,6 +71,7 @@ void member_crash(struct sim *s, struct member *m, int down)
     if (!m->worker)
         return;
     collect(s, m);
+    fault_tears(s, m, -1);
     m->dead = true;
     m->client.faults = (struct client_faults){0};
     link_carry(&m->link, sim_draw(s, 4), 0);
@@ -120,6 +121,7 @@ void member_drive(struct sim *s, struct member *m, size_t records, size_t answer
     s->kafka.now_ms = s->redis.now_ms = s->now_ms;
     if (m->has_pending && m->stalled <= s->step) {
         m->has_pending = false;
+        fault_tears_taken(s, m);
         worker_assigned(m->worker, m->pending, m->pending_count, now_ms);
     }
     client_carry(&m->client, records, s->reorder_until > s->step ? order + 1 : 0);
@@ -146,7 +148,10 @@ void member_drive(struct sim *s, struct member *m, size_t records, size_t answer
     }
 }
 
-/* Round-robin over the members that the group knows, beginning at a random one. Each hears of it in its own time. */
+/*
+ * Round-robin over the members that the group knows, beginning at a random one. Either all of them let go before anybody is
+ * told what it gets, as the eager protocol has it, or each hears of all of it in its own time.
+ */
 void group_rebalance(struct sim *s)
 {
     int alive[MEMBERS], n = 0;
@@ -157,9 +162,13 @@ void group_rebalance(struct sim *s)
     }
     if (n == 0)
         return;
+    bool eager = sim_draw(s, 2);
     for (int i = 0; i < n; i++) {
-        s->members[alive[i]].pending_count = 0;
-        s->members[alive[i]].has_pending = true;
+        struct member *m = &s->members[alive[i]];
+        m->pending_count = 0;
+        m->has_pending = true;
+        if (eager)
+            worker_assigned(m->worker, NULL, 0, s->now_ms + m->skew_ms);
     }
     int at = (int)sim_draw(s, (uint64_t)n);
     for (int t = 0; t < TOPIC_INPUTS; t++)
