@@ -21,16 +21,39 @@ static struct slice written(const struct writer *w)
     return (struct slice){(const char *)w->data, (uint32_t)w->size};
 }
 
+static void add_field(struct writer *w, const char *field)
+{
+    text_add(w, ",\"");
+    text_add(w, field);
+    text_add(w, "\":");
+}
+
 static void add_name(struct writer *w, const char *field, struct slice text)
 {
-    text_printf(w, ",\"%s\":", field);
+    add_field(w, field);
     text_add_json(w, text);
 }
 
 static void add_ppm(struct writer *w, const char *field, int64_t ppm)
 {
-    text_printf(w, ",\"%s\":", field);
+    add_field(w, field);
     text_add_decimal(w, (double)ppm / PPM, 6);
+}
+
+static void add_number(struct writer *w, const char *before, int64_t value)
+{
+    text_add(w, before);
+    text_add_int(w, value);
+}
+
+static void add_code(struct writer *w, const char *before, const char *code, int64_t part_ppm)
+{
+    text_add(w, before);
+    text_add(w, "{\"code\":\"");
+    text_add(w, code);
+    text_add(w, "\",\"part\":");
+    text_add_decimal(w, (double)part_ppm / PPM, 6);
+    text_add(w, "}");
 }
 
 /* {"v":1,"scene":…,"ts":…,"version":[…],"valid_until":…; the last only with `valid_ms`. */
@@ -40,10 +63,13 @@ static struct writer *begin_value(struct emission *e, int64_t valid_ms)
     w->size = 0;
     text_add(w, "{\"v\":1");
     add_name(w, "scene", e->scene);
-    text_printf(w, ",\"ts\":%lld,\"version\":[%lld,%lld,%u]", (long long)(e->tick_ms ? e->tick_ms : e->now_ms), (long long)e->offset,
-                (long long)e->task->position.epoch, e->s->n++);
+    add_number(w, ",\"ts\":", e->tick_ms ? e->tick_ms : e->now_ms);
+    add_number(w, ",\"version\":[", e->offset);
+    add_number(w, ",", e->task->position.epoch);
+    add_number(w, ",", e->s->n++);
+    text_add(w, "]");
     if (valid_ms)
-        text_printf(w, ",\"valid_until\":%lld", (long long)(e->tick_ms + valid_ms));
+        add_number(w, ",\"valid_until\":", e->tick_ms + valid_ms);
     return w;
 }
 
@@ -64,26 +90,23 @@ static void send(struct emission *e, enum topic topic, struct slice rest, bool t
 
 static void add_reasons(struct writer *w, const char *const *names, const int32_t *parts, int count)
 {
-    for (int i = 0; i < count; i++) {
-        text_printf(w, "%s{\"code\":\"%s\",\"part\":", i ? "," : "", names[i]);
-        text_add_decimal(w, (double)parts[i] / PPM, 6);
-        text_add(w, "}");
-    }
+    for (int i = 0; i < count; i++)
+        add_code(w, i ? "," : "", names[i], parts[i]);
 }
 
 static void add_weight(struct writer *w, const struct out_weight *o)
 {
     add_ppm(w, "weight", o->weight_ppm);
     add_ppm(w, "propensity", o->weight_ppm); /* the share is the probability */
-    text_printf(w, ",\"tier\":\"%s\"", tier_names[o->tier]);
+    add_name(w, "tier", slice_of(tier_names[o->tier]));
     add_ppm(w, "score", o->score_ppm);
     text_add(w, ",\"reasons\":[");
     add_reasons(w, score_part_names, o->parts, SCORE_PARTS);
     for (int op = 0; op < CONTROL_HELD; op++)
         if (o->held >> op & 1)
-            text_printf(w, ",{\"code\":\"%s\",\"part\":0}", control_op_names[op]);
+            add_code(w, ",", control_op_names[op], 0);
     if (o->young)
-        text_add(w, ",{\"code\":\"new_room\",\"part\":0}");
+        add_code(w, ",", "new_room", 0);
     text_add(w, "]");
 }
 
@@ -116,7 +139,8 @@ static void emit_snapshot(struct emission *e)
         text_add(w, i ? ",{\"id\":" : "{\"id\":");
         text_add_json(w, name_slice(&out->weights[i].room));
         add_ppm(w, "weight", out->weights[i].weight_ppm);
-        text_printf(w, ",\"tier\":\"%s\"%s}", tier_names[out->weights[i].tier], out->weights[i].held ? ",\"held\":true" : "");
+        add_name(w, "tier", slice_of(tier_names[out->weights[i].tier]));
+        text_add(w, out->weights[i].held ? ",\"held\":true}" : "}");
     }
     text_add(w, "]}");
     send(e, TOPIC_TRAFFIC_SNAPSHOT, (struct slice){0}, false);
@@ -134,7 +158,7 @@ static void emit_rankings(struct emission *e)
             const struct ranked_host *h = &r->hosts[k];
             text_add(w, k ? ",{\"id\":" : "{\"id\":");
             text_add_json(w, name_slice(&h->host));
-            text_printf(w, ",\"live\":%s", h->live ? "true" : "false");
+            text_add(w, h->live ? ",\"live\":true" : ",\"live\":false");
             add_ppm(w, "score", h->score_ppm);
             text_add(w, ",\"reasons\":[");
             add_reasons(w, host_part_names, h->parts, HOST_PARTS);

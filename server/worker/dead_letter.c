@@ -4,7 +4,6 @@
 #include "server/codec/control_decode.h"
 #include "server/worker/worker_internal.h"
 
-#include <stdio.h>
 
 #define ANSWER_MS 3600000 /* nobody waits longer for the answer to a control */
 
@@ -70,22 +69,26 @@ static void count(struct worker *w, const char *reason)
 }
 
 struct letter {
-    char partition[16], offset[24], timestamp[24];
+    char partition[24], offset[24], timestamp[24];
     struct header headers[6];
     struct outgoing out;
 };
 
+static struct slice number_text(char *buffer, uint32_t capacity, int64_t value)
+{
+    struct writer w = {.data = (uint8_t *)buffer, .capacity = capacity};
+    text_add_int(&w, value);
+    return (struct slice){buffer, (uint32_t)w.size};
+}
+
 static void letter_fill(struct letter *l, const struct worker *w, const struct record *r, const char *reason)
 {
-    snprintf(l->partition, sizeof l->partition, "%d", (int)r->partition);
-    snprintf(l->offset, sizeof l->offset, "%lld", (long long)r->offset);
-    snprintf(l->timestamp, sizeof l->timestamp, "%lld", (long long)r->timestamp_ms);
     l->headers[0] = (struct header){"__errors.exception", slice_of(reason)};
     l->headers[1] = (struct header){"__errors.message", slice_of(dead_letter_text(reason))};
     l->headers[2] = (struct header){"__errors.topic", slice_of(w->log->topic_name(w->log->self, r->topic))};
-    l->headers[3] = (struct header){"__errors.partition", slice_of(l->partition)};
-    l->headers[4] = (struct header){"__errors.offset", slice_of(l->offset)};
-    l->headers[5] = (struct header){"__errors.timestamp", slice_of(l->timestamp)};
+    l->headers[3] = (struct header){"__errors.partition", number_text(l->partition, sizeof l->partition, r->partition)};
+    l->headers[4] = (struct header){"__errors.offset", number_text(l->offset, sizeof l->offset, r->offset)};
+    l->headers[5] = (struct header){"__errors.timestamp", number_text(l->timestamp, sizeof l->timestamp, r->timestamp_ms)};
     l->out = (struct outgoing){.topic = TOPIC_DEADLETTER, .partition = -1, .key = r->key, .value = r->value,
                                .tombstone = r->tombstone, .headers = l->headers, .header_count = 6, .headers_of = r};
 }

@@ -17,19 +17,21 @@ struct item_counts {
     const struct store_port *store; /* borrowed */
     uint32_t counts_max, age_ms;
     struct map known; /* item -> struct known; owned */
+    size_t wanted; /* of asked[] */
+    bool under_way;
+    struct view_read read;
+    /* Filled as they are used. */
     struct known *asked[BATCH_MAX];
     char names[BATCH_MAX][KEY_BYTES];
     struct slice keys[BATCH_MAX];
     struct blob values[BATCH_MAX];
-    size_t wanted; /* of asked[] */
-    bool under_way;
-    struct view_read read;
 };
 
 struct item_counts *item_counts_create(const struct store_port *store, uint32_t counts_max, uint32_t age_ms)
 {
-    struct item_counts *c = calloc(1, sizeof *c);
+    struct item_counts *c = malloc(sizeof *c);
     ASSERT(c);
+    memset(c, 0, offsetof(struct item_counts, asked));
     c->store = store;
     c->counts_max = counts_max;
     c->age_ms = age_ms;

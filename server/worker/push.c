@@ -276,8 +276,8 @@ static void serve_bucket(struct push *p, struct bucket *b, int64_t now_ms)
 void push_turn(struct push *p, int64_t now_ms)
 {
     int64_t until = now_ms / WHEEL_TICK_MS;
-    if (until - p->tick > WHEEL)
-        p->tick = until - WHEEL;
+    if (p->count == 0 || until - p->tick > WHEEL)
+        p->tick = p->count ? until - WHEEL : until;
     while (p->tick < until)
         serve_bucket(p, &p->wheel[++p->tick % WHEEL], now_ms);
     sim_cache_turn(p->lists, now_ms);

@@ -25,18 +25,20 @@ struct sim_cache {
     struct list **wanted; /* owned */
     size_t wanted_count, wanted_capacity;
     bool under_way;
-    struct list *asked[BATCH_MAX];
     struct view_read read;
+    struct slice *pending_names; /* owned; names of what is wanted */
+    /* Filled as they are used. */
+    struct list *asked[BATCH_MAX];
     struct slice keys[BATCH_MAX];
     struct blob values[BATCH_MAX];
     char names[BATCH_MAX][SCENE_ID_BYTES + 8];
-    struct slice *pending_names; /* owned; names of what is wanted */
 };
 
 struct sim_cache *sim_cache_create(const struct store_port *store, const struct catalog *catalog, uint32_t lists_max, uint32_t age_ms)
 {
-    struct sim_cache *c = calloc(1, sizeof *c);
+    struct sim_cache *c = malloc(sizeof *c);
     ASSERT(c);
+    memset(c, 0, offsetof(struct sim_cache, asked));
     c->store = store;
     c->catalog = catalog;
     c->lists_max = lists_max;

@@ -36,7 +36,7 @@ static void keep_control(struct tables *t, const struct record *r)
     if (t->control_end - t->control_begin == CONTROLS_MAX)
         free((char *)(uintptr_t)control_at(t, t->control_begin++)->bytes.at);
     if (!t->controls)
-        t->controls = calloc(CONTROLS_MAX, sizeof *t->controls);
+        t->controls = malloc(CONTROLS_MAX * sizeof *t->controls);
     char *bytes = malloc((size_t)r->value.size + 1);
     ASSERT(t->controls);
     ASSERT(bytes);

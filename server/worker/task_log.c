@@ -85,7 +85,7 @@ void task_record(struct task *t, struct record *r, int64_t now_ms)
     }
     if (t->queue_count == t->queue_capacity) {
         size_t capacity = t->queue_capacity ? t->queue_capacity * 2 : 64;
-        struct record *queue = calloc(capacity, sizeof *queue);
+        struct record *queue = malloc(capacity * sizeof *queue);
         ASSERT(queue);
         for (size_t i = 0; i < t->queue_count; i++)
             queue[i] = t->queue[(t->queue_at + i) % t->queue_capacity];

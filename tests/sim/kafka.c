@@ -2,7 +2,6 @@
 
 #include "common/check.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 void kafka_begin(struct kafka *k, struct arena *arena, const int32_t partitions[TOPICS])
@@ -93,9 +92,11 @@ static struct slice letter_of(struct kafka *k, const struct outgoing *out)
         for (int n = 0; n < 2; n++)
             if (strcmp(out->headers[i].name, n ? "__errors.offset" : "__errors.partition") == 0)
                 s[n] = out->headers[i].value;
-    char *text = arena_take(k->arena, (size_t)s[0].size + s[1].size + 2);
-    snprintf(text, (size_t)s[0].size + s[1].size + 2, "%.*s %.*s", (int)s[0].size, s[0].at, (int)s[1].size, s[1].at);
-    return slice_of(text);
+    char *text = arena_take(k->arena, (size_t)s[0].size + s[1].size + 1);
+    memcpy(text, s[0].at, s[0].size);
+    text[s[0].size] = ' ';
+    memcpy(text + s[0].size + 1, s[1].at, s[1].size);
+    return (struct slice){text, s[0].size + s[1].size + 1};
 }
 
 static int64_t append_out(struct client *c, const struct outgoing *out)

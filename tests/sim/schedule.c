@@ -19,7 +19,7 @@ void schedule_draw(struct schedule *s, uint64_t seed)
 {
     uint64_t random = hash_mix(seed * 2 + 1);
     uint32_t weights[FAULTS] = {0}, sum = 0;
-    *s = (struct schedule){.seed = seed, .steps = 300};
+    *s = (struct schedule){.seed = seed, .steps = 260};
     for (int f = 0; f < FAULTS_THAT_HEAL; f++)
         sum += weights[f] = next(&random, 2) ? 1 + (uint32_t)next(&random, 4) : 0;
     int count = 12 + (int)next(&random, 40);

@@ -83,6 +83,25 @@ static void poison_if_due(struct sim *s, const char *user, int64_t offset)
     s->poison_next = 0;
 }
 
+static void add(struct writer *w, const char *before, int64_t value)
+{
+    text_add(w, before);
+    text_add_int(w, value);
+}
+
+static void add_amount(struct writer *w, int64_t amount)
+{
+    add(w, ",\"amount\":", amount);
+    text_add(w, ",\"currency\":\"CNY\"");
+}
+
+static void add_order(struct writer *w, int64_t order, int64_t amount)
+{
+    add(w, ",\"order\":\"o", order);
+    text_add(w, "\"");
+    add_amount(w, amount);
+}
+
 void traffic_event(struct sim *s)
 {
     static const char *const types[] = {"watch", "enter", "click", "cart", "purchase", "impression", "refund", "like", "gift", "forget"};
@@ -94,17 +113,22 @@ void traffic_event(struct sim *s)
     snprintf(user, sizeof user, "u%d", (int)sim_draw(s, USERS));
     uint64_t id = s->events && sim_draw(s, 20) == 0 ? sim_draw(s, s->events) : s->events;
     s->events++;
-    text_printf(&w,
-                "{\"v\":1,\"id\":\"e%d\",\"ts\":%lld,\"type\":\"%s\",\"user\":\"%s\",\"scene\":\"home\",\"room\":\"r%d\","
-                "\"host\":\"h%d\",\"item\":\"c%d\",\"dwell_ms\":%d",
-                (int)id, (long long)event_time(s), types[type], user, (int)sim_draw(s, ROOMS), (int)sim_draw(s, 3),
-                (int)sim_draw(s, 9), (int)sim_draw(s, 20000));
+    add(&w, "{\"v\":1,\"id\":\"e", (int64_t)id);
+    add(&w, "\",\"ts\":", event_time(s));
+    text_add(&w, ",\"type\":\"");
+    text_add(&w, types[type]);
+    text_add(&w, "\",\"user\":\"");
+    text_add(&w, user);
+    add(&w, "\",\"scene\":\"home\",\"room\":\"r", (int64_t)sim_draw(s, ROOMS));
+    add(&w, "\",\"host\":\"h", (int64_t)sim_draw(s, 3));
+    add(&w, "\",\"item\":\"c", (int64_t)sim_draw(s, 9));
+    add(&w, "\",\"dwell_ms\":", (int64_t)sim_draw(s, 20000));
     if (type == 4)
-        text_printf(&w, ",\"order\":\"o%d\",\"amount\":%d,\"currency\":\"CNY\"", (int)s->orders++, 100 + (int)sim_draw(s, 90000000));
+        add_order(&w, (int64_t)s->orders++, 100 + (int64_t)sim_draw(s, 90000000));
     if (type == 6)
-        text_printf(&w, ",\"order\":\"o%d\",\"amount\":50,\"currency\":\"CNY\"", (int)sim_draw(s, s->orders + 1));
+        add_order(&w, (int64_t)sim_draw(s, s->orders + 1), 50);
     if (type == 8)
-        text_printf(&w, ",\"amount\":%d,\"currency\":\"CNY\"", 1 + (int)sim_draw(s, 90000000));
+        add_amount(&w, 1 + (int64_t)sim_draw(s, 90000000));
     text_add(&w, "}");
     poison_if_due(s, user, append(s, user, &w));
 }
