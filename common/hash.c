@@ -8,11 +8,20 @@ static uint64_t fold(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static uint64_t word(const uint8_t *at, size_t size)
+/* Of a size known when compiled: one load. */
+static inline uint64_t load(const uint8_t *at, size_t size)
 {
     uint64_t value = 0;
     memcpy(&value, at, size);
     return value;
+}
+
+/* 1 to 8 bytes, as two loads that may overlap. */
+static uint64_t word(const uint8_t *at, size_t size)
+{
+    if (size >= 4)
+        return load(at, 4) | load(at + size - 4, 4) << 8 * (size - 4);
+    return at[0] | (size > 1 ? load(at + size - 2, 2) << 8 * (size - 2) : 0);
 }
 
 uint64_t hash_mix(uint64_t value)
@@ -28,7 +37,7 @@ uint64_t hash64(const void *bytes, size_t size, uint64_t seed)
     const uint8_t *at = bytes;
     uint64_t state = hash_mix(seed + 0x9e3779b97f4a7c15u * (size + 1));
     for (; size > 16; at += 16, size -= 16)
-        state = fold(word(at, 8) ^ 0xa0761d6478bd642fu, word(at + 8, 8) ^ state);
+        state = fold(load(at, 8) ^ 0xa0761d6478bd642fu, load(at + 8, 8) ^ state);
     uint64_t low = size ? word(at, size < 8 ? size : 8) : 0;
     uint64_t high = size > 8 ? word(at + 8, size - 8) : 0;
     return hash_mix(fold(low ^ 0xe7037ed1a0b428dbu, high ^ state) ^ state);

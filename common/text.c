@@ -4,25 +4,20 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-void text_add(struct writer *w, const char *literal)
-{
-    put_bytes(w, literal, strlen(literal));
-}
-
-void text_add_slice(struct writer *w, struct slice s)
-{
-    put_bytes(w, s.at, s.size);
-}
-
+/* Two digits a division. */
 void text_add_int(struct writer *w, int64_t value)
 {
+    static const char pairs[] = "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
+                                "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
     char digits[24];
     int n = sizeof digits;
     uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-    do {
-        digits[--n] = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest);
+    for (; rest >= 100; rest /= 100)
+        memcpy(&digits[n -= 2], &pairs[rest % 100 * 2], 2);
+    if (rest >= 10)
+        memcpy(&digits[n -= 2], &pairs[rest * 2], 2);
+    else
+        digits[--n] = (char)('0' + rest);
     if (value < 0)
         digits[--n] = '-';
     put_bytes(w, digits + n, sizeof digits - (size_t)n);
@@ -70,10 +65,21 @@ static uint32_t utf8_length(const uint8_t *at, uint32_t left)
     return size;
 }
 
+static bool is_plain(uint8_t c)
+{
+    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
 void text_add_json(struct writer *w, struct slice s)
 {
     put_u8(w, '"');
     for (uint32_t i = 0; i < s.size;) {
+        uint32_t plain = i;
+        while (plain < s.size && is_plain((uint8_t)s.at[plain]))
+            plain++;
+        put_bytes(w, s.at + i, plain - i);
+        if ((i = plain) == s.size)
+            break;
         uint8_t c = (uint8_t)s.at[i];
         if (c == '"' || c == '\\') {
             put_u8(w, '\\');
@@ -81,9 +87,6 @@ void text_add_json(struct writer *w, struct slice s)
             i++;
         } else if (c < 0x20) {
             text_printf(w, "\\u%04x", c);
-            i++;
-        } else if (c < 0x80) {
-            put_u8(w, c);
             i++;
         } else {
             uint32_t size = utf8_length((const uint8_t *)s.at + i, s.size - i);

@@ -5,8 +5,17 @@
 
 #include "common/bytes.h"
 
-void text_add(struct writer *w, const char *literal);
-void text_add_slice(struct writer *w, struct slice s);
+/* Here, so that the size of a literal is known where it is added. */
+static inline void text_add(struct writer *w, const char *literal)
+{
+    put_bytes(w, literal, strlen(literal));
+}
+
+static inline void text_add_slice(struct writer *w, struct slice s)
+{
+    put_bytes(w, s.at, s.size);
+}
+
 void text_add_int(struct writer *w, int64_t value);
 /* `value` rounded half away from zero to `decimals` (0-9) places, trailing zeros dropped; 0 when not finite. */
 void text_add_decimal(struct writer *w, double value, int decimals);
