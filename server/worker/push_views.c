@@ -69,22 +69,25 @@ static struct slice written(const struct writer *w)
     return (struct slice){(const char *)w->data, (uint32_t)w->size};
 }
 
-static void write_view(struct push_views *v, const char *prefix, struct slice user, struct view_write write)
+static void key_text_of(struct push_views *v, struct slice user, char out_text[USER_KEY_TEXT + 1])
+{
+    uint8_t key[USER_KEY_BYTES];
+    user_hmac_of(v->worker->users, user, key);
+    user_key_text(key, out_text);
+}
+
+static void write_view(struct push_views *v, const char *prefix, const char *user, struct view_write write)
 {
     const struct store_port *store = v->worker->store;
-    uint8_t key[USER_KEY_BYTES];
-    char text[USER_KEY_TEXT + 1];
-    user_hmac_of(v->worker->users, user, key);
-    user_key_text(key, text);
     v->key.size = 0;
     text_add(&v->key, prefix);
-    text_add(&v->key, text);
+    text_add(&v->key, user);
     write.key = written(&v->key);
     store->write_view(store->self, &write);
     v->worker->counts.views++;
 }
 
-static void write_facts(struct push_views *v, const struct facts *f, struct slice user)
+static void write_facts(struct push_views *v, const struct facts *f, const char *user)
 {
     enum { USER_FIELDS = NUMBERS + 4 };
     static const char *const names[USER_FIELDS] = {"events", "orders", "spent", "refunded", "gifted", "watch_ms", "first_ms", "last_ms",
@@ -107,8 +110,10 @@ static void write_facts(struct push_views *v, const struct facts *f, struct slic
 
 static void write_both(struct push_views *v, const struct facts *f, const struct writer *list, struct slice user)
 {
-    write_view(v, "rec:", user, (struct view_write){.value = written(list), .removed = list->size == 0});
-    write_facts(v, f, user);
+    char key[USER_KEY_TEXT + 1];
+    key_text_of(v, user, key);
+    write_view(v, "rec:", key, (struct view_write){.value = written(list), .removed = list->size == 0});
+    write_facts(v, f, key);
 }
 
 static void write_first(struct push_views *v)
@@ -192,9 +197,16 @@ void push_views_history(struct push_views *v, struct view_mark *mark, const stru
     if (now_ms - mark->last_ms < v->interval_ms)
         return;
     mark->last_ms = now_ms;
+    if (!*mark->key)
+        key_text_of(v, user, mark->key);
     w->size = 0;
-    text_printf(w, "{\"events\":%llu,\"dwell_ms\":%llu,\"last_ms\":%lld,\"items\":[", (unsigned long long)profile->events,
-                (unsigned long long)profile->dwell_ms, (long long)profile->last_ms);
+    text_add(w, "{\"events\":");
+    text_add_int(w, (int64_t)profile->events);
+    text_add(w, ",\"dwell_ms\":");
+    text_add_int(w, (int64_t)profile->dwell_ms);
+    text_add(w, ",\"last_ms\":");
+    text_add_int(w, profile->last_ms);
+    text_add(w, ",\"items\":[");
     const char *comma = "";
     const struct catalog_item *items[PROFILE_HISTORY_MAX];
     find_items(v, profile, items);
@@ -214,7 +226,7 @@ void push_views_history(struct push_views *v, struct view_mark *mark, const stru
         comma = ",";
     }
     text_add(w, "]}");
-    write_view(v, "history:", user, (struct view_write){.value = written(w)});
+    write_view(v, "history:", mark->key, (struct view_write){.value = written(w)});
 }
 
 /* Of a user who is forgotten nothing may come back, also when the cell that knew of the entry is gone. */
@@ -223,8 +235,10 @@ void push_views_forget(struct push_views *v, struct slice user)
     for (uint64_t n = v->first; n < v->next; n++)
         if (slice_equal(name_slice(&entry_of(v, n)->user), user))
             entry_of(v, n)->user.size = 0;
-    write_view(v, "rec:", user, (struct view_write){.removed = true});
-    write_view(v, "user:", user, (struct view_write){.removed = true});
+    char key[USER_KEY_TEXT + 1];
+    key_text_of(v, user, key);
+    write_view(v, "rec:", key, (struct view_write){.removed = true});
+    write_view(v, "user:", key, (struct view_write){.removed = true});
 }
 
 void push_views_turn(struct push_views *v, int64_t now_ms, bool all)

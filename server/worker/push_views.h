@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "common/hmac.h"
 #include "server/codec/recommendation_encode.h"
 #include "server/worker/segments.h"
 
@@ -14,6 +15,7 @@ struct push_views;
 struct view_mark {
     int64_t last_ms; /* when it was written, or will be */
     uint64_t number; /* of the entry that waits, when it still does */
+    char key[USER_KEY_TEXT + 1]; /* what stands for the user in names of keys; empty until it is needed */
 };
 
 struct viewed {
