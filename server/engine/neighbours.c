@@ -15,7 +15,7 @@
 #include <emmintrin.h>
 #endif
 
-#define NEIGHBOURS_MAX 256
+#define NEIGHBOURS_MAX 256 /* a place is a byte */
 #define PAIR_BUCKETS_MAX 8
 
 struct neighbours {
@@ -317,24 +317,35 @@ enum err neighbours_decode(struct slice bytes, struct neighbours **out_neighbour
     return ERR_NONE;
 }
 
+/* Whether the neighbour at `i` stands before that at `j`. */
+static bool is_stronger(const struct neighbours *n, uint32_t i, uint32_t j)
+{
+    return n->total[i] > n->total[j] || (n->total[i] == n->total[j] && id_at(n, i) < id_at(n, j));
+}
+
+/* Sorts places, not neighbours; once `max` are found most of the others are told by the least of these. */
 uint32_t neighbours_top(const struct neighbours *n, const struct entity_settings *s, uint32_t max,
                         struct neighbour *out)
 {
+    uint8_t places[NEIGHBOURS_MAX];
     uint32_t count = 0;
+    int32_t least = 1;
     for (uint32_t i = 0; i < n->count; i++) {
-        struct neighbour one = {id_at(n, i), n->total[i], n->next ? n->next[i] : 0};
-        if (one.pair_count <= 0)
+        if (n->total[i] < least)
             continue;
         uint32_t at = count;
-        while (at > 0 && (out[at - 1].pair_count < one.pair_count ||
-                          (out[at - 1].pair_count == one.pair_count && out[at - 1].id > one.id)))
+        while (at > 0 && is_stronger(n, i, places[at - 1]))
             at--;
         if (at >= max)
             continue;
         uint32_t moved = (count < max ? count : max - 1) - at;
-        memmove(&out[at + 1], &out[at], moved * sizeof *out);
-        out[at] = one;
+        memmove(&places[at + 1], &places[at], moved);
+        places[at] = (uint8_t)i;
         count += count < max;
+        if (count == max)
+            least = n->total[places[max - 1]];
     }
+    for (uint32_t k = 0; k < count; k++)
+        out[k] = (struct neighbour){id_at(n, places[k]), n->total[places[k]], n->next ? n->next[places[k]] : 0};
     return count;
 }
