@@ -107,8 +107,6 @@ static struct history_entry *touch(struct fold *f, entity_id id)
     struct history_entry entry = {.id = id};
     enum entity_kind kind = entity_kind_of(id);
     uint32_t limit = kind_limit(f->s, kind), same = 0, oldest = 0;
-    if (limit == 0)
-        return NULL;
     for (uint32_t i = p->history_count; i-- > 0;) {
         if (p->history[i].id == id) {
             entry = p->history[i];
@@ -165,12 +163,10 @@ static uint8_t watch_grade(const struct profile_settings *s, uint32_t dwell_s)
 /* One named entity: history, flags, rating. */
 static void apply_to(struct fold *f, enum entity_kind kind, struct slice name)
 {
-    if (name.size == 0)
+    if (name.size == 0 || kind_limit(f->s, kind) == 0)
         return;
     const struct event *e = f->e;
     struct history_entry *h = touch(f, entity_id_of(kind, name));
-    if (!h)
-        return;
     bool negative = e->type == EVENT_DISLIKE || e->type == EVENT_BLOCK || (f->short_view && kind == ENTITY_ROOM);
     uint8_t rating = f->s->weights[e->type];
     int64_t since_ms = e->event_ms - h->shown_ms;
@@ -345,7 +341,8 @@ enum profile_refusal profile_apply(struct profile *p, const struct profile_setti
     enum profile_refusal refusal = judge_time(s, event, record_ms);
     if (refusal != PROFILE_APPLIED)
         return refusal;
-    uint32_t tag = (uint32_t)hash64(event->id.at, event->id.size, 13) & ((1u << DEDUPE_BITS) - 1);
+    bool tagged = s->dedupe || p->dedupe_count;
+    uint32_t tag = tagged ? (uint32_t)hash64(event->id.at, event->id.size, 13) & ((1u << DEDUPE_BITS) - 1) : 0;
     if (is_duplicate(p, tag))
         return PROFILE_DUPLICATE;
     refusal = fold_money(&f);
