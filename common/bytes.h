@@ -36,16 +36,35 @@ static inline void put_bytes(struct writer *w, const void *bytes, size_t size)
     w->size += size;
 }
 
-static inline void put_varint(struct writer *w, uint64_t value)
+/* The ..._at write where there is room and answer where they stopped. */
+static inline uint8_t *varint_at(uint8_t *at, uint64_t value)
 {
-    writer_reserve(w, 10);
-    uint8_t *at = w->data + w->size;
     while (value >= 0x80) {
         *at++ = (uint8_t)(value | 0x80);
         value >>= 7;
     }
     *at++ = (uint8_t)value;
-    w->size = (size_t)(at - w->data);
+    return at;
+}
+
+/* Zigzag: small magnitudes of either sign are short. */
+static inline uint8_t *signed_at(uint8_t *at, int64_t value)
+{
+    return varint_at(at, ((uint64_t)value << 1) ^ (uint64_t)(value >> 63));
+}
+
+/* The low 48 bits; 8 bytes are written. */
+static inline uint8_t *u48_at(uint8_t *at, uint64_t value)
+{
+    for (size_t i = 0; i < 8; i++) /* one store on little-endian machines */
+        at[i] = (uint8_t)(value >> (8 * i));
+    return at + 6;
+}
+
+static inline void put_varint(struct writer *w, uint64_t value)
+{
+    writer_reserve(w, 10);
+    w->size = (size_t)(varint_at(w->data + w->size, value) - w->data);
 }
 
 static inline void put_le(struct writer *w, uint64_t value, size_t bytes)
@@ -56,10 +75,10 @@ static inline void put_le(struct writer *w, uint64_t value, size_t bytes)
     w->size += bytes;
 }
 
-/* Zigzag: small magnitudes of either sign are short. */
 static inline void put_signed(struct writer *w, int64_t value)
 {
-    put_varint(w, ((uint64_t)value << 1) ^ (uint64_t)(value >> 63));
+    writer_reserve(w, 10);
+    w->size = (size_t)(signed_at(w->data + w->size, value) - w->data);
 }
 
 static inline void put_u8(struct writer *w, uint8_t value)

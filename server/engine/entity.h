@@ -62,8 +62,8 @@ struct neighbour_change {
 };
 
 void neighbours_apply(struct neighbours *n, const struct entity_settings *s, const struct neighbour_change *c, int64_t event_ms);
-/* Asks for the memory that an apply will search. */
-void neighbours_fetch(const struct neighbours *n);
+/* Asks for the memory that an apply will search, or for all that an encode will read. */
+void neighbours_fetch(const struct neighbours *n, bool whole);
 void neighbours_encode(const struct neighbours *n, struct writer *out);
 MUST_CHECK enum err neighbours_decode(struct slice bytes, struct neighbours **out_neighbours);
 size_t neighbours_bytes(const struct neighbours *n);

@@ -1,6 +1,6 @@
 /*
- * The neighbours of one entity: at most 256 others with their pair counts in a ring of event-time buckets, kept as
- * arrays by column so that a search reads two bytes a neighbour.
+ * The neighbours of one entity: at most 256 others with their pair counts in a ring of event-time buckets. They are kept
+ * by column in one block, so that a search reads two bytes a neighbour and a table is as large as what is in it.
  *
  * When the table is full a newcomer is admitted by pressure, after Misra and Gries (1982): the deltas of everybody
  * refused add up, and once they exceed the weakest neighbour, whoever comes next takes its place and the pressure
@@ -16,20 +16,26 @@
 #endif
 
 #define NEIGHBOURS_MAX 256 /* a place is a byte */
+#define ROOM_MIN 16        /* what a search compares at once */
 #define PAIR_BUCKETS_MAX 8
+#define NEXT (1u << PAIR_BUCKETS_MAX) /* among the columns: transitions */
+
+/* What an apply changes once the place is known. */
+struct strength {
+    uint32_t high; /* 32 bits of the id */
+    int32_t total;
+};
 
 struct neighbours {
-    uint32_t count;
-    int32_t floor;                 /* at most the weakest total when full; a cache, not state */
-    int64_t pressure;
-    int64_t newest;                /* bucket */
+    uint16_t count, room;     /* places taken, places in a column */
+    uint16_t columns;         /* which int32_t columns there are: bit b for bucket b, NEXT */
     bool used;
-    uint16_t low[NEIGHBOURS_MAX];  /* the low 16 bits of ids */
-    uint32_t high[NEIGHBOURS_MAX]; /* and the high 32 */
-    int32_t total[NEIGHBOURS_MAX];
-    int32_t *next;                 /* owned; transitions by neighbour; NULL: none */
+    int32_t floor;            /* at most the weakest total when full; a cache, not state */
+    uint16_t *low;            /* owned: the low 16 bits of ids; behind them struct strength, then the columns */
+    struct strength *strong;  /* in the block of `low` */
+    int64_t pressure;
+    int64_t newest;           /* bucket */
     int64_t next_sum;
-    int32_t *buckets[PAIR_BUCKETS_MAX]; /* owned; counts by neighbour; NULL: one bucket for ever, or empty */
     int64_t bucket_at[PAIR_BUCKETS_MAX];
 };
 
@@ -44,35 +50,81 @@ void neighbours_destroy(struct neighbours *n)
 {
     if (!n)
         return;
-    for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
-        free(n->buckets[b]);
-    free(n->next);
+    free(n->low);
     free(n);
+}
+
+static size_t block_bytes(uint32_t room, uint32_t columns)
+{
+    return room * (sizeof(uint16_t) + sizeof(struct strength) + (uint32_t)__builtin_popcount(columns) * sizeof(int32_t));
 }
 
 size_t neighbours_bytes(const struct neighbours *n)
 {
-    size_t bytes = sizeof *n + (n->next ? NEIGHBOURS_MAX * sizeof *n->next : 0);
-    for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
-        bytes += n->buckets[b] ? NEIGHBOURS_MAX * sizeof(int32_t) : 0;
-    return bytes;
+    return sizeof *n + block_bytes(n->room, n->columns);
+}
+
+/* NULL when it is not there: a bucket that is empty, or one bucket for ever; no transitions. */
+static int32_t *column_of(const struct neighbours *n, uint32_t column)
+{
+    if (!(n->columns & column))
+        return NULL;
+    return (int32_t *)(n->strong + n->room) + (size_t)n->room * (uint32_t)__builtin_popcount(n->columns & (column - 1));
+}
+
+/* Moves everything to a block of so much room and these columns; new ones are zero. */
+static void rebuild(struct neighbours *n, uint32_t room, uint32_t columns)
+{
+    struct neighbours before = *n;
+    n->low = calloc(1, block_bytes(room, columns));
+    ASSERT(n->low);
+    n->strong = (struct strength *)(n->low + room);
+    n->room = (uint16_t)room;
+    n->columns = (uint16_t)columns;
+    if (n->count) {
+        memcpy(n->low, before.low, n->count * sizeof *n->low);
+        memcpy(n->strong, before.strong, n->count * sizeof *n->strong);
+    }
+    for (uint32_t kept = columns & before.columns; kept && n->count; kept &= kept - 1)
+        memcpy(column_of(n, kept & -kept), column_of(&before, kept & -kept), n->count * sizeof(int32_t));
+    free(before.low);
+}
+
+static int32_t *need_column(struct neighbours *n, uint32_t column)
+{
+    if (!(n->columns & column))
+        rebuild(n, n->room ? n->room : ROOM_MIN, n->columns | column);
+    return column_of(n, column);
+}
+
+/* One more place, whose columns hold anything. */
+static uint32_t add_place(struct neighbours *n)
+{
+    if (n->count == n->room)
+        rebuild(n, n->room ? 2u * n->room : ROOM_MIN, n->columns);
+    return n->count++;
 }
 
 static entity_id id_at(const struct neighbours *n, uint32_t i)
 {
-    return (entity_id)n->high[i] << 16 | n->low[i];
+    return (entity_id)n->strong[i].high << 16 | n->low[i];
 }
 
 static void set_id(struct neighbours *n, uint32_t i, entity_id id)
 {
     n->low[i] = (uint16_t)id;
-    n->high[i] = (uint32_t)(id >> 16);
+    n->strong[i].high = (uint32_t)(id >> 16);
 }
 
-void neighbours_fetch(const struct neighbours *n)
+static void fetch(const void *at, size_t size)
 {
-    for (uint32_t i = 0; i < n->count; i += 32)
-        __builtin_prefetch(&n->low[i]);
+    for (size_t i = 0; i < size; i += 64)
+        __builtin_prefetch((const char *)at + i);
+}
+
+void neighbours_fetch(const struct neighbours *n, bool whole)
+{
+    fetch(n->low, whole ? block_bytes(n->room, n->columns) : n->count * sizeof *n->low);
 }
 
 /* Answers the place, or n->count. */
@@ -86,7 +138,7 @@ static uint32_t find(const struct neighbours *n, entity_id id)
         uint32_t hits = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(a, b));
         for (; hits; hits &= hits - 1) {
             uint32_t at = i + (uint32_t)__builtin_ctz(hits);
-            if (at < n->count && n->high[at] == (uint32_t)(id >> 16))
+            if (at < n->count && n->strong[at].high == (uint32_t)(id >> 16))
                 return at;
         }
     }
@@ -106,12 +158,10 @@ static int64_t bucket_of(const struct entity_settings *s, int64_t event_ms)
 
 static void clear_bucket(struct neighbours *n, int slot)
 {
-    if (!n->buckets[slot])
-        return;
+    const int32_t *row = column_of(n, 1u << slot);
     for (uint32_t i = 0; i < n->count; i++)
-        n->total[i] -= n->buckets[slot][i];
-    free(n->buckets[slot]);
-    n->buckets[slot] = NULL;
+        n->strong[i].total -= row[i];
+    rebuild(n, n->room, n->columns & ~(1u << slot));
     n->floor = INT32_MIN;
 }
 
@@ -119,50 +169,48 @@ static void drop(struct neighbours *n, uint32_t i)
 {
     uint32_t last = --n->count;
     n->low[i] = n->low[last];
-    n->high[i] = n->high[last];
-    n->total[i] = n->total[last];
-    for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
-        if (n->buckets[b])
-            n->buckets[b][i] = n->buckets[b][last];
+    n->strong[i] = n->strong[last];
+    for (uint32_t left = n->columns; left; left &= left - 1) {
+        int32_t *column = column_of(n, left & -left);
+        column[i] = column[last];
+    }
 }
 
-/* Answers the row of the event's bucket, NULL with *out_old when it is older than the window. */
-static int32_t *row_of(struct neighbours *n, const struct entity_settings *s, int64_t event_ms, bool *out_old)
+/* The column of the event's bucket, which is there then; 0: none is kept, or, with *out_old, it is older than the window. */
+static uint32_t row_of(struct neighbours *n, const struct entity_settings *s, int64_t event_ms, bool *out_old)
 {
     *out_old = false;
     if (s->pair_bucket_ms == 0)
-        return NULL;
+        return 0;
     int64_t at = bucket_of(s, event_ms), window = s->pair_buckets;
     if (!n->used || at > n->newest) {
         for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
-            if (n->buckets[b] && n->bucket_at[b] <= at - window)
+            if (n->columns >> b & 1 && n->bucket_at[b] <= at - window)
                 clear_bucket(n, b);
         n->newest = at;
         n->used = true;
         for (uint32_t i = n->count; i-- > 0;)
-            if (n->total[i] <= 0)
+            if (n->strong[i].total <= 0)
                 drop(n, i);
     }
     if (at <= n->newest - window) {
         *out_old = true;
-        return NULL;
+        return 0;
     }
     int slot = (int)((uint64_t)at % s->pair_buckets);
-    if (!n->buckets[slot]) {
-        n->buckets[slot] = calloc(NEIGHBOURS_MAX, sizeof(int32_t));
-        ASSERT(n->buckets[slot]);
+    if (!(n->columns >> slot & 1))
         n->bucket_at[slot] = at;
-    }
-    return n->buckets[slot];
+    need_column(n, 1u << slot);
+    return 1u << slot;
 }
 
 static uint32_t weakest(const struct neighbours *n)
 {
-    int32_t least = n->total[0];
+    int32_t least = n->strong[0].total;
     for (uint32_t i = 1; i < n->count; i++)
-        least = n->total[i] < least ? n->total[i] : least;
+        least = n->strong[i].total < least ? n->strong[i].total : least;
     uint32_t at = 0;
-    while (n->total[at] != least)
+    while (n->strong[at].total != least)
         at++;
     return at;
 }
@@ -173,13 +221,13 @@ static uint32_t admit(struct neighbours *n, const struct entity_settings *s, int
     uint32_t limit = s->neighbours < NEIGHBOURS_MAX ? s->neighbours : NEIGHBOURS_MAX;
     if (n->count < limit) {
         n->floor = INT32_MIN;
-        return n->count++;
+        return add_place(n);
     }
     n->pressure += delta;
     if (n->pressure <= n->floor)
         return NEIGHBOURS_MAX;
     uint32_t at = weakest(n);
-    n->floor = n->total[at];
+    n->floor = n->strong[at].total;
     if (n->pressure <= n->floor)
         return NEIGHBOURS_MAX;
     n->pressure = 0;
@@ -189,46 +237,44 @@ static uint32_t admit(struct neighbours *n, const struct entity_settings *s, int
 
 static void follow(struct neighbours *n, uint32_t i, uint8_t step)
 {
-    if (!n->next) {
-        n->next = calloc(NEIGHBOURS_MAX, sizeof *n->next);
-        ASSERT(n->next);
-    }
+    int32_t *next = need_column(n, NEXT);
     if (i < n->count)
-        n->next[i] += NEXT_UNIT / step;
+        next[i] += NEXT_UNIT / step;
     n->next_sum += NEXT_UNIT / step;
+}
+
+/* The place of somebody new, all zero; NEIGHBOURS_MAX when it is refused. */
+static uint32_t welcome(struct neighbours *n, const struct entity_settings *s, const struct neighbour_change *c)
+{
+    uint32_t i = admit(n, s, c->delta);
+    if (i == NEIGHBOURS_MAX)
+        return i;
+    set_id(n, i, c->other);
+    n->strong[i].total = 0;
+    for (uint32_t left = n->columns; left; left &= left - 1)
+        column_of(n, left & -left)[i] = 0;
+    return i;
 }
 
 void neighbours_apply(struct neighbours *n, const struct entity_settings *s, const struct neighbour_change *c, int64_t event_ms)
 {
-    entity_id other = c->other;
-    int32_t delta = c->delta;
     bool old;
-    int32_t *row = row_of(n, s, event_ms, &old);
+    uint32_t row = row_of(n, s, event_ms, &old);
     if (old)
         return;
-    uint32_t i = find(n, other);
+    uint32_t i = find(n, c->other);
     if (i == n->count) {
-        if (delta <= 0)
+        if (c->delta <= 0)
             return; /* it was not admitted, or left */
-        i = admit(n, s, delta);
-        if (i == NEIGHBOURS_MAX) {
-            if (c->step)
-                follow(n, i, c->step);
-            return;
-        }
-        set_id(n, i, other);
-        if (n->next)
-            n->next[i] = 0;
-        n->total[i] = 0;
-        for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
-            if (n->buckets[b])
-                n->buckets[b][i] = 0;
+        i = welcome(n, s, c);
     }
-    n->total[i] += delta;
-    if (delta < 0 && n->total[i] < n->floor)
-        n->floor = n->total[i];
-    if (row)
-        row[i] += delta;
+    if (i < NEIGHBOURS_MAX) {
+        n->strong[i].total += c->delta;
+        if (c->delta < 0 && n->strong[i].total < n->floor)
+            n->floor = n->strong[i].total;
+        if (row)
+            column_of(n, row)[i] += c->delta;
+    }
     if (c->step)
         follow(n, i, c->step);
 }
@@ -240,31 +286,53 @@ int64_t neighbours_next_sum(const struct neighbours *n)
 
 #define NEIGHBOURS_VERSION 2
 
+/* The columns of the table in the order in which they are written. */
+struct table {
+    const int32_t *rows[PAIR_BUCKETS_MAX], *next;
+    int row_count;
+};
+
+static struct table table_of(const struct neighbours *n)
+{
+    struct table t = {.next = column_of(n, NEXT)};
+    for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
+        if (n->columns >> b & 1)
+            t.rows[t.row_count++] = column_of(n, 1u << b);
+    return t;
+}
+
+/* Room for all is reserved once: this is most of what a commit of an entity costs. */
+static void encode_table(const struct neighbours *n, struct writer *out)
+{
+    const struct table t = table_of(n);
+    writer_reserve(out, n->count * (8 + 5 * ((size_t)t.row_count + 2)));
+    uint8_t *at = out->data + out->size;
+    for (uint32_t i = 0; i < n->count; i++) {
+        at = u48_at(at, id_at(n, i));
+        if (t.row_count == 0)
+            at = signed_at(at, n->strong[i].total);
+        for (int r = 0; r < t.row_count; r++)
+            at = signed_at(at, t.rows[r][i]);
+        if (n->next_sum)
+            at = varint_at(at, t.next ? (uint64_t)t.next[i] : 0);
+    }
+    out->size = (size_t)(at - out->data);
+}
+
 void neighbours_encode(const struct neighbours *n, struct writer *out)
 {
-    uint8_t rows = 0;
     put_u8(out, NEIGHBOURS_VERSION);
     put_u8(out, n->used);
     put_signed(out, n->newest);
     put_varint(out, (uint64_t)n->pressure);
     put_varint(out, (uint64_t)n->next_sum);
+    put_u8(out, (uint8_t)n->columns);
     for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
-        rows |= (uint8_t)(n->buckets[b] ? 1 << b : 0);
-    put_u8(out, rows);
-    for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
-        if (n->buckets[b])
+        if (n->columns >> b & 1)
             put_signed(out, n->newest - n->bucket_at[b]);
     put_varint(out, n->count);
-    for (uint32_t i = 0; i < n->count; i++) {
-        put_u48(out, id_at(n, i));
-        if (!rows)
-            put_signed(out, n->total[i]);
-        for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
-            if (n->buckets[b])
-                put_signed(out, n->buckets[b][i]);
-        if (n->next_sum)
-            put_varint(out, n->next ? (uint64_t)n->next[i] : 0);
-    }
+    if (n->count)
+        encode_table(n, out);
 }
 
 /* Half of what would overflow, as there is more to be added. */
@@ -273,6 +341,23 @@ static int32_t get_next(struct reader *r)
     uint64_t next = get_varint(r);
     r->failed |= next > INT32_MAX / 2;
     return (int32_t)next;
+}
+
+static void decode_table(struct neighbours *n, struct reader *r)
+{
+    const struct table t = table_of(n);
+    for (uint32_t i = 0; i < n->count; i++) {
+        set_id(n, i, get_u48(r));
+        if (t.row_count == 0)
+            n->strong[i].total = (int32_t)get_signed(r);
+        for (int k = 0; k < t.row_count; k++) {
+            int32_t value = (int32_t)get_signed(r);
+            ((int32_t *)t.rows[k])[i] = value;
+            n->strong[i].total = (int32_t)((uint32_t)n->strong[i].total + (uint32_t)value);
+        }
+        if (t.next)
+            ((int32_t *)t.next)[i] = get_next(r);
+    }
 }
 
 enum err neighbours_decode(struct slice bytes, struct neighbours **out_neighbours)
@@ -287,28 +372,16 @@ enum err neighbours_decode(struct slice bytes, struct neighbours **out_neighbour
     n->pressure = (int64_t)get_varint(&r);
     n->next_sum = (int64_t)get_varint(&r);
     r.failed |= n->next_sum < 0 || n->next_sum > INT64_MAX / 2;
-    n->next = n->next_sum ? calloc(NEIGHBOURS_MAX, sizeof *n->next) : NULL;
-    ASSERT(n->next || !n->next_sum);
-    uint8_t rows = get_u8(&r);
+    uint32_t columns = get_u8(&r);
     for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
-        if (rows >> b & 1) {
-            n->buckets[b] = calloc(NEIGHBOURS_MAX, sizeof(int32_t));
-            ASSERT(n->buckets[b]);
+        if (columns >> b & 1)
             n->bucket_at[b] = (int64_t)((uint64_t)n->newest - (uint64_t)get_signed(&r));
-        }
-    n->count = get_count(&r, NEIGHBOURS_MAX, 7);
-    for (uint32_t i = 0; i < n->count; i++) {
-        set_id(n, i, get_u48(&r));
-        if (!rows)
-            n->total[i] = (int32_t)get_signed(&r);
-        for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
-            if (n->buckets[b]) {
-                n->buckets[b][i] = (int32_t)get_signed(&r);
-                n->total[i] = (int32_t)((uint32_t)n->total[i] + (uint32_t)n->buckets[b][i]);
-            }
-        if (n->next)
-            n->next[i] = get_next(&r);
-    }
+    uint32_t count = get_count(&r, NEIGHBOURS_MAX, 7), room = ROOM_MIN;
+    while (room < count)
+        room *= 2;
+    rebuild(n, room, columns | (n->next_sum ? NEXT : 0));
+    n->count = (uint16_t)count;
+    decode_table(n, &r);
     if (r.failed || reader_left(&r)) {
         neighbours_destroy(n);
         return ERR_INVALID;
@@ -320,7 +393,8 @@ enum err neighbours_decode(struct slice bytes, struct neighbours **out_neighbour
 /* Whether the neighbour at `i` stands before that at `j`. */
 static bool is_stronger(const struct neighbours *n, uint32_t i, uint32_t j)
 {
-    return n->total[i] > n->total[j] || (n->total[i] == n->total[j] && id_at(n, i) < id_at(n, j));
+    int32_t a = n->strong[i].total, b = n->strong[j].total;
+    return a > b || (a == b && id_at(n, i) < id_at(n, j));
 }
 
 /* Sorts places, not neighbours; once `max` are found most of the others are told by the least of these. */
@@ -331,7 +405,7 @@ uint32_t neighbours_top(const struct neighbours *n, const struct entity_settings
     uint32_t count = 0;
     int32_t least = 1;
     for (uint32_t i = 0; i < n->count; i++) {
-        if (n->total[i] < least)
+        if (n->strong[i].total < least)
             continue;
         uint32_t at = count;
         while (at > 0 && is_stronger(n, i, places[at - 1]))
@@ -343,9 +417,10 @@ uint32_t neighbours_top(const struct neighbours *n, const struct entity_settings
         places[at] = (uint8_t)i;
         count += count < max;
         if (count == max)
-            least = n->total[places[max - 1]];
+            least = n->strong[places[max - 1]].total;
     }
+    const int32_t *next = column_of(n, NEXT);
     for (uint32_t k = 0; k < count; k++)
-        out[k] = (struct neighbour){id_at(n, places[k]), n->total[places[k]], n->next ? n->next[places[k]] : 0};
+        out[k] = (struct neighbour){id_at(n, places[k]), n->strong[places[k]].total, next ? next[places[k]] : 0};
     return count;
 }

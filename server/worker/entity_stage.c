@@ -259,7 +259,7 @@ static void fold(struct task *t, const struct record *r, int64_t now_ms)
     for (uint32_t i = 0; i < s->changes.target_count; i++) {
         const struct cell *next = i + 1 < s->changes.target_count ? s->changes.targets[i + 1].neighbours : NULL;
         if (next && next->object)
-            neighbours_fetch(next->object);
+            neighbours_fetch(next->object, false);
         apply(t, i);
     }
 }
@@ -275,7 +275,7 @@ static void fetch(const struct cell *cell, int depth)
     if (depth == 0)
         __builtin_prefetch(cell->object);
     else if (cell->key.class == 'n')
-        neighbours_fetch(cell->object);
+        neighbours_fetch(cell->object, true);
 }
 
 static void encode(struct task *t, struct cell *cell, struct writer *out)
