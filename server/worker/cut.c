@@ -57,6 +57,8 @@ void cut_close(struct task *t, int64_t now_ms)
 {
     struct cut *cut = cut_open(t, now_ms);
     t->ops->flush(t, now_ms, true);
+    cut->bytes = t->worker->spare;
+    t->worker->spare = (struct writer){0};
     struct cells *c = &t->cells;
     struct store_request *r = &cut->request;
     r->blobs = calloc(c->dirty_count + 1, sizeof *r->blobs);
@@ -179,6 +181,16 @@ void cuts_abandon(struct task *t)
     t->cuts_in_flight = 0;
 }
 
+/* Of two buffers the larger is kept, so that a cut seldom has to grow the one it gets. */
+static void keep_buffer(struct worker *w, struct cut *cut)
+{
+    if (cut->bytes.capacity <= w->spare.capacity)
+        return;
+    writer_fini(&w->spare);
+    w->spare = (struct writer){.data = cut->bytes.data, .capacity = cut->bytes.capacity};
+    cut->bytes = (struct writer){0};
+}
+
 void cut_committed(struct task *t, int64_t now_ms)
 {
     struct cut *cut = t->first_cut;
@@ -194,6 +206,7 @@ void cut_committed(struct task *t, int64_t now_ms)
     t->worker->log->commit_offset(t->worker->log->self, (enum topic)t->ops->stage, t->partition, cut->next);
     cut->owed.task = NULL;
     cut->submitted = false;
+    keep_buffer(t->worker, cut);
     cut_bury(cut);
 }
 

@@ -59,6 +59,7 @@ void worker_destroy(struct worker *w)
     item_counts_destroy(w->item_counts);
     tables_fini(&w->tables);
     user_hmac_destroy(w->users);
+    writer_fini(&w->spare);
     free(w);
 }
 

@@ -43,6 +43,7 @@ struct worker {
     bool effects_late; /* profile tasks wait */
     struct item_counts *item_counts; /* owned */
     bool draining;
+    struct writer spare;     /* owned: the buffer of a cut that is committed, for the next one */
     struct worker_counts counts;
     struct push *push;       /* owned; soft state of recommendations, NULL when off */
 };
