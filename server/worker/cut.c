@@ -53,12 +53,23 @@ static void fetch_ahead(const struct task *t, size_t i)
         t->ops->fetch(c->dirty[i + 4], 1);
 }
 
+/* The smallest that holds as much as the task's last cut, else the largest. */
+static struct writer take_buffer(struct task *t)
+{
+    struct writer *best = &t->worker->spares[0];
+    for (struct writer *w = best + 1; w < &t->worker->spares[SPARES]; w++)
+        if (best->capacity < t->cut_bytes ? w->capacity > best->capacity : w->capacity >= t->cut_bytes && w->capacity < best->capacity)
+            best = w;
+    struct writer taken = *best;
+    *best = (struct writer){0};
+    return taken;
+}
+
 void cut_close(struct task *t, int64_t now_ms)
 {
     struct cut *cut = cut_open(t, now_ms);
     t->ops->flush(t, now_ms, true);
-    cut->bytes = t->worker->spare;
-    t->worker->spare = (struct writer){0};
+    cut->bytes = take_buffer(t);
     struct cells *c = &t->cells;
     struct store_request *r = &cut->request;
     r->blobs = calloc(c->dirty_count + 1, sizeof *r->blobs);
@@ -87,6 +98,7 @@ void cut_close(struct task *t, int64_t now_ms)
     position_encode(&p, &cut->bytes);
     r->position.size = (uint32_t)(cut->bytes.size - from);
     resolve(cut);
+    t->cut_bytes = cut->bytes.size;
     cut->next = t->next;
     cut->closed = true;
     t->cuts_in_flight++;
@@ -181,13 +193,17 @@ void cuts_abandon(struct task *t)
     t->cuts_in_flight = 0;
 }
 
-/* Of two buffers the larger is kept, so that a cut seldom has to grow the one it gets. */
+/* The largest are kept. */
 static void keep_buffer(struct worker *w, struct cut *cut)
 {
-    if (cut->bytes.capacity <= w->spare.capacity)
+    struct writer *least = &w->spares[0];
+    for (int i = 1; i < SPARES; i++)
+        if (w->spares[i].capacity < least->capacity)
+            least = &w->spares[i];
+    if (cut->bytes.capacity <= least->capacity)
         return;
-    writer_fini(&w->spare);
-    w->spare = (struct writer){.data = cut->bytes.data, .capacity = cut->bytes.capacity};
+    writer_fini(least);
+    *least = (struct writer){.data = cut->bytes.data, .capacity = cut->bytes.capacity};
     cut->bytes = (struct writer){0};
 }
 

@@ -130,6 +130,7 @@ struct task {
     struct cut *first_cut, *last_cut; /* oldest first; the last may be open */
     uint64_t cuts;                /* numbered so far */
     int cuts_in_flight;
+    size_t cut_bytes;             /* of the last one */
     int64_t asked_ms;             /* last time the slot was read */
     int64_t lost_ms;
     int64_t heard_ms;             /* last time the log delivered something */

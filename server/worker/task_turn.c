@@ -71,7 +71,15 @@ static void advance(struct task *t, const struct record *r, int64_t now_ms)
 
 static size_t keys_max(const struct task *t)
 {
-    return t->worker->settings.cut_keys_max * (t->ops->stage == STAGE_ENTITY ? 8 : 1);
+    const struct worker_settings *s = &t->worker->settings;
+    return t->ops->stage == STAGE_ENTITY ? s->entity_cut_keys_max : s->cut_keys_max;
+}
+
+/* Half of the bytes are left to what else goes to the store, so that the cuts of many tasks come one after the other and folding goes on. */
+static bool may_cut(const struct task *t)
+{
+    const struct worker *w = t->worker;
+    return t->cuts_in_flight < (int)w->settings.cuts_in_flight_max && w->store->bytes_in_flight(w->store->self) < w->settings.store_bytes_max / 2;
 }
 
 static bool may_fold(const struct task *t)
@@ -83,7 +91,7 @@ static bool may_fold(const struct task *t)
         return false;
     if (MUTANT(suspects_together, NULL, t->worker->suspect) && t->worker->suspect != t)
         return false;
-    if (t->cells.dirty_count >= keys_max(t) && t->cuts_in_flight >= (int)s->cuts_in_flight_max)
+    if (t->cells.dirty_count >= keys_max(t) && !may_cut(t))
         return false;
     return t->worker->store->bytes_in_flight(t->worker->store->self) < s->store_bytes_max;
 }
@@ -93,8 +101,9 @@ static bool cut_is_due(const struct task *t, int64_t now_ms)
     const struct cut *cut = t->last_cut;
     if (!cut || cut->closed || t->cuts_in_flight >= (int)t->worker->settings.cuts_in_flight_max)
         return false;
-    return t->draining || t->step_by_step || t->next >= t->fold_until || t->cells.dirty_count >= keys_max(t) ||
-           now_ms - cut->opened_ms >= t->ops->commit_ms(t);
+    if (t->draining || t->step_by_step || t->next >= t->fold_until)
+        return true;
+    return may_cut(t) && (t->cells.dirty_count >= keys_max(t) || now_ms - cut->opened_ms >= t->ops->commit_ms(t));
 }
 
 static void cut_if_due(struct task *t, int64_t now_ms)

@@ -59,7 +59,8 @@ void worker_destroy(struct worker *w)
     item_counts_destroy(w->item_counts);
     tables_fini(&w->tables);
     user_hmac_destroy(w->users);
-    writer_fini(&w->spare);
+    for (int i = 0; i < SPARES; i++)
+        writer_fini(&w->spares[i]);
     free(w);
 }
 

@@ -20,6 +20,7 @@ struct held { /* an outgoing record that the producer had no room for */
 };
 
 #define PARTITIONS_MAX 1024
+#define SPARES 4
 
 struct worker {
     struct worker_settings settings;
@@ -43,7 +44,7 @@ struct worker {
     bool effects_late; /* profile tasks wait */
     struct item_counts *item_counts; /* owned */
     bool draining;
-    struct writer spare;     /* owned: the buffer of a cut that is committed, for the next one */
+    struct writer spares[SPARES]; /* owned: buffers of cuts that are committed, for the next ones */
     struct worker_counts counts;
     struct push *push;       /* owned; soft state of recommendations, NULL when off */
 };

@@ -46,14 +46,15 @@ struct worker_settings {
     uint32_t reclaim_ms;             /* before a task lost to another owner is claimed again; 3,000 */
 
     /* Limits. */
-    uint32_t cut_keys_max;           /* dirty blobs that make a cut due; 500 (entity tasks: 8 times that) */
+    uint32_t cut_keys_max;           /* dirty blobs that make a cut due; 500 */
+    uint32_t entity_cut_keys_max;    /* likewise of entity tasks, whose blobs are large: the longer one waits the more changes a write covers; 12,000 */
     uint32_t cuts_in_flight_max;     /* 4 */
     uint32_t load_keys_max;          /* blobs read in one command; 1,000 */
     uint32_t queue_records_max;      /* records waiting in a task before its partition pauses; 20,000 */
     uint32_t turn_records_max;       /* records folded in one turn by all tasks together; 4,096 */
     uint32_t turn_ms;                /* how long a turn should take: the shell sets the pace; 5 */
     uint64_t cache_bytes;            /* cells of all tasks together; 512 MiB */
-    uint64_t store_bytes_max;        /* sent to the store and not answered; 16 MiB */
+    uint64_t store_bytes_max;        /* sent to the store and not answered; 64 MiB */
     uint32_t claims_max;             /* claims with an unmoved position before folding one at a time; 8 */
     uint32_t tries_max;              /* of one such record before the task halts; 3 */
     uint32_t steps;                  /* records folded one at a time before folding freely again; 100 */

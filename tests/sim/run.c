@@ -56,6 +56,7 @@ static void settings_draw(struct sim *s)
     w->claims_max = 3 + (uint32_t)sim_draw(s, 4);
     w->steps = 10;
     w->cut_keys_max = 3 + (uint32_t)sim_draw(s, 30);
+    w->entity_cut_keys_max = 8 * w->cut_keys_max;
     w->cuts_in_flight_max = 1 + (uint32_t)sim_draw(s, 4);
     w->cache_bytes = sim_draw(s, 2) ? 1u << 20 : 1u << 14;
 }
