@@ -50,9 +50,13 @@ void recommender_destroy(struct recommender *r)
     free(r->items);
     free(r->hosts);
     free(r->rooms);
-    free(r->touched_items);
+    free(r->item_at);
+    free(r->groups);
     free(r->touched_rooms);
+    free(r->sorted_rooms);
     free(r->bins);
+    free(r->values);
+    free(r->sums);
     free(r->popular);
     free(r);
 }

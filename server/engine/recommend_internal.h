@@ -15,7 +15,7 @@
 #define EXACT_MAX 200    /* more than the short rooms, all offers of a few of them, and the short items */
 #define SERIES_MAX 16    /* of which the user owns a part */
 #define TASTE_TAGS 40
-#define TASTE_SLOTS 128  /* of the table of tags; more than twice their number */
+#define TASTE_SLOTS 256  /* of the table of tags; more than twice their number */
 #define TASTE_STEPS 1000 /* a taste's vector is rounded to so many steps either way */
 #define PULL_STEPS 262144 /* and an item's pull on it, times the embedding's scale: at most 8 / 127 */
 #define PART_STEPS 10000 /* parts are kept in integers, so that they add up exactly */
@@ -48,6 +48,7 @@ struct shelf_room {
     float cube;     /* cube root of room's and host's lift */
     float trending, explore;
     uint32_t category;
+    uint32_t group; /* the category's number on the shelf */
     uint32_t scene_count;
     uint32_t scenes[CATALOG_SCENES_MAX];
 };
@@ -80,6 +81,8 @@ struct shelf {
     struct shelf_host *hosts; /* owned */
     uint32_t host_count;
     struct map host_numbers;  /* id -> number + 1 */
+    struct map group_numbers; /* category -> number + 1 */
+    uint32_t group_count;
     struct lists rooms_of_item, items_of_room, rooms_of_host, items_of_tag, rooms_of_scene; /* the last two best first */
     uint32_t top[TOP_ITEMS];
     uint32_t top_count;
@@ -89,9 +92,9 @@ enum mark { MARK_BLOCKED = 1, MARK_FOLLOWED = 2, MARK_DISLIKED = 4, MARK_SHOWN =
 
 #define MARK_NEVER (MARK_BLOCKED | MARK_DISLIKED | MARK_OWNED)
 
-/* What one ranking says of an item, a host, a room; void unless the stamp is the ranking's. */
+/* What one ranking says of an item. The tallies of a ranking lie one behind the other, in the order in which it came upon the items. */
 struct item_tally {
-    uint32_t stamp;
+    uint32_t number;
     float interest; /* estimate, in thousandths */
     float similar;  /* sum over the lists */
     float strongest;
@@ -100,10 +103,12 @@ struct item_tally {
     uint8_t exact;  /* place + 1 among the exact scores */
 };
 
+/* Of a host, a room, a category; void unless the stamp is the ranking's. */
 struct host_tally {
     uint32_t stamp;
     float known;
     uint32_t marks;
+    uint8_t listed, chosen; /* rooms on the shortlist, and in the list */
 };
 
 struct room_tally {
@@ -111,6 +116,12 @@ struct room_tally {
     float best;    /* estimate of the best item */
     uint32_t item; /* number; 0 none */
     uint32_t marks;
+    float value;   /* estimate of the room */
+};
+
+struct group_tally {
+    uint32_t stamp;
+    uint8_t listed, chosen;
 };
 
 struct exact {
@@ -149,14 +160,17 @@ struct recommender {
     int64_t taken_from_ms; /* landmark of the forward decay; 0: nothing yet */
     struct shelf shelf;
     uint32_t stamp;
-    struct item_tally *items; /* owned; by catalog number */
-    struct host_tally *hosts; /* owned; by number on the shelf, as are rooms */
+    struct item_tally *items; /* owned; item_count of them, room for item_bound */
+    uint32_t *item_at;        /* owned; by catalog number: where its tally is, if it is there and names the number */
+    struct host_tally *hosts; /* owned; by number on the shelf, as are rooms and groups */
     struct room_tally *rooms;
-    uint32_t item_bound, host_bound, room_bound;
-    uint32_t *touched_items;  /* owned */
-    uint32_t *touched_rooms;
+    struct group_tally *groups;
+    uint32_t item_bound, host_bound, room_bound, group_bound;
+    uint32_t *touched_rooms;  /* owned */
+    uint32_t *sorted_rooms;   /* owned; scratch */
     uint8_t *bins;            /* owned; scratch by touched item or room */
-    uint32_t touched_item_count, touched_room_count;
+    float *values, *sums;     /* owned; scratch likewise */
+    uint32_t item_count, touched_item_count, touched_room_count; /* items touched come first */
     float similar_scale;      /* of the sums before they are squashed */
     uint32_t series[SERIES_MAX];
     uint32_t series_count;
@@ -205,12 +219,22 @@ static inline float fade_of(float x)
     return y.value;
 }
 
-/* Of what the ranking has touched; zero for the rest. */
+/* NULL when the ranking has not come upon the item. */
+static inline struct item_tally *item_find(const struct recommender *r, uint32_t number)
+{
+    uint32_t at = number < r->item_bound ? r->item_at[number] : UINT32_MAX;
+    return at < r->item_count && r->items[at].number == number ? &r->items[at] : NULL;
+}
+
+/* Makes it when needed. The number is below the bound. */
 static inline struct item_tally *item_of(struct recommender *r, uint32_t number)
 {
-    struct item_tally *t = &r->items[number];
-    if (t->stamp != r->stamp)
-        *t = (struct item_tally){.stamp = r->stamp};
+    struct item_tally *t = item_find(r, number);
+    if (t)
+        return t;
+    t = &r->items[r->item_count];
+    r->item_at[number] = r->item_count++;
+    *t = (struct item_tally){.number = number};
     return t;
 }
 
@@ -230,12 +254,25 @@ static inline struct room_tally *room_of(struct recommender *r, uint32_t number)
     return t;
 }
 
+static inline struct group_tally *group_of(struct recommender *r, uint32_t number)
+{
+    struct group_tally *t = &r->groups[number];
+    if (t->stamp != r->stamp)
+        *t = (struct group_tally){.stamp = r->stamp};
+    return t;
+}
+
 /* Value of an item before its exact score, in thousandths. */
+static inline float estimate_tally(const struct recommender *r, const struct item_tally *t)
+{
+    float base = t->number < r->shelf.item_bound ? r->shelf.items[t->number].base : 0;
+    return base + t->interest + (float)r->settings.weights[REASON_SIMILAR_ITEM] * squash(r->similar_scale * t->similar);
+}
+
 static inline float estimate_item(const struct recommender *r, uint32_t number)
 {
-    const struct item_tally *t = &r->items[number];
-    float base = number < r->shelf.item_bound ? r->shelf.items[number].base : 0;
-    return t->stamp != r->stamp ? base : base + t->interest + (float)r->settings.weights[REASON_SIMILAR_ITEM] * squash(r->similar_scale * t->similar);
+    const struct item_tally *t = item_find(r, number);
+    return t ? estimate_tally(r, t) : number < r->shelf.item_bound ? r->shelf.items[number].base : 0;
 }
 
 void taste_of(const struct recommender *r, const struct profile *p, int64_t now_ms, struct taste *out);

@@ -19,7 +19,6 @@ struct candidate {
     uint32_t category;
     int32_t parts[REASONS];
     int32_t score;
-    uint8_t of_host, of_category; /* rooms chosen before with the same */
 };
 
 static int32_t part_of(const struct recommender *r, enum reason reason, float value)
@@ -35,7 +34,8 @@ static bool is_offerable(const struct context *c, const struct catalog_item *it,
         return false;
     for (uint32_t i = 0; i < it->requires_count; i++) {
         const struct catalog_item *before = catalog_item(c->r->catalog, it->requires[i]);
-        if (!before || !(item_of(c->r, before->number)->marks & MARK_OWNED))
+        const struct item_tally *own = before ? item_find(c->r, before->number) : NULL;
+        if (!own || !(own->marks & MARK_OWNED))
             return false;
     }
     return true;
@@ -237,30 +237,26 @@ static uint64_t draw(uint64_t *random)
     return *random;
 }
 
-/* Those that may still stand beside what was chosen; the order stays. */
-static uint32_t drop_full(const struct recommend_settings *s, struct candidate **list, uint32_t count)
+/* Those neither of this host nor of this category; UINT32_MAX: of any. The order stays. */
+static uint32_t drop(struct candidate **list, uint32_t count, uint32_t host, uint32_t category)
 {
     uint32_t left = 0;
     for (uint32_t i = 0; i < count; i++)
-        if (list[i]->of_host < s->per_host && list[i]->of_category < s->per_category)
+        if (list[i]->host != host && list[i]->category != category)
             list[left++] = list[i];
     return left;
 }
 
-/* Takes one out of the list; answers how many are left. */
-static uint32_t take(const struct recommend_settings *s, struct candidate **list, uint32_t count, uint32_t taken)
+/* Takes one out of the list, and those that may not stand beside it any more; answers how many are left. */
+static uint32_t take(struct recommender *r, struct candidate **list, uint32_t count, uint32_t taken)
 {
     const struct candidate *one = list[taken];
-    uint32_t category = one->category, host = one->host;
-    bool full = false;
+    bool host_full = ++host_of(r, one->host)->chosen >= r->settings.per_host;
+    bool category_full = one->category && ++group_of(r, r->shelf.rooms[one->number].group)->chosen >= r->settings.per_category;
     memmove(list + taken, list + taken + 1, (--count - taken) * sizeof *list);
-    for (uint32_t i = 0; i < count; i++) {
-        struct candidate *other = list[i];
-        other->of_host += other->host == host;
-        other->of_category += category && other->category == category;
-        full |= other->of_host >= s->per_host || other->of_category >= s->per_category;
-    }
-    return full ? drop_full(s, list, count) : count;
+    if (!host_full && !category_full)
+        return count;
+    return drop(list, count, host_full ? one->host : UINT32_MAX, category_full ? one->category : UINT32_MAX);
 }
 
 static void choose_rooms(const struct context *c, struct candidate **list, uint32_t count, struct recommendation *out)
@@ -271,7 +267,7 @@ static void choose_rooms(const struct context *c, struct candidate **list, uint3
         bool any = (double)(draw(&random) >> 11) * 0x1p-53 < explore;
         uint32_t taken = any ? (uint32_t)(draw(&random) % count) : 0;
         write_room(c, list[taken], (taken == 0 ? 1 - explore : 0) + explore / count, &out->rooms[out->room_count++]);
-        count = take(&c->r->settings, list, count, taken);
+        count = take(c->r, list, count, taken);
     }
 }
 
@@ -301,7 +297,7 @@ static void choose_hosts(const struct context *c, struct candidate *const *list,
 {
     struct recommender *r = c->r;
     int32_t parts[ROOMS_MAX][REASONS], scores[ROOMS_MAX];
-    uint8_t order[ROOMS_MAX];
+    uint8_t order[RECOMMEND_HOSTS];
     uint32_t found = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct host_tally *host = host_of(r, list[i]->host);
@@ -316,16 +312,36 @@ static void choose_hosts(const struct context *c, struct candidate *const *list,
         scores[i] = 0;
         for (int k = 0; k < REASONS; k++)
             scores[i] += parts[i][k];
-        uint32_t at = found++;
+        if (found == RECOMMEND_HOSTS && scores[i] <= scores[order[found - 1]])
+            continue;
+        uint32_t at = found < RECOMMEND_HOSTS ? found++ : found - 1;
         for (; at > 0 && scores[order[at - 1]] < scores[i]; at--)
             order[at] = order[at - 1];
         order[at] = (uint8_t)i;
     }
-    for (uint32_t i = 0; i < found && i < RECOMMEND_HOSTS; i++) {
+    for (uint32_t i = 0; i < found; i++) {
         struct recommended *o = &out->hosts[out->host_count++];
         *o = (struct recommended){.id = list[order[i]]->room->host, .name = list[order[i]]->room->draft.host};
         write(o, parts[order[i]], scores[order[i]], 1);
     }
+}
+
+/* Asks for the memory of what is scored next: the items, then what they point to. */
+static void fetch_items(const struct recommender *r, const struct shortlist *s)
+{
+    const struct catalog_item *items[ROOMS_MAX + SHORT_ITEMS];
+    uint32_t count = s->room_count + s->item_count;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t number = i < s->room_count ? r->rooms[s->rooms[i]].item : s->items[i - s->room_count];
+        items[i] = catalog_numbered(r->catalog, number);
+        if (items[i]) {
+            __builtin_prefetch(&items[i]->tag_count);
+            __builtin_prefetch(&items[i]->embedding);
+        }
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (items[i])
+            __builtin_prefetch(items[i]->embedding);
 }
 
 void score_all(struct context *c, const struct shortlist *s, struct recommendation *out)
@@ -333,6 +349,7 @@ void score_all(struct context *c, const struct shortlist *s, struct recommendati
     struct candidate scored[ROOMS_MAX], *list[ROOMS_MAX];
     uint32_t count = 0;
     out->room_count = out->item_count = out->host_count = 0;
+    fetch_items(c->r, s);
     for (uint32_t i = 0; i < s->room_count; i++)
         if (score_room(c, s->rooms[i], &scored[count])) {
             list[count] = &scored[count];

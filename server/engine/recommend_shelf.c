@@ -63,6 +63,7 @@ void shelf_fini(struct shelf *s)
     lists_fini(&s->rooms_of_scene);
     map_fini(&s->room_numbers);
     map_fini(&s->host_numbers);
+    map_fini(&s->group_numbers);
     free(s->items);
     free(s->offered);
     free(s->rooms);
@@ -80,10 +81,20 @@ static uint32_t host_number(struct shelf *s, entity_id id)
     return s->host_count++;
 }
 
+static uint32_t group_number(struct shelf *s, uint32_t category)
+{
+    uintptr_t number = (uintptr_t)map_find(&s->group_numbers, category);
+    if (number)
+        return (uint32_t)number - 1;
+    map_put(&s->group_numbers, category, (void *)(uintptr_t)(s->group_count + 1));
+    return s->group_count++;
+}
+
 static void add_room(struct shelf *s, const struct catalog_room *room)
 {
     struct shelf_room *to = &s->rooms[s->room_count];
-    *to = (struct shelf_room){.id = room->id, .host = host_number(s, room->host), .category = room->category, .scene_count = room->scene_count};
+    *to = (struct shelf_room){.id = room->id, .host = host_number(s, room->host), .category = room->category,
+                              .group = group_number(s, room->category), .scene_count = room->scene_count};
     memcpy(to->scenes, room->scenes, sizeof to->scenes);
     map_put(&s->room_numbers, room->id, (void *)(uintptr_t)(s->room_count + 1));
     s->room_count++;

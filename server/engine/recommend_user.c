@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #define BINS 128
+#define NEVER -1e9f /* below 0 whatever is added */
 
 /* Which bin an estimate falls into; 0: never. All weights together are at most the last. */
 static inline uint8_t bin_of(float value, float scale)
@@ -21,7 +22,7 @@ static inline uint8_t bin_of(float value, float scale)
 }
 
 /* The lowest bin that is among the best `keep`. */
-static uint8_t cut_of(const uint16_t counts[BINS], uint32_t keep)
+static uint8_t cut_of(const uint32_t counts[BINS], uint32_t keep)
 {
     uint32_t above = 0;
     for (uint8_t bin = BINS - 1; bin > 0; bin--) {
@@ -44,20 +45,31 @@ static void *at_least(void *at, uint32_t *bound, uint32_t need, size_t size)
     return at;
 }
 
+static void forget_all(struct recommender *r)
+{
+    memset(r->hosts, 0, r->host_bound * sizeof *r->hosts);
+    memset(r->rooms, 0, r->room_bound * sizeof *r->rooms);
+    memset(r->groups, 0, r->group_bound * sizeof *r->groups);
+}
+
 static void make_room(struct recommender *r)
 {
-    uint32_t items = r->item_bound, rooms = r->room_bound, bins = items > rooms ? items : rooms;
-    r->items = at_least(r->items, &r->item_bound, catalog_number_bound(r->catalog), sizeof *r->items);
+    uint32_t items = r->item_bound, rooms = r->room_bound, sorted = rooms, bins = items > rooms ? items : rooms, values = bins, sums = bins;
+    uint32_t item_bound = items;
+    r->items = at_least(r->items, &item_bound, catalog_number_bound(r->catalog), sizeof *r->items);
+    r->item_at = at_least(r->item_at, &r->item_bound, catalog_number_bound(r->catalog), sizeof *r->item_at);
     r->hosts = at_least(r->hosts, &r->host_bound, r->shelf.host_count, sizeof *r->hosts);
     r->rooms = at_least(r->rooms, &r->room_bound, r->shelf.room_count, sizeof *r->rooms);
-    r->touched_items = at_least(r->touched_items, &items, r->item_bound, sizeof *r->touched_items);
+    r->groups = at_least(r->groups, &r->group_bound, r->shelf.group_count, sizeof *r->groups);
     r->touched_rooms = at_least(r->touched_rooms, &rooms, r->room_bound, sizeof *r->touched_rooms);
-    r->bins = at_least(r->bins, &bins, r->item_bound > r->room_bound ? r->item_bound : r->room_bound, sizeof *r->bins);
-    r->touched_item_count = r->touched_room_count = r->exact_count = r->series_count = 0;
+    r->sorted_rooms = at_least(r->sorted_rooms, &sorted, r->room_bound, sizeof *r->sorted_rooms);
+    uint32_t most = r->item_bound > r->room_bound ? r->item_bound : r->room_bound;
+    r->bins = at_least(r->bins, &bins, most, sizeof *r->bins);
+    r->values = at_least(r->values, &values, most, sizeof *r->values);
+    r->sums = at_least(r->sums, &sums, most, sizeof *r->sums);
+    r->item_count = r->touched_item_count = r->touched_room_count = r->exact_count = r->series_count = 0;
     if (++r->stamp == 0) { /* once in four billion rankings old stamps would look like new ones */
-        memset(r->items, 0, r->item_bound * sizeof *r->items);
-        memset(r->hosts, 0, r->host_bound * sizeof *r->hosts);
-        memset(r->rooms, 0, r->room_bound * sizeof *r->rooms);
+        forget_all(r);
         r->stamp = 1;
     }
 }
@@ -101,27 +113,62 @@ static void know_host(const struct context *c, const struct history_entry *h)
         squash((float)h->rating + (float)h->dwell_s / 600) * fade_of(age / (float)c->r->settings.half_life_long_ms);
 }
 
+/* A list of the history and what it counts. */
+struct related {
+    struct similar_list list;
+    float weight;
+    uint16_t at;
+};
+
 /* Adds what the list of one item says. Numbers of items are below the bound whenever they were read. */
-static void relate(const struct context *c, uint16_t at, uint32_t max, float weight)
+static void relate(struct recommender *r, const struct related *one)
 {
-    struct recommender *r = c->r;
-    const struct history_entry *h = &c->p->history[at];
-    struct similar_list list = c->similar(c->arg, h->id);
-    uint32_t count = list.count < max ? list.count : max, touched = r->touched_item_count;
-    for (uint32_t k = 0; k < count; k++) {
-        uint32_t number = list.at[k].number;
-        struct item_tally *t = &r->items[number];
-        float part = list.at[k].sim * weight;
-        if (t->stamp != r->stamp) {
-            *t = (struct item_tally){.stamp = r->stamp, .similar = part, .strongest = part, .of = at};
-            r->touched_items[touched++] = number;
+    uint32_t made = r->item_count;
+    for (uint32_t k = 0; k < one->list.count; k++) {
+        uint32_t number = one->list.at[k].number, at = r->item_at[number];
+        float part = one->list.at[k].sim * one->weight;
+        struct item_tally *t = &r->items[at < made ? at : made];
+        if (at >= made || t->number != number) {
+            r->item_at[number] = made;
+            t = &r->items[made++];
+            t->number = number;
+            t->interest = 0;
+            t->similar = t->strongest = part;
+            t->of = one->at;
+            t->marks = t->exact = 0;
             continue;
         }
         t->similar += part;
-        t->of = part > t->strongest ? at : t->of;
+        t->of = part > t->strongest ? one->at : t->of;
         t->strongest = part > t->strongest ? part : t->strongest;
     }
-    r->touched_item_count = touched;
+    r->item_count = made;
+}
+
+/* The lists of the newest items; asked for all at once, so that the waits for memory overlap. */
+static void relate_all(const struct context *c)
+{
+    struct recommender *r = c->r;
+    const struct recommend_settings *s = &r->settings;
+    struct related all[PROFILE_HISTORY_MAX];
+    uint32_t items = 0;
+    float place = 1, ratings = 0;
+    for (uint32_t i = c->p->history_count; i-- > 0 && items < s->recent_items && items < PROFILE_HISTORY_MAX;) {
+        const struct history_entry *h = &c->p->history[i];
+        if (entity_kind_of(h->id) != ENTITY_ITEM || !h->rating || h->flags & HISTORY_NEGATIVE)
+            continue;
+        struct related *one = &all[items];
+        uint32_t max = items++ < s->full_lists ? s->list_items : s->list_items / 2;
+        *one = (struct related){c->similar(c->arg, h->id), (float)h->rating * place, (uint16_t)i};
+        one->list.count = one->list.count < max ? one->list.count : max;
+        for (uint32_t k = 0; k < one->list.count; k += 64 / sizeof(struct similar))
+            __builtin_prefetch(&one->list.at[k]);
+        ratings += h->rating;
+        place *= (float)s->place_permille / 1000;
+    }
+    for (uint32_t i = 0; i < items; i++)
+        relate(r, &all[i]);
+    r->similar_scale = ratings > 0 ? (float)items / ratings * (float)s->similar_permille / 1000 : 0;
 }
 
 /* The best offers with the tags the user likes most. */
@@ -137,8 +184,6 @@ static void ask_tags(struct recommender *r)
         uint32_t count = l->from[tag + 1] - l->from[tag];
         for (uint32_t i = 0; i < count && i < TAG_ITEMS; i++) {
             uint32_t number = l->at[l->from[tag] + i];
-            if (r->items[number].stamp != r->stamp)
-                r->touched_items[r->touched_item_count++] = number;
             item_of(r, number)->interest += pull * r->shelf.items[number].scale;
         }
     }
@@ -157,25 +202,16 @@ static void mark_history(struct context *c)
     }
 }
 
-/* First what touches, since an item is touched when its tally is new; then the marks. */
+/* First what touches, then the marks: the touched are the first of the tallies. */
 void user_begin(struct context *c)
 {
     struct recommender *r = c->r;
     const struct profile *p = c->p;
-    float place = 1, ratings = 0;
-    uint32_t items = 0;
     make_room(r);
     taste_of(r, p, c->now_ms, &r->taste);
-    for (uint32_t i = p->history_count; i-- > 0 && items < r->settings.recent_items;) {
-        const struct history_entry *h = &p->history[i];
-        if (entity_kind_of(h->id) != ENTITY_ITEM || !h->rating || h->flags & HISTORY_NEGATIVE)
-            continue;
-        relate(c, (uint16_t)i, items++ < r->settings.full_lists ? r->settings.list_items : r->settings.list_items / 2, (float)h->rating * place);
-        ratings += h->rating;
-        place *= (float)r->settings.place_permille / 1000;
-    }
-    r->similar_scale = ratings > 0 ? (float)items / ratings * (float)r->settings.similar_permille / 1000 : 0;
+    relate_all(c);
     ask_tags(r);
+    r->touched_item_count = r->item_count;
     for (uint32_t i = 0; i < p->relation_count; i++)
         mark(r, p->relations[i].id, p->relations[i].blocked ? MARK_BLOCKED : MARK_FOLLOWED);
     for (uint32_t i = 0; i < p->owned_count; i++)
@@ -241,6 +277,14 @@ static void ask_hosts(struct context *c)
     }
 }
 
+static void list_room(struct recommender *r, uint32_t number, struct shortlist *out)
+{
+    const struct shelf_room *room = &r->shelf.rooms[number];
+    out->rooms[out->room_count++] = number;
+    host_of(r, room->host)->listed++;
+    group_of(r, room->group)->listed++;
+}
+
 static void ask_shelf(struct context *c, struct shortlist *out)
 {
     struct recommender *r = c->r;
@@ -256,7 +300,7 @@ static void ask_shelf(struct context *c, struct shortlist *out)
         touch_room(r, number, 0, 0);
         r->touched_room_count--; /* not to be taken twice */
         if (estimate_room(c, number) >= 0)
-            out->rooms[out->room_count++] = number;
+            list_room(r, number, out);
     }
 }
 
@@ -282,33 +326,54 @@ static void take_item(struct picked *p, uint32_t number, float value)
     p->values[p->count++] = value;
 }
 
+/* estimate_tally() and bin_of() of all touched at once: the loops after the first have no branches, so they compute several at a time. */
+static void estimate_touched(struct recommender *r, float scale, uint32_t counts[BINS])
+{
+    const uint32_t count = r->touched_item_count, bound = r->shelf.item_bound;
+    const struct item_tally *restrict tallies = r->items;
+    const struct shelf_item *restrict items = r->shelf.items;
+    float *restrict sums = r->sums, *restrict values = r->values;
+    uint8_t *restrict bins = r->bins;
+    const float weight = (float)r->settings.weights[REASON_SIMILAR_ITEM], similar_scale = r->similar_scale;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct item_tally *t = &tallies[i];
+        float base = t->number < bound ? items[t->number].base : 0;
+        sums[i] = t->similar > 0 ? similar_scale * t->similar : 0;
+        values[i] = t->marks & MARK_NEVER ? NEVER : base + t->interest;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        values[i] += weight * (sums[i] / (1 + sums[i]));
+    for (uint32_t i = 0; i < count; i++) {
+        int32_t step = (int32_t)(values[i] * scale), bin = step < BINS - 1 ? step + 1 : BINS - 1;
+        bins[i] = (uint8_t)(step < 0 ? 0 : bin);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        counts[bins[i]]++;
+}
+
 /* The best items: of those touched, and of those that only are what they are to everybody. */
 static void pick_items(struct recommender *r, struct picked *p)
 {
     const struct shelf *s = &r->shelf;
-    uint16_t counts[BINS] = {0};
+    uint32_t counts[BINS] = {0};
     float scale = scale_of(r);
-    for (uint32_t i = 0; i < r->touched_item_count; i++) {
-        uint32_t number = r->touched_items[i];
-        r->bins[i] = r->items[number].marks & MARK_NEVER ? 0 : bin_of(estimate_item(r, number), scale);
-        counts[r->bins[i]]++;
-    }
-    uint8_t cut = cut_of(counts, PICKED_ITEMS);
-    for (uint32_t i = 0; i < r->touched_item_count; i++)
-        if (r->bins[i] >= cut)
-            take_item(p, r->touched_items[i], estimate_item(r, r->touched_items[i]));
+    estimate_touched(r, scale, counts);
+    const uint8_t *bins = r->bins, cut = cut_of(counts, PICKED_ITEMS);
+    for (uint32_t i = 0, count = r->touched_item_count; i < count; i++)
+        if (bins[i] >= cut)
+            take_item(p, r->items[i].number, r->values[i]);
     for (uint32_t i = 0; i < s->top_count && p->count < PICKED_ITEMS + SHORT_ITEMS; i++) {
-        const struct item_tally *t = &r->items[s->top[i]];
+        const struct item_tally *t = item_find(r, s->top[i]);
         if (p->count >= PICKED_ITEMS && bin_of(s->items[s->top[i]].base, scale) < cut)
             break;
-        if (t->stamp != r->stamp || (!(t->marks & MARK_NEVER) && t->similar == 0 && t->interest == 0))
+        if (!t || (!(t->marks & MARK_NEVER) && t->similar == 0 && t->interest == 0))
             take_item(p, s->top[i], s->items[s->top[i]].base);
     }
 }
 
 static void shorten_items(struct recommender *r, const struct picked *p, struct shortlist *out)
 {
-    uint16_t counts[BINS] = {0};
+    uint32_t counts[BINS] = {0};
     float scale = scale_of(r);
     for (uint32_t i = 0; i < p->count; i++) {
         r->bins[i] = item_of(r, p->numbers[i])->marks & MARK_SHOWN ? 0 : bin_of(p->values[i], scale);
@@ -322,59 +387,52 @@ static void shorten_items(struct recommender *r, const struct picked *p, struct 
 }
 
 /* Whether the list may take one more of this host and category: a few more than may be chosen, in case. */
-static bool has_place(const struct recommender *r, const struct shortlist *s, const struct shelf_room *room)
+static bool has_place(struct recommender *r, const struct shelf_room *room)
 {
     enum { IN_CASE = 2 };
-    uint32_t hosts = 0, categories = 0;
-    for (uint32_t k = 0; k < s->room_count; k++) {
-        const struct shelf_room *other = &r->shelf.rooms[s->rooms[k]];
-        hosts += other->host == room->host;
-        categories += room->category && other->category == room->category;
-    }
-    return hosts < r->settings.per_host + IN_CASE && categories < r->settings.per_category + IN_CASE;
+    return host_of(r, room->host)->listed < r->settings.per_host + IN_CASE &&
+           (!room->category || group_of(r, room->group)->listed < r->settings.per_category + IN_CASE);
 }
 
-/* Those of the bins [from, to), best first, as long as there is place. */
-static void take_rooms(struct context *c, uint8_t from, uint8_t to, uint32_t max, struct shortlist *out)
+/* Brings those of one bin into order. */
+static void sort_rooms(struct recommender *r, uint32_t *list, uint32_t count)
 {
-    enum { SORTED = 2 * SHORT_ROOMS };
-    struct recommender *r = c->r;
-    uint32_t numbers[SORTED], count = 0;
-    float values[SORTED];
-    for (uint32_t i = 0; i < r->touched_room_count; i++) {
-        if (r->bins[i] < from || r->bins[i] >= to)
-            continue;
-        float value = estimate_room(c, r->touched_rooms[i]);
-        if (count == SORTED && value <= values[count - 1])
-            continue;
-        uint32_t at = count < SORTED ? count++ : count - 1;
-        for (; at > 0 && values[at - 1] < value; at--) {
-            values[at] = values[at - 1];
-            numbers[at] = numbers[at - 1];
-        }
-        values[at] = value;
-        numbers[at] = r->touched_rooms[i];
+    for (uint32_t i = 1; i < count; i++) {
+        uint32_t one = list[i], at = i;
+        float value = r->rooms[one].value;
+        for (; at > 0 && r->rooms[list[at - 1]].value < value; at--)
+            list[at] = list[at - 1];
+        list[at] = one;
     }
-    for (uint32_t i = 0; i < count && out->room_count < max; i++)
-        if (has_place(r, out, &r->shelf.rooms[numbers[i]]))
-            out->rooms[out->room_count++] = numbers[i];
 }
 
-/* Bins of enough rooms at a time, until there are enough that may stand beside each other. */
+/* Bin by bin, best first, until there are enough that may stand beside each other. */
 static void shorten_rooms(struct context *c, struct shortlist *out)
 {
     struct recommender *r = c->r;
-    uint16_t counts[BINS] = {0};
+    uint32_t counts[BINS] = {0}, next[BINS];
     float scale = scale_of(r);
-    uint32_t max = out->room_count + SHORT_ROOMS;
+    uint32_t max = out->room_count + SHORT_ROOMS, from = 0;
     for (uint32_t i = 0; i < r->touched_room_count; i++) {
-        r->bins[i] = bin_of(estimate_room(c, r->touched_rooms[i]), scale);
+        uint32_t number = r->touched_rooms[i];
+        r->rooms[number].value = estimate_room(c, number);
+        r->bins[i] = bin_of(r->rooms[number].value, scale);
         counts[r->bins[i]]++;
     }
-    for (uint8_t to = BINS, from; to > 1 && out->room_count < max; to = from) {
-        from = cut_of(counts, SHORT_ROOMS + 4);
-        take_rooms(c, from, to, max, out);
-        memset(counts + from, 0, (size_t)(to - from) * sizeof *counts);
+    for (uint32_t bin = BINS; bin-- > 0;) {
+        next[bin] = from;
+        from += counts[bin];
+    }
+    for (uint32_t i = 0; i < r->touched_room_count; i++)
+        r->sorted_rooms[next[r->bins[i]]++] = r->touched_rooms[i];
+    from = 0;
+    for (uint32_t bin = BINS - 1; bin > 0 && out->room_count < max; bin--) {
+        uint32_t *list = r->sorted_rooms + from;
+        sort_rooms(r, list, counts[bin]);
+        for (uint32_t i = 0; i < counts[bin] && out->room_count < max; i++)
+            if (has_place(r, &r->shelf.rooms[list[i]]))
+                list_room(r, list[i], out);
+        from += counts[bin];
     }
 }
 
@@ -382,8 +440,8 @@ void user_shorten(struct context *c, struct shortlist *out)
 {
     struct recommender *r = c->r;
     const struct shelf *s = &r->shelf;
-    struct picked p = {.count = 0};
-    out->room_count = out->item_count = 0;
+    struct picked p;
+    p.count = out->room_count = out->item_count = 0;
     pick_items(r, &p);
     for (uint32_t i = 0; i < p.count; i++) {
         const struct shelf_item *item = p.numbers[i] < s->item_bound ? &s->items[p.numbers[i]] : NULL;
