@@ -38,6 +38,7 @@ struct daemon {
     double record_us;    /* what a record takes, of late; 0: not known */
     uint32_t pace;       /* records a turn */
     int64_t now_ms;
+    int64_t assigned_ms; /* 0: all that was assigned is under way */
     bool hangup;         /* SIGHUP came */
     int stops;           /* SIGTERM or SIGINT so far */
     int64_t drain_by_ms; /* 0: not draining */
@@ -71,7 +72,11 @@ static void on_hangup(evutil_socket_t number, short what, void *arg)
 static void on_assigned(void *arg, const struct topic_partition *list, size_t count)
 {
     struct daemon *d = arg;
-    log_info("assigned", "%zu tasks are assigned here", count);
+    if (count)
+        log_info("assigned", "%zu tasks are assigned here", count);
+    else
+        log_info("revoked", "the group assigns its tasks anew: none is run until it has");
+    d->assigned_ms = count ? d->now_ms : 0;
     worker_assigned(d->worker, list, count, d->now_ms);
 }
 
@@ -184,6 +189,14 @@ static void drain_if_told(struct daemon *d)
     }
 }
 
+static void tell_when_under_way(struct daemon *d)
+{
+    if (!d->assigned_ms || !worker_is_under_way(d->worker))
+        return;
+    log_info("under_way", "all tasks fold, %lld ms after they were assigned", (long long)(d->now_ms - d->assigned_ms));
+    d->assigned_ms = 0;
+}
+
 static int64_t monotonic_us(void)
 {
     struct timespec now;
@@ -217,6 +230,7 @@ static void turn(struct daemon *d)
     worker_effects_late(d->worker, kafka_log_effects_late(d->kafka));
     int64_t due_ms = worker_turn(d->worker, d->now_ms);
     redis_store_flush(d->redis);
+    tell_when_under_way(d);
     set_pace(d, began_us, worker_get_counts(d->worker)->folded - folded);
     int64_t wait_ms = due_ms > d->now_ms ? due_ms - d->now_ms : 0;
     struct timeval wait = {wait_ms / 1000, wait_ms % 1000 * 1000};

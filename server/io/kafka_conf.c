@@ -26,7 +26,7 @@ struct kafka_log_settings kafka_log_settings_default(void)
 {
     struct kafka_log_settings s = {
         .brokers = "127.0.0.1:9092", .group = "sluice", .client_id = "sluice", .consume = true, .tables = true,
-        .fetch_queue_kb = 32768, .fetch_wait_ms = 10, .bulk_fetch_wait_ms = 20, .bulk_fetch_bytes = 65536, .session_timeout_ms = 6000, .heartbeat_ms = 200,
+        .fetch_queue_kb = 32768, .fetch_wait_ms = 10, .bulk_fetch_wait_ms = 20, .bulk_fetch_bytes = 65536, .session_timeout_ms = 6000, .heartbeat_ms = 100,
         .linger_ms = 1, .bulk_linger_ms = 20, .produce_queue_messages = 500000, .produce_queue_kb = 65536, .message_bytes_max = 1000000,
         .metadata_refresh_ms = 5000, .watermark_refresh_ms = 1000, .effects_lag_ms_max = 43200000, .retention_ms_min = 86400000,
     };

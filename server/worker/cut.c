@@ -152,14 +152,12 @@ bool cut_is_marked(const struct task *t, const struct position *p)
     return p->tries > 0 && p->token == t->mark_token;
 }
 
-void cut_unmark(struct task *t, uint32_t tries)
+void cut_restate(struct task *t, const struct position *p)
 {
-    struct position p = t->position;
     struct cut *cut = calloc(1, sizeof *cut); /* an orphan from the start: nobody waits for the answer */
     ASSERT(cut);
     cut->owed.is_cut = cut->submitted = true;
-    p.tries = tries;
-    position_encode(&p, &cut->bytes);
+    position_encode(p, &cut->bytes);
     put_bytes(&cut->request.reply, t->expected.data, t->expected.size);
     cut->request.stage = t->ops->stage;
     cut->request.partition = t->partition;

@@ -18,8 +18,8 @@ void cuts_look_at(struct task *t, int64_t now_ms);
 /* The record at the position is marked by an attempt of this very task (rule 14). */
 bool cut_is_marked(const struct task *t, const struct position *p);
 /*
- * The mark of the record that is tried says `tries` from now on, less than it does: who halts or hands over in order while it
- * tries a record has not crashed of it, else every takeover would count as a crash.
+ * The slot says `p` from now on, which differs in claims and tries only, unless it changed meanwhile: who halts or hands over
+ * in order has not crashed of the record that comes next, else every takeover would count as a crash.
  */
-void cut_unmark(struct task *t, uint32_t tries);
+void cut_restate(struct task *t, const struct position *p);
 void cut_bury(struct cut *cut); /* an orphan: frees it if nothing is outstanding */

@@ -93,13 +93,20 @@ static void abandon(struct task *t)
         t->worker->suspect = NULL;
 }
 
-/* A takeover in order is no crash: the try marked for it is taken back, or the commit after it goes its way (rule 14). */
+/*
+ * A takeover in order is no crash: the claim and the try that it made are taken back, behind what is on its way; and the
+ * commit after a try goes its way (rule 14).
+ */
 static void leave_slot(struct task *t)
 {
-    if (MUTANT(try_kept, true, !t->has_token || t->mark_token != t->token))
+    struct position p = t->position;
+    bool ours = MUTANT(handover_counts, false, t->has_token);
+    p.claims -= ours && t->claim_counted && p.claims > 0;
+    p.tries -= ours && cut_is_marked(t, &p);
+    if (p.claims != t->position.claims || p.tries != t->position.tries)
+        cut_restate(t, &p);
+    else if (!ours || t->mark_token != t->token)
         t->worker->store->reset(t->worker->store->self, t->ops->stage, t->partition);
-    else if (cut_is_marked(t, &t->position))
-        cut_unmark(t, t->position.tries - 1);
 }
 
 void task_release(struct task *t)
@@ -129,8 +136,11 @@ void task_halt(struct task *t, enum halt why, const char *text)
     if (t->state == TASK_HALTED)
         return;
     abandon(t);
-    if (why != HALT_POISON && cut_is_marked(t, &t->position))
-        cut_unmark(t, 0);
+    if (why != HALT_POISON && cut_is_marked(t, &t->position)) {
+        struct position untried = t->position;
+        untried.tries = 0;
+        cut_restate(t, &untried);
+    }
     t->state = TASK_HALTED;
     t->halt_seen = false;
     t->halt = why;
@@ -233,7 +243,10 @@ static void claim(struct task *t, int64_t now_ms)
     struct position p = t->position;
     p.token = worker_random(t->worker);
     p.epoch++;
-    p.claims += !t->has_token && has_records(t, p.next); /* a rewind is no crash, and nothing crashes its owner when there is nothing to fold */
+    if (!t->has_token) { /* a rewind is no crash, and nothing crashes its owner when there is nothing to fold */
+        t->claim_counted = has_records(t, p.next);
+        p.claims += t->claim_counted;
+    }
     p.tries -= cut_is_marked(t, &t->position);
     t->token = p.token;
     t->has_token = true;
@@ -247,6 +260,13 @@ static void claim(struct task *t, int64_t now_ms)
     put_bytes(&l->request.reply, t->expected.data, t->expected.size);
     l->request.position = (struct slice){(const char *)l->request.reply.data, (uint32_t)l->request.reply.size};
     submit(t, &l->request);
+}
+
+bool task_is_under_way(const struct task *t)
+{
+    if (t->state != TASK_RUN)
+        return t->state == TASK_HALTED || t->state == TASK_LOST;
+    return t->next > t->began || !has_records(t, t->next);
 }
 
 struct cell *task_need(struct task *t, uint64_t local, struct blob_key key, bool *missing)
@@ -318,13 +338,15 @@ static void load_stored(struct task *t, struct load *l, int64_t now_ms)
         if (status == STORE_OK)
             look_at_halted(t, l, now_ms);
     } else if (status != STORE_OK) {
-        if (t->state == TASK_CLAIM && status == STORE_CONFLICT)
-            t->has_token = false; /* somebody moved between read and claim: read again */
+        bool moved = t->state == TASK_CLAIM && status == STORE_CONFLICT; /* somebody between read and claim, often with his last commit */
+        t->has_token &= !moved;
         t->worker->counts.rewinds++;
         abandon(t);
         t->worker->store->reset(t->worker->store->self, t->ops->stage, t->partition);
         t->state = TASK_READ;
-        t->asked_ms = now_ms; /* task_turn reads again after a pause */
+        t->asked_ms = now_ms;
+        if (moved)
+            read_slot(t, now_ms); /* else task_turn reads again after a pause */
     } else if (t->state == TASK_READ) {
         if (slot_accept(t, l, now_ms))
             claim(t, now_ms);

@@ -112,6 +112,7 @@ struct task {
     const struct worker_settings *fold; /* whose fold settings are in force at `next`; the worker's or one of `before` */
     int64_t fold_until;           /* offset of the first record that others fold; INT64_MAX */
     int64_t next;                 /* next offset to fold */
+    int64_t began;                /* of this attempt: its first */
     bool has_print;
     uint64_t print;
     bool gap_seen;                /* the jump at `next` was seen once and read again */
@@ -119,6 +120,7 @@ struct task {
     uint32_t steps_left;
     uint32_t tries;               /* of the record at `next`, marked in the store */
     int64_t marked;               /* offset whose try this attempt has marked; -1 */
+    bool claim_counted;           /* position.claims holds a claim of ours */
     uint64_t mark_token;          /* under which an attempt marked last; 0 never */
 
     struct record *queue;         /* owned ring */
@@ -151,6 +153,8 @@ void task_out_of_range(struct task *t, int64_t now_ms);
 void task_stored(struct store_request *request, int64_t now_ms);
 void task_drain(struct task *t, int64_t now_ms);
 void task_turn(struct task *t, int64_t now_ms);
+/* Runs, and has folded its first record if one waited; or it is not up to it. */
+bool task_is_under_way(const struct task *t);
 bool task_owes(const struct task *t); /* something is folded and not committed */
 void task_halt(struct task *t, enum halt why, const char *text);
 /* Drops cache, dirty blobs and what is in flight; reads the slot again. */

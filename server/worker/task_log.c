@@ -23,7 +23,7 @@ void task_verify(struct task *t, int64_t now_ms)
 {
     t->state = TASK_VERIFY;
     t->heard_ms = now_ms;
-    t->next = t->committed = MUTANT(kafka_offset_trusted, mutant_group_offset(t), t->position.next);
+    t->began = t->next = t->committed = MUTANT(kafka_offset_trusted, mutant_group_offset(t), t->position.next);
     t->committed_ms = now_ms;
     t->has_print = t->position.has_print;
     t->print = t->position.print;

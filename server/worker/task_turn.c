@@ -6,6 +6,7 @@
 #include "server/worker/worker_internal.h"
 
 #define FETCH_BYTES_MAX 512 /* of a record, asked for before it is read */
+#define HASTE_MAX 5
 #define AHEAD_MAX 2048 /* records looked at ahead of one that waits for state */
 
 static void queue_pop(struct task *t)
@@ -96,6 +97,12 @@ static bool may_fold(const struct task *t)
     return t->worker->store->bytes_in_flight(t->worker->store->self) < s->store_bytes_max;
 }
 
+/* Sooner where owners came and died without a commit between: else a worker that dies again and again holds everybody up. */
+static int64_t commit_ms(const struct task *t)
+{
+    return t->ops->commit_ms(t) >> (t->position.claims < HASTE_MAX ? t->position.claims : HASTE_MAX);
+}
+
 static bool cut_is_due(const struct task *t, int64_t now_ms)
 {
     const struct cut *cut = t->last_cut;
@@ -103,7 +110,7 @@ static bool cut_is_due(const struct task *t, int64_t now_ms)
         return false;
     if (t->draining || t->step_by_step || t->next >= t->fold_until)
         return true;
-    return may_cut(t) && (t->cells.dirty_count >= keys_max(t) || now_ms - cut->opened_ms >= t->ops->commit_ms(t));
+    return may_cut(t) && (t->cells.dirty_count >= keys_max(t) || now_ms - cut->opened_ms >= commit_ms(t));
 }
 
 static void cut_if_due(struct task *t, int64_t now_ms)

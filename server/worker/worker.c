@@ -318,6 +318,15 @@ size_t worker_report(const struct worker *w, int64_t now_ms, struct task_report 
     return n;
 }
 
+bool worker_is_under_way(const struct worker *w)
+{
+    for (int32_t p = 0; p < w->partitions_seen; p++)
+        for (int s = 0; s < STAGES; s++)
+            if (w->tasks[s][p] && !task_is_under_way(w->tasks[s][p]))
+                return false;
+    return true;
+}
+
 void worker_effects_late(struct worker *w, bool late)
 {
     if (w->effects_late == late)

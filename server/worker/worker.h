@@ -96,6 +96,8 @@ const struct worker_counts *worker_get_counts(const struct worker *w);
 size_t worker_report(const struct worker *w, int64_t now_ms, struct task_report *out, size_t max);
 /* The blobs a new slot begins with: what `sluice init` writes. `out` receives header and position bytes. */
 struct slot_header worker_header_of(const struct worker_settings *s, const struct log_port *log);
+/* Every task assigned has claimed its slot and folded its first record, if one waited. */
+bool worker_is_under_way(const struct worker *w);
 /* Takes over the cadences and limits of `settings`, which is everything that may change while running. */
 void worker_reload(struct worker *w, const struct worker_settings *settings);
 /* Profile tasks fold nothing while `late`: an entity task's lag eats into the retention of the effects. */

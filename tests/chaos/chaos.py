@@ -330,7 +330,7 @@ def main():
     parser.add_argument("--redis", choices=("pair", "cluster"), required=True)
     parser.add_argument("--kills", type=int, required=True)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--heartbeat-ms", type=int, default=200)
+    parser.add_argument("--heartbeat-ms", type=int, default=100)
     parser.add_argument("--faults", choices=("all", "takeover"), default="all", help="takeover: only workers that die, one after the other")
     chaos = Chaos(parser.parse_args())
     try:

@@ -46,7 +46,7 @@
     M(reload_changes_fold, 12, "a reload takes over settings that change the fold") \
     M(missing_is_fresh, 13, "a missing position is taken for a fresh start") \
     M(poison_unmarked, 14, "a record that kills its owner is tried for ever") \
-    M(try_kept, 14, "a takeover in order counts as a death of the record that was tried") \
+    M(handover_counts, 14, "a takeover in order counts as a death of the record that comes next") \
     M(suspects_together, 14, "others fold while a suspect record is tried")
 
 #define MUTANT_ENUM(name, rule, text) MUTANT_##name,

@@ -409,6 +409,26 @@ static void test_poison(void)
     close_stage(&s);
 }
 
+/* Takeovers in order, more than claims_max and none with a commit between: no crash, so nothing is folded one at a time. */
+static void test_handed_over(void)
+{
+    static const struct topic_partition all[] = {{TOPIC_EVENTS, 0}, {TOPIC_EFFECTS, 0}};
+    struct world s;
+    open_stage(&s, true);
+    s.settings.profile_commit_ms = UINT32_MAX;
+    worker_reload(s.worker, &s.settings);
+    for (int i = 0; i < 30; i++) {
+        event(&s, "u1");
+        run(&s, 10);
+        CHECK_INT(report(&s, STAGE_PROFILE).next, i + 1); /* all in one attempt, nothing committed */
+        CHECK_INT(report(&s, STAGE_PROFILE).committed, 0);
+        worker_assigned(s.worker, NULL, 0, s.now_ms);
+        run(&s, 2);
+        worker_assigned(s.worker, all, 2, s.now_ms);
+    }
+    close_stage(&s);
+}
+
 int main(void)
 {
     log_set_level((enum log_level)(LOG_ERROR + 1)); /* the halts are meant */
@@ -425,5 +445,6 @@ int main(void)
     test_effects_lost();
     test_unreadable_effects();
     test_poison();
+    test_handed_over();
     return checks_failed != 0;
 }
