@@ -125,6 +125,8 @@ static void fetch(const void *at, size_t size)
 void neighbours_fetch(const struct neighbours *n, bool whole)
 {
     fetch(n->low, whole ? block_bytes(n->room, n->columns) : n->count * sizeof *n->low);
+    if (!whole)
+        fetch(n->strong, n->count * sizeof *n->strong);
 }
 
 /* Answers the place, or n->count. */

@@ -216,19 +216,18 @@ static struct neighbours *neighbours_of(struct cell *cell)
 }
 
 /* All that the record changes in one entity. */
-static void apply(struct task *t, uint32_t place)
+static void apply(struct task *t, const struct target *target)
 {
     struct entity_state *s = t->stage_state;
     const struct entity_settings *settings = &t->fold->entity;
     const struct run_changes *changes = &s->changes;
-    const struct target *target = &changes->targets[place];
     bool counted = target->tally, paired = false;
     for (uint32_t i = target->tally; i; i = changes->tallies[i - 1].next)
         if (MUTANT(judged_late_again, t->record_ms - changes->tallies[i - 1].event_ms <= t->fold->profile.late_ms_max, true))
             counters_add_count(counters_of(target->counters), settings, &changes->tallies[i - 1].sum,
                                changes->tallies[i - 1].event_ms);
-    for (uint32_t i = changes->from[place]; i < changes->from[place + 1]; i++) {
-        const struct change *c = &changes->grouped[i];
+    for (uint32_t i = target->first; i; i = changes->changes[i - 1].next) {
+        const struct change *c = &changes->changes[i - 1];
         if (c->pair.other) {
             neighbours_apply(neighbours_of(target->neighbours), settings, &c->pair, c->event_ms);
             paired = true;
@@ -255,12 +254,11 @@ static void fold(struct task *t, const struct record *r, int64_t now_ms)
     t->worker->counts.entries_replayed += reading->replayed;
     t->worker->counts.entries_refused += reading->refused;
     s->chains[reading->source] = reading->chain;
-    run_changes_group(&s->changes);
     for (uint32_t i = 0; i < s->changes.target_count; i++) {
         const struct cell *next = i + 1 < s->changes.target_count ? s->changes.targets[i + 1].neighbours : NULL;
         if (next && next->object)
             neighbours_fetch(next->object, false);
-        apply(t, i);
+        apply(t, &s->changes.targets[i]);
     }
 }
 

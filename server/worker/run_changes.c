@@ -12,8 +12,6 @@ void run_changes_fini(struct run_changes *c)
     free(c->targets);
     free(c->slots);
     free(c->changes);
-    free(c->grouped);
-    free(c->from);
     free(c->tallies);
     *c = (struct run_changes){0};
 }
@@ -46,7 +44,6 @@ static void grow_targets(struct run_changes *c)
 {
     c->target_capacity = c->target_capacity ? 2 * c->target_capacity : TARGETS_MIN;
     c->targets = resized(c->targets, c->target_capacity, sizeof *c->targets);
-    c->from = resized(c->from, c->target_capacity + 1, sizeof *c->from);
     c->slot_count = 2 * c->target_capacity;
     c->slots = resized(c->slots, c->slot_count, sizeof *c->slots);
     memset(c->slots, 0, c->slot_count * sizeof *c->slots);
@@ -58,22 +55,26 @@ struct target *run_changes_target(struct run_changes *c, entity_id id)
 {
     if (c->target_count == c->target_capacity)
         grow_targets(c);
+    if (c->recent < c->target_count && c->targets[c->recent].id == id)
+        return &c->targets[c->recent]; /* the pairs of a rating come one after the other */
     uint32_t *slot = slot_of(c, id);
     if (*slot == 0) {
         c->targets[c->target_count++] = (struct target){.id = id};
         *slot = c->target_count;
     }
-    return &c->targets[*slot - 1];
+    c->recent = *slot - 1;
+    return &c->targets[c->recent];
 }
 
-static void add_change(struct run_changes *c, struct change change)
+static void add_change(struct run_changes *c, struct target *target, struct change change)
 {
     if (c->change_count == c->change_capacity) {
         c->change_capacity = c->change_capacity ? 2 * c->change_capacity : 1024;
         c->changes = resized(c->changes, c->change_capacity, sizeof *c->changes);
-        c->grouped = resized(c->grouped, c->change_capacity, sizeof *c->grouped);
     }
     c->changes[c->change_count++] = change;
+    *(target->last ? &c->changes[target->last - 1].next : &target->first) = c->change_count;
+    target->last = c->change_count;
 }
 
 static int64_t minute_of(int64_t event_ms)
@@ -120,7 +121,6 @@ static void add_count(struct run_changes *c, struct target *target, const struct
 
 void run_changes_add(struct run_changes *c, struct target *target, const struct run_effect *e, int64_t event_ms)
 {
-    uint32_t place = (uint32_t)(target - c->targets);
     switch (e->op) {
     case RUN_COUNT:
         add_count(c, target, &e->count, event_ms);
@@ -128,27 +128,12 @@ void run_changes_add(struct run_changes *c, struct target *target, const struct 
     case RUN_RATING:
         if (e->name.size)
             target->name = e->name;
-        add_change(c, (struct change){place, {0, e->delta, 0}, event_ms});
+        add_change(c, target, (struct change){{0, e->delta, 0}, event_ms, 0});
         break;
     case RUN_PAIR:
-        add_change(c, (struct change){place, {e->other, e->delta, e->step}, event_ms});
+        add_change(c, target, (struct change){{e->other, e->delta, e->step}, event_ms, 0});
         break;
     case RUN_END:
         break;
     }
-}
-
-void run_changes_group(struct run_changes *c)
-{
-    if (c->target_count == 0)
-        return;
-    memset(c->from, 0, (c->target_count + 1) * sizeof *c->from);
-    for (uint32_t i = 0; i < c->change_count; i++)
-        c->from[c->changes[i].target]++;
-    for (uint32_t i = 0, before = 0; i <= c->target_count; i++) {
-        before += c->from[i];
-        c->from[i] = before; /* where the target's changes end */
-    }
-    for (uint32_t i = c->change_count; i-- > 0;)
-        c->grouped[--c->from[c->changes[i].target]] = c->changes[i];
 }

@@ -127,6 +127,7 @@ static void test_changes_of_a_record_grouped_fold_the_same(void)
     struct counters *one[TARGETS], *all[TARGETS];
     uint64_t random = 11;
     int64_t pairs = 0;
+    entity_id target_of[N + 1];
     for (int i = 0; i < TARGETS; i++) {
         one[i] = counters_create();
         all[i] = counters_create();
@@ -136,6 +137,7 @@ static void test_changes_of_a_record_grouped_fold_the_same(void)
         struct run_effect e = {.op = (enum run_op)(RUN_COUNT + draw(&random, 3)), .target = 1 + draw(&random, draw(&random, TARGETS) + 1),
                                .other = 77, .delta = n + 1};
         int64_t event_ms = 1732370000000 + (int64_t)draw(&random, 300000);
+        target_of[e.delta] = e.target;
         e.count = (struct count_effect){.target = e.target, .name = slice_of("c1"), .scene = slice_of(draw(&random, 2) ? "a" : "b"),
                                         .source = (enum event_source)draw(&random, SOURCES), .explained = draw(&random, 2)};
         count_effect_add(&e.count, (enum counter)draw(&random, COUNTERS), 1 + (int64_t)draw(&random, 9));
@@ -145,16 +147,16 @@ static void test_changes_of_a_record_grouped_fold_the_same(void)
             counters_add_count(one[e.target - 1], &s, &e.count, event_ms);
         pairs += e.op == RUN_PAIR;
     }
-    run_changes_group(&changes);
     for (uint32_t i = 0; i < changes.target_count; i++) {
         const struct target *target = &changes.targets[i];
         for (uint32_t k = target->tally; k; k = changes.tallies[k - 1].next)
             counters_add_count(all[target->id - 1], &s, &changes.tallies[k - 1].sum, changes.tallies[k - 1].event_ms);
         int32_t before = 0;
-        for (uint32_t k = changes.from[i]; k < changes.from[i + 1]; k++) {
-            CHECK(changes.grouped[k].target == i && changes.grouped[k].pair.delta > before);
-            before = changes.grouped[k].pair.delta;
-            pairs -= changes.grouped[k].pair.other == 77;
+        for (uint32_t k = target->first; k; k = changes.changes[k - 1].next) {
+            const struct neighbour_change *change = &changes.changes[k - 1].pair;
+            CHECK(target_of[change->delta] == target->id && change->delta > before);
+            before = change->delta;
+            pairs -= change->other == 77;
         }
     }
     CHECK_INT(pairs, 0);
