@@ -121,6 +121,7 @@ static struct history_entry *touch(struct fold *f, entity_id id)
     }
     f->leaving = same >= limit ? same - limit + 1 : 0;
     f->leaves = oldest;
+    f->before_ms = entry.touched_ms;
     entry.touched_ms = f->e->event_ms - f->e->event_ms % 1000;
     uint32_t at = list_push((void **)&p->history, &p->history_count, PROFILE_HISTORY_MAX + 1, sizeof entry);
     p->history[at] = entry;
@@ -160,6 +161,13 @@ static uint8_t watch_grade(const struct profile_settings *s, uint32_t dwell_s)
     return grade;
 }
 
+/* Whether an event that rates what was rated before is an occasion of its own. */
+static bool is_again(const struct fold *f, const struct history_entry *h, uint8_t rating)
+{
+    bool bought_before = f->e->type == EVENT_PURCHASE && h->rating >= rating;
+    return rating && h->rating && (bought_before || f->e->event_ms - f->before_ms >= f->s->again_ms);
+}
+
 /* One named entity: history, flags, rating. */
 static void apply_to(struct fold *f, enum entity_kind kind, struct slice name)
 {
@@ -182,6 +190,8 @@ static void apply_to(struct fold *f, enum entity_kind kind, struct slice name)
         uint8_t grade = watch_grade(f->s, h->dwell_s);
         rating = grade > rating ? grade : rating;
     }
+    if (is_again(f, h, rating) && h->times < UINT8_MAX)
+        h->times++;
     if (e->type == EVENT_RATING && kind == ENTITY_ITEM)
         fold_stars(f, h, name);
     if (e->type == EVENT_PROGRESS && e->percent > h->percent)

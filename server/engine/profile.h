@@ -46,6 +46,7 @@ struct profile_settings {
     int64_t attribution_ms;           /* default 30 min: an event without source or rec follows the last rec that showed its entity */
     int32_t day_offset_ms;            /* days are cut at UTC midnight minus this; Asia/Shanghai: 8 h */
     uint32_t pair_window_ms;          /* pairs link only entities touched within; 0 = whole history */
+    int64_t again_ms;                 /* default 30 min: rated again after so long without a touch is another occasion, as is every further purchase */
     uint32_t next_steps;              /* a new item follows the so many before it: directed pairs; 0 to PAIR_STEPS; default 3 */
     bool funnel;                      /* emit EFFECT_COUNT; off in the reference job */
     bool room_counters_only;          /* reference job: EFFECT_COUNT for rooms only, without unique visitors */
@@ -65,6 +66,7 @@ struct history_entry {
     uint8_t flags;
     uint8_t stars;        /* explicit rating 1-5, 0 = none */
     uint8_t percent;      /* progress */
+    uint8_t times;        /* occasions after the first that rated it; saturating */
     uint32_t dwell_s;     /* watched; what is less than a second waits in carry_ms */
     int64_t touched_ms;   /* event time of the last touch, at whole seconds */
     int64_t impressed_ms; /* last impression; 0 = none */

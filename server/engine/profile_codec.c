@@ -11,14 +11,14 @@
 
 #include <stdlib.h>
 
-#define PROFILE_VERSION 3
+#define PROFILE_VERSION 4
 #define VISIT_DAYS 64 /* a host's visit older than that keeps its tag */
 
 /* What is not zero, below the bits of the counts. */
 enum { HAS_MONEY = 1, HAS_REFUNDED = 2, HAS_GIFTED = 4, HAS_LOST = 8, HAS_CARRY = 16, COUNTS_SHIFT = 5 };
 /* A history entry's first byte, above three bits of rating, and its second. */
 enum { RATING_MORE = 7, HAS_DWELL = 8, SAME_TIME = 16, IS_NEGATIVE = 32, HAS_IMPRESSED = 64, HAS_MORE = 128 };
-enum { HAS_SHOWN = 1, SHOWN_IS_IMPRESSED = 2, HAS_STARS = 4, HAS_PERCENT = 8 };
+enum { HAS_SHOWN = 1, SHOWN_IS_IMPRESSED = 2, HAS_STARS = 4, HAS_PERCENT = 8, HAS_TIMES = 16 };
 enum { REF_NONE, REF_RAW, REF_FIRST };
 enum { VISIT_RAW, VISIT_ROOM, VISIT_HOST, VISIT_DWELL = 4, VISIT_SHIFT = 3 };
 
@@ -101,7 +101,7 @@ static entity_id get_ref(const struct book *b, bool *out_flag, struct reader *r)
 static uint8_t more_of(const struct history_entry *h)
 {
     uint8_t shown = h->shown_ms == 0 ? 0 : h->flags & HISTORY_IMPRESSED && h->shown_ms == h->impressed_ms ? SHOWN_IS_IMPRESSED : HAS_SHOWN;
-    return (uint8_t)(shown | (h->stars ? HAS_STARS : 0) | (h->percent ? HAS_PERCENT : 0));
+    return (uint8_t)(shown | (h->stars ? HAS_STARS : 0) | (h->percent ? HAS_PERCENT : 0) | (h->times ? HAS_TIMES : 0));
 }
 
 static void put_more(const struct history_entry *h, uint8_t more, struct writer *out)
@@ -113,6 +113,8 @@ static void put_more(const struct history_entry *h, uint8_t more, struct writer 
         put_u8(out, h->stars);
     if (more & HAS_PERCENT)
         put_u8(out, h->percent);
+    if (more & HAS_TIMES)
+        put_u8(out, h->times);
 }
 
 static void put_history(const struct profile *p, struct book *b, struct writer *out)
@@ -158,6 +160,8 @@ static void get_more(struct history_entry *h, struct reader *r)
         h->stars = get_u8(r);
     if (more & HAS_PERCENT)
         h->percent = get_u8(r);
+    if (more & HAS_TIMES)
+        h->times = get_u8(r);
 }
 
 static void get_entry(struct history_entry *h, int64_t *touched_s, struct reader *r)
@@ -417,7 +421,7 @@ void profile_settings_default(struct profile_settings *s)
         .history = 50, .history_hosts = 12, .history_rooms = 64, .dedupe = 64, .owned = 256, .relations = 128,
         .visits = 128, .late_ms_max = 86400000, .early_ms_max = 300000, .dwell_ms_max = 600000,
         .room_dwell_ms_max = 1800000, .short_view_ms = 3000, .watch_step_ms = {3000, 60000, 300000, 900000},
-        .attribution_ms = 1800000, .next_steps = PAIR_STEPS, .day_offset_ms = 8 * 3600000, .funnel = true,
+        .attribution_ms = 1800000, .again_ms = 1800000, .next_steps = PAIR_STEPS, .day_offset_ms = 8 * 3600000, .funnel = true,
         .currencies = {{CURRENCY('C', 'N', 'Y'), 10000000, 1, 1}, {CURRENCY('U', 'S', 'D'), 1400000, 71, 10},
                        {CURRENCY('E', 'U', 'R'), 1300000, 78, 10}, {CURRENCY('H', 'K', 'D'), 11000000, 92, 100},
                        {CURRENCY('T', 'W', 'D'), 45000000, 22, 100}, {CURRENCY('J', 'P', 'Y'), 2200000, 463, 100}},

@@ -11,6 +11,7 @@ struct fold {
     int64_t amount;       /* in settlement minor units */
     uint32_t watched_ms;  /* of this event, after caps */
     uint32_t watched_s;   /* what the history gets of it */
+    int64_t before_ms;    /* the entity's last touch before this event; 0: it is new */
     uint32_t leaving;     /* so many of the kind are too many; */
     uint32_t leaves;      /* the first is the one here */
     bool new_visit;       /* of the room */

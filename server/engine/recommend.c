@@ -5,12 +5,12 @@
 #include <stdlib.h>
 
 const char *const reason_names[REASONS] = {"interest", "similar_item", "followed", "known_host",
-                                           "next_in_series", "popular", "trending", "explore"};
+                                           "next_in_series", "popular", "trending", "explore", "again"};
 
 void recommend_settings_default(struct recommend_settings *s)
 {
     *s = (struct recommend_settings){
-        .weights = {400, 250, 120, 150, 200, 250, 80, 40},
+        .weights = {400, 250, 120, 150, 200, 250, 80, 40, 800},
         .explore_ppm = 50000,
         .pause_ms = 600000,
         .per_host = 2,

@@ -13,6 +13,8 @@
  *   popular       smoothed conversion of room, host and item against the average of all
  *   trending      share of the looks of the last minutes
  *   explore       little shown yet
+ *   again         what the user comes back to: the more occasions, the more. Only of formats that return; a course that
+ *                 is owned is never offered again
  * Candidates: what the lists of the newest 32 items of the history name (20 of each, 10 from the ninth on), what carries the tags the user likes most, what
  * known hosts show, what is best for everybody, and a few at random; so the work is bounded whatever is live. The best
  * of them by an estimate are scored exactly.
@@ -38,6 +40,7 @@ enum reason {
     REASON_POPULAR,
     REASON_TRENDING,
     REASON_EXPLORE,
+    REASON_AGAIN,
     REASONS
 };
 
@@ -58,6 +61,7 @@ struct recommend_settings {
     uint32_t full_lists;        /* so many lists, of the others half; 8 */
     uint32_t similar_permille;  /* factor of the similarity sum; 4,000 */
     uint32_t place_permille;    /* what a place further back in the history is worth; 950 */
+    uint32_t returning[FORMATS]; /* 1: what was bought may be offered again; 0 for all */
     uint32_t funnel_max;        /* entities of which funnel counts are kept; 200,000 */
 };
 
@@ -121,8 +125,8 @@ void recommender_see(struct recommender *r, const struct event *e, int64_t now_m
 /*
  * The score of every item, live or not, by catalog number, as recommend() would score it: what an evaluation ranks.
  * recommend() itself only offers items that are live or named by a list.
- * `repeats`: items of the history are valued as known hosts are. Below 0: not to be offered.
+ * Below 0: not to be offered.
  */
-void recommend_all(struct recommender *r, const struct asker *a, bool repeats, float *out);
+void recommend_all(struct recommender *r, const struct asker *a, float *out);
 void recommend(struct recommender *r, const struct profile *p, struct slice scene, int64_t now_ms, uint64_t seed,
                struct similar_list (*similar)(void *arg, entity_id item), void *arg, struct recommendation *out);

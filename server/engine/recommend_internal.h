@@ -18,6 +18,7 @@
 #define TASTE_SLOTS 256  /* of the table of tags; more than twice their number */
 #define TASTE_STEPS 1000 /* a taste's vector is rounded to so many steps either way */
 #define PULL_STEPS 262144 /* and an item's pull on it, times the embedding's scale: at most 8 / 127 */
+#define TIMES_HALF 4.0f  /* occasions that make half of the part `again` */
 #define PART_STEPS 10000 /* parts are kept in integers, so that they add up exactly */
 
 /* Fading counts of one entity. */
@@ -88,7 +89,7 @@ struct shelf {
     uint32_t top_count;
 };
 
-enum mark { MARK_BLOCKED = 1, MARK_FOLLOWED = 2, MARK_DISLIKED = 4, MARK_SHOWN = 8, MARK_OWNED = 16, MARK_TOUCHED = 32, MARK_TAKEN = 64 };
+enum mark { MARK_BLOCKED = 1, MARK_FOLLOWED = 2, MARK_DISLIKED = 4, MARK_SHOWN = 8, MARK_OWNED = 16, MARK_TOUCHED = 32, MARK_TAKEN = 64, MARK_BOUGHT = 128 };
 
 #define MARK_NEVER (MARK_BLOCKED | MARK_DISLIKED | MARK_OWNED)
 
@@ -101,6 +102,7 @@ struct item_tally {
     uint16_t of;    /* in the history: the strongest */
     uint8_t marks;
     uint8_t exact;  /* place + 1 among the exact scores */
+    uint16_t times; /* occasions; 0: it is not known, or does not return */
 };
 
 /* Of a host, a room, a category; void unless the stamp is the ranking's. */

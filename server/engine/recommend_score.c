@@ -35,7 +35,7 @@ static bool is_offerable(const struct context *c, const struct catalog_item *it,
     for (uint32_t i = 0; i < it->requires_count; i++) {
         const struct catalog_item *before = catalog_item(c->r->catalog, it->requires[i]);
         const struct item_tally *own = before ? item_find(c->r, before->number) : NULL;
-        if (!own || !(own->marks & MARK_OWNED))
+        if (!own || !(own->marks & (MARK_OWNED | MARK_BOUGHT)))
             return false;
     }
     return true;
@@ -56,6 +56,7 @@ static void value_item(const struct context *c, const struct catalog_item *it, c
     bool offered = it->number < s->item_bound && s->items[it->number].count;
     values[REASON_INTEREST] = taste_match(&r->taste, it);
     values[REASON_SIMILAR_ITEM] = squash(t->similar * r->similar_scale);
+    values[REASON_AGAIN] = squash((float)t->times / TIMES_HALF);
     values[REASON_SERIES] = continues_series(r, it);
     values[REASON_POPULAR] = it->number < r->popular_bound ? r->popular[it->number] :
                              offered ? s->items[it->number].popular : shelf_popular(r, it, c->now_ms);
@@ -86,12 +87,6 @@ static const struct exact *score_item(const struct context *c, uint32_t number)
     return e;
 }
 
-static float known_before(const struct context *c, const struct history_entry *h)
-{
-    float age = c->now_ms > h->touched_ms ? (float)(c->now_ms - h->touched_ms) : 0;
-    return h->flags & HISTORY_NEGATIVE ? 0 : squash((float)h->rating) * fade_of(age / (float)c->r->settings.half_life_long_ms);
-}
-
 /* Once a second is enough, as for what is live. */
 static void value_popular(struct recommender *r, int64_t now_ms)
 {
@@ -108,7 +103,7 @@ static void value_popular(struct recommender *r, int64_t now_ms)
     }
 }
 
-void recommend_all(struct recommender *r, const struct asker *a, bool repeats, float *out)
+void recommend_all(struct recommender *r, const struct asker *a, float *out)
 {
     struct context c = {r, a->profile, 0, a->now_ms, 0, a->similar, a->arg};
     shelf_refresh(r, a->now_ms);
@@ -119,17 +114,12 @@ void recommend_all(struct recommender *r, const struct asker *a, bool repeats, f
         float values[REASONS] = {0}, score = 0;
         const struct item_tally *t = item_of(r, n);
         out[n] = -1;
-        if (!it || (!repeats && !is_offerable(&c, it, t)))
+        if (!it || !is_offerable(&c, it, t))
             continue;
         value_item(&c, it, t, values);
         for (int i = 0; i < REASONS; i++)
             score += values[i] * (float)r->settings.weights[i];
         out[n] = score;
-    }
-    for (uint32_t i = 0; repeats && i < a->profile->history_count; i++) {
-        const struct catalog_item *it = catalog_item(r->catalog, a->profile->history[i].id);
-        if (it)
-            out[it->number] += known_before(&c, &a->profile->history[i]) * (float)r->settings.weights[REASON_KNOWN_HOST];
     }
 }
 

@@ -98,7 +98,7 @@ static void own(struct recommender *r, entity_id id)
     const struct catalog_item *it = catalog_item(r->catalog, id);
     if (!it)
         return;
-    item_of(r, it->number)->marks |= MARK_OWNED;
+    item_of(r, it->number)->marks |= r->settings.returning[it->format] ? MARK_BOUGHT : MARK_OWNED;
     if (it->series && r->series_count < SERIES_MAX)
         r->series[r->series_count++] = it->series;
 }
@@ -136,6 +136,7 @@ static void relate(struct recommender *r, const struct related *one)
             t->similar = t->strongest = part;
             t->of = one->at;
             t->marks = t->exact = 0;
+            t->times = 0;
             continue;
         }
         t->similar += part;
@@ -189,6 +190,31 @@ static void ask_tags(struct recommender *r)
     }
 }
 
+static bool anything_returns(const struct recommend_settings *s)
+{
+    bool any = false;
+    for (int f = 0; f < FORMATS; f++)
+        any |= s->returning[f] != 0;
+    return any;
+}
+
+/* What the user had before and may have again. */
+static void ask_again(const struct context *c)
+{
+    struct recommender *r = c->r;
+    if (!anything_returns(&r->settings))
+        return;
+    for (uint32_t i = 0; i < c->p->history_count; i++) {
+        const struct history_entry *h = &c->p->history[i];
+        const struct catalog_item *it = entity_kind_of(h->id) == ENTITY_ITEM && h->rating ? catalog_item(r->catalog, h->id) : NULL;
+        if (!it || !r->settings.returning[it->format])
+            continue;
+        struct item_tally *t = item_of(r, it->number);
+        t->times = (uint16_t)(1 + h->times);
+        t->interest += (float)r->settings.weights[REASON_AGAIN] * squash((float)t->times / TIMES_HALF);
+    }
+}
+
 static void mark_history(struct context *c)
 {
     for (uint32_t i = 0; i < c->p->history_count; i++) {
@@ -211,6 +237,7 @@ void user_begin(struct context *c)
     taste_of(r, p, c->now_ms, &r->taste);
     relate_all(c);
     ask_tags(r);
+    ask_again(c);
     r->touched_item_count = r->item_count;
     for (uint32_t i = 0; i < p->relation_count; i++)
         mark(r, p->relations[i].id, p->relations[i].blocked ? MARK_BLOCKED : MARK_FOLLOWED);
@@ -314,7 +341,7 @@ static float scale_of(const struct recommender *r)
 {
     uint32_t all = 1;
     for (int i = 0; i < REASONS; i++)
-        all += r->settings.weights[i];
+        all += i != REASON_AGAIN || anything_returns(&r->settings) ? r->settings.weights[i] : 0;
     return (float)(BINS - 2) / (float)all;
 }
 

@@ -69,6 +69,7 @@ void stream_settings_default(struct stream_settings *s)
     entity_settings_default(&s->entity);
     similarity_settings_default(&s->similarity);
     recommend_settings_default(&s->recommend);
+    s->recommend.returning[FORMAT_BOOK] = 1; /* goods, as in a shop; the data hold no courses */
     s->profile.early_ms_max = INT64_MAX / 4; /* the record's timestamp is the event's */
 }
 
@@ -150,7 +151,7 @@ uint32_t stream_item(struct stream *s, const char *id)
         return (uint32_t)number - 1;
     room_for_item(s);
     struct item *it = &s->items[s->item_count];
-    struct item_draft draft = {.format = FORMAT_COURSE};
+    struct item_draft draft = {.format = FORMAT_BOOK};
     snprintf(it->name, sizeof it->name, "%s", id);
     it->id = entity_id_of(ENTITY_ITEM, slice_of(it->name));
     ASSERT(catalog_put_item(s->catalog, slice_of(it->name), &draft) == CATALOG_TAKEN);
@@ -355,7 +356,7 @@ float *const *stream_rank(struct stream *s, uint32_t user, int64_t now_ms, bool 
 {
     const struct user *u = &s->users[user];
     struct asker asker = {u->profile ? u->profile : s->nobody, now_ms, similar, s};
-    recommend_all(s->recommender, &asker, repeats, s->all);
+    recommend_all(s->recommender, &asker, s->all);
     rank_plain(s, u, now_ms);
     for (uint32_t i = 0; i < s->item_count; i++)
         s->out[METHOD_SLUICE][i] = s->all[s->items[i].number];

@@ -6,6 +6,11 @@ static const char *event_name(int i)
     return event_type_name((enum event_type)i);
 }
 
+static const char *format_name(int i)
+{
+    return item_format_names[i];
+}
+
 static const char *reason_name(int i)
 {
     return reason_names[i];
@@ -139,6 +144,7 @@ const struct setting settings_table[] = {
     MANY("profile.watch_step_ms", SETTING_U32, worker.profile.watch_step_ms, "ms", 0, 86400000, FOLD, "Watch time that raises the rating to 1, 2, 3, 4; 0: off.", 4, NULL),
     I64("profile.attribution_ms", worker.profile.attribution_ms, "ms", 0, DAY, FOLD, "A result counts for what was shown within this time."),
     I32("profile.day_offset_ms", worker.profile.day_offset_ms, "ms", -DAY, DAY, FOLD, "Days are cut at UTC midnight minus this; Asia/Shanghai 28800000."),
+    I64("profile.again_ms", worker.profile.again_ms, "ms", 0, 365 * DAY, FOLD, "Rated again after so long without a touch counts as another occasion, as does every further purchase."),
     U32("profile.next_steps", worker.profile.next_steps, "items", 0, PAIR_STEPS, FOLD, "A new item follows the so many before it: directed pairs."),
     U32("profile.pair_window_ms", worker.profile.pair_window_ms, "ms", 0, 4e9, FOLD, "Pairs link only entities touched within; 0: the whole history."),
     FLAG("profile.funnel", worker.profile.funnel, FOLD, "Count funnels of rooms, hosts and items."),
@@ -211,6 +217,7 @@ const struct setting settings_table[] = {
     U32("recommend.list_items", worker.recommend.list_items, "items", 1, SIMILAR_MAX, 0, "Places of a list that are read."),
     U32("recommend.full_lists", worker.recommend.full_lists, "lists", 0, 256, 0, "So many of the newest are read whole, the others half."),
     U32("recommend.place_permille", worker.recommend.place_permille, "1/1000", 1, 1000, 0, "What each place further back in the history is worth."),
+    MANY("recommend.returning", SETTING_U32, worker.recommend.returning, "0 or 1", 0, 1, 0, "What was bought of this format may be offered again; courses are had once.", FORMATS, format_name),
     U32("recommend.funnel_max", worker.recommend.funnel_max, "entities", 100, 10000000, 0, "Entities whose funnel a worker remembers."),
 
     FLAG("push.enabled", worker.push.enabled, 0, "Rank and send recommendations and user views."),

@@ -184,6 +184,29 @@ static void test_an_order_comes_once_whatever_its_event_id(void)
     one_fini(&o);
 }
 
+static void test_occasions_are_purchases_and_what_is_apart(void)
+{
+    struct one o;
+    struct writer w = {0};
+    struct profile *again;
+    one_init(&o);
+    APPLY(&o, 0, .type = EVENT_CLICK, .item = slice_of("c"));
+    APPLY(&o, MINUTE, .type = EVENT_CLICK, .item = slice_of("c")); /* the same occasion, */
+    APPLY(&o, 2 * MINUTE, .type = EVENT_PURCHASE, .item = slice_of("c"), .order = slice_of("o1"), .amount = 5, .currency = CNY, .qty = 1); /* to its end */
+    CHECK_INT(profile_find(o.p, entity_id_of(ENTITY_ITEM, slice_of("c")))->times, 0);
+    APPLY(&o, 3 * MINUTE, .type = EVENT_PURCHASE, .item = slice_of("c"), .order = slice_of("o2"), .amount = 5, .currency = CNY, .qty = 1);
+    APPLY(&o, 32 * MINUTE, .type = EVENT_CLICK, .item = slice_of("c"));
+    CHECK_INT(profile_find(o.p, entity_id_of(ENTITY_ITEM, slice_of("c")))->times, 1);
+    APPLY(&o, 62 * MINUTE, .type = EVENT_CLICK, .item = slice_of("c"));
+    APPLY(&o, 100 * MINUTE, .type = EVENT_IMPRESSION, .item = slice_of("c"));
+    profile_encode(o.p, &w);
+    CHECK_INT(profile_decode((struct slice){(const char *)w.data, (uint32_t)w.size}, &again), ERR_NONE);
+    CHECK_INT(profile_find(again, entity_id_of(ENTITY_ITEM, slice_of("c")))->times, 2);
+    profile_destroy(again);
+    writer_fini(&w);
+    one_fini(&o);
+}
+
 static void test_a_result_follows_the_last_rec_that_showed_it(void)
 {
     struct one o;
@@ -394,6 +417,7 @@ int main(void)
     test_refund_of_an_order_of_several_items();
     test_what_cost_nothing_stays_owned();
     test_an_order_comes_once_whatever_its_event_id();
+    test_occasions_are_purchases_and_what_is_apart();
     test_a_result_follows_the_last_rec_that_showed_it();
     test_a_refund_is_counted_under_the_source_of_its_purchase();
     test_visitors_are_unique_by_room_and_by_host_and_day();

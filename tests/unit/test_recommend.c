@@ -303,16 +303,40 @@ static void test_items_are_the_best_of_all(void)
         remember(&s, ENTITY_ITEM, name, (struct history_entry){.rating = (uint8_t)(1 + i % 5)});
     }
     recommend(s.r, s.p, slice_of("home"), NOW, 1, some_list, &s, &s.out);
-    recommend_all(s.r, &(struct asker){s.p, NOW, some_list, &s}, false, all);
+    recommend_all(s.r, &(struct asker){s.p, NOW, some_list, &s}, all);
     uint32_t bound = catalog_number_bound(s.catalog);
     memcpy(sorted, all, bound * sizeof *all);
     qsort(sorted, bound, sizeof *sorted, by_score);
     CHECK_INT(s.out.item_count, RECOMMEND_ITEMS);
     for (uint32_t i = 0; i < s.out.item_count; i++) {
         float score = all[catalog_item(s.catalog, s.out.items[i].id)->number];
-        CHECK(fabs(s.out.items[i].score * 1000 - (double)score) < 0.5); /* eight parts, each rounded to a tenth */
+        CHECK(fabs(s.out.items[i].score * 1000 - (double)score) < 0.5); /* nine parts, each rounded to a tenth */
         CHECK(fabsf(score - sorted[i]) < 0.5f);
     }
+    close_stage(&s);
+}
+
+static void test_only_what_returns_is_offered_again(void)
+{
+    struct stage s = {0};
+    struct recommend_settings settings;
+    open_stage(&s);
+    CHECK_INT(put(s.catalog, "item:b1", "{\"v\":1,\"format\":\"book\",\"price\":100,\"currency\":\"CNY\"}"), CATALOG_ACCEPTED);
+    room(&s, "r3", "h3", "\"b1\",\"c1\"", "");
+    remember(&s, ENTITY_ITEM, "b1", (struct history_entry){.rating = 5, .times = 3});
+    remember(&s, ENTITY_ITEM, "c1", (struct history_entry){.rating = 5, .times = 3});
+    own(&s, "b1", 0);
+    own(&s, "c1", 0);
+    ask(&s, 1);
+    CHECK(!find(s.out.items, s.out.item_count, "b1") && !find(s.out.items, s.out.item_count, "c1"));
+    recommend_settings_default(&settings);
+    settings.returning[FORMAT_BOOK] = 1;
+    recommender_destroy(s.r);
+    s.r = recommender_create(&settings, s.catalog);
+    ask(&s, 1);
+    const struct recommended *book = find(s.out.items, s.out.item_count, "b1");
+    CHECK(book && fabs(book->parts[REASON_AGAIN] - 0.4) < 1e-4); /* 800 thousandths of 4 / (4 + 4) */
+    CHECK(!find(s.out.items, s.out.item_count, "c1"));
     close_stage(&s);
 }
 
@@ -342,6 +366,7 @@ int main(void)
     test_deterministic_and_explores();
     test_similar_item();
     test_items_are_the_best_of_all();
+    test_only_what_returns_is_offered_again();
     test_catalog_refusals();
     return checks_failed != 0;
 }
