@@ -47,7 +47,7 @@ void kafka_ask_lateness(struct kafka_log *log)
     if (!log->member || most_ms == 0 || atomic_load(&log->counts[TOPIC_EFFECTS]) == 0)
         return;
     rd_kafka_topic_partition_list_t *committed = effects_of(log, RD_KAFKA_OFFSET_INVALID), *young = effects_of(log, wall_ms() - most_ms);
-    if (!rd_kafka_committed(log->member, committed, ANSWER_MS) && !rd_kafka_offsets_for_times(log->producers[KAFKA_PROMPT].client, young, ANSWER_MS))
+    if (!rd_kafka_committed(log->member, committed, ANSWER_MS) && !rd_kafka_offsets_for_times(log->producers[KAFKA_BULK].client, young, ANSWER_MS))
         atomic_store(&log->effects_late, kafka_is_late(committed, young));
     rd_kafka_topic_partition_list_destroy(committed);
     rd_kafka_topic_partition_list_destroy(young);

@@ -53,6 +53,16 @@ static void watchdog_stop(struct watchdog *w)
         pthread_join(w->thread, NULL);
 }
 
+/*
+ * With each batch it sends the client looks at every partition it knows of, so the prompt handle knows only what it sends: a worker's
+ * outputs, anybody else's anything prompt. The bulk handle knows all, for the monitor.
+ */
+static bool is_known_to(const struct kafka_log *log, enum kafka_pace pace, enum topic topic)
+{
+    bool sends = kafka_pace_of(topic) == pace && (!log->settings.consume || topic >= TOPIC_RECOMMENDATIONS);
+    return pace == KAFKA_BULK || sends;
+}
+
 static bool open_producers(struct kafka_log *log)
 {
     for (int i = 0; i < KAFKA_PACES; i++) {
@@ -62,7 +72,7 @@ static bool open_producers(struct kafka_log *log)
             return false;
         rd_kafka_set_log_queue(p->client, NULL); /* no wake-up: a commit can wait for the next turn to see acknowledgements */
         for (int t = 0; t < TOPICS; t++)
-            p->topics[t] = rd_kafka_topic_new(p->client, log->settings.topics[t], NULL);
+            p->topics[t] = is_known_to(log, (enum kafka_pace)i, (enum topic)t) ? rd_kafka_topic_new(p->client, log->settings.topics[t], NULL) : NULL;
     }
     return true;
 }
@@ -158,7 +168,8 @@ static void close_producers(struct kafka_log *log, int deadline_ms)
     for (int i = 0; i < KAFKA_PACES && log->producers[i].client; i++) {
         struct producer *p = &log->producers[i];
         for (int t = 0; t < TOPICS; t++)
-            rd_kafka_topic_destroy(p->topics[t]);
+            if (p->topics[t])
+                rd_kafka_topic_destroy(p->topics[t]);
         rd_kafka_destroy(p->client);
     }
 }

@@ -22,6 +22,7 @@
 #define COMMIT_INTERVAL_MS 1000
 #define FINISH_PURGED_MS 500
 #define MOVED_INTERVAL_MS 100
+#define POLL_INTERVAL_MS 2 /* what only reports (acknowledgements, errors, rebalances) is not asked for in every turn: with few records a turn that would cost as much as they do */
 
 void kafka_log_wake(const struct kafka_log *log)
 {
@@ -352,11 +353,14 @@ void kafka_log_turn(struct kafka_log *log, const struct kafka_log_events *events
 {
     ASSERT(records_max > 0);
     log->turn_ms = kafka_clock_ms();
-    for (int i = 0; i < KAFKA_PACES; i++)
+    bool due = log->turn_ms - log->polled_ms >= POLL_INTERVAL_MS;
+    log->polled_ms = due ? log->turn_ms : log->polled_ms;
+    for (int i = 0; due && i < KAFKA_PACES; i++)
         if (log->fetchers[i].client)
             rd_kafka_poll(log->fetchers[i].client, 0);
     if (log->member) {
-        poll_member(log);
+        if (due)
+            poll_member(log);
         apply_changes(log);
         send_commits(log, log->turn_ms);
         if (log->revoked && events->assigned)
@@ -379,7 +383,7 @@ void kafka_log_turn(struct kafka_log *log, const struct kafka_log_events *events
         events->out_of_range(arg, log->out_of_range[i].topic, log->out_of_range[i].partition);
     log->out_of_range_count = 0;
     report_moved(log, events, arg);
-    for (int i = 0; i < KAFKA_PACES; i++)
+    for (int i = 0; due && i < KAFKA_PACES; i++)
         rd_kafka_poll(log->producers[i].client, 0);
     report_producers(log, events, arg);
     apply_changes(log);

@@ -37,7 +37,7 @@ static void ask_counts(struct monitor *m)
 {
     struct kafka_log *log = m->log;
     const struct rd_kafka_metadata *answer = NULL;
-    rd_kafka_resp_err_t err = rd_kafka_metadata(log->producers[KAFKA_PROMPT].client, 0, NULL, &answer, ANSWER_MS);
+    rd_kafka_resp_err_t err = rd_kafka_metadata(log->producers[KAFKA_BULK].client, 0, NULL, &answer, ANSWER_MS);
     pthread_mutex_lock(&m->lock);
     m->connected = !err;
     if (!err)
@@ -83,7 +83,7 @@ static bool ask_offsets(struct monitor *m, int64_t which, rd_kafka_topic_partiti
     struct kafka_log *log = m->log;
     for (int i = 0; i < list->cnt; i++)
         list->elems[i].offset = which;
-    if (rd_kafka_offsets_for_times(log->producers[KAFKA_PROMPT].client, list, ANSWER_MS))
+    if (rd_kafka_offsets_for_times(log->producers[KAFKA_BULK].client, list, ANSWER_MS))
         return false;
     bool all = true;
     pthread_mutex_lock(&m->lock);

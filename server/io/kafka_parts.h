@@ -22,7 +22,7 @@ enum kafka_pace kafka_pace_of(enum topic topic);
 
 struct producer {
     rd_kafka_t *client;
-    rd_kafka_topic_t *topics[TOPICS]; /* all: the monitor asks a client for the partitions of the topics it knows */
+    rd_kafka_topic_t *topics[TOPICS]; /* NULL: never sent by this one */
 };
 
 struct fetcher {
@@ -129,7 +129,7 @@ struct kafka_log {
     bool changes; /* some input_partition.changed */
     bool commits; /* some commit_offset */
     int64_t committed_ms;
-    int64_t turn_ms, moved_ms;
+    int64_t turn_ms, moved_ms, polled_ms;
     rd_kafka_message_t **messages; /* owned; one turn's */
     struct record *records;        /* owned; one turn's */
     size_t capacity;

@@ -4,6 +4,7 @@
  */
 #include "server/io/kafka_parts.h"
 
+#include "common/check.h"
 #include "common/hash.h"
 
 #include <stdio.h>
@@ -115,6 +116,7 @@ enum err kafka_produce(void *self, const struct outgoing *out)
     }
     struct producer *producer = &log->producers[kafka_pace_of(out->topic)];
     rd_kafka_topic_t *topic = producer->topics[out->topic];
+    ASSERT(topic);
     void *value = out->tombstone ? NULL : (void *)(uintptr_t)(out->value.at ? out->value.at : "");
     rd_kafka_headers_t *headers = headers_of(out);
     rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR_NO_ERROR;
