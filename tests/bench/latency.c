@@ -2,9 +2,11 @@
  * Time from sending an event to receiving the recommendation it caused, at a fixed pace, and the same for an empty
  * relay that only consumes and produces, with the client settings of the daemon (server/io/kafka_conf.c).
  *
- * The load: every event is of any of USERS users, each equally likely, in any of the live rooms: two thirds enter, one
- * third like. Nobody stays where he is, so nearly every event changes the top of somebody's list: a hard case.
- *   latency measure BROKERS IN OUT RATE SECONDS PLACES     PLACES: lines of "room host item", all live
+ * The load: every event is of any of the users, each equally likely, in any of the live rooms: two thirds enter, one
+ * third like. Nobody stays where he is, so nearly every event changes the top of somebody's list: a hard case. How many
+ * users there are decides how often one sends, so how much the throttle delays: the caller says.
+ *   latency warm BROKERS IN USERS EVENTS PLACES            so many events of each user, half an hour old: state, but no answers
+ *   latency measure BROKERS IN OUT RATE SECONDS PLACES USERS   PLACES: lines of "room host item", all live
  *   latency relay BROKERS IN OUT                           until SIGTERM
  * A recommendation names its event in `rec` and `version`: partition and offset. What the producer's acknowledgement
  * says of partition and offset of each event is joined with that at the end. p99_free_ms leaves out events whose user sent
@@ -14,6 +16,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +24,8 @@
 #include <unistd.h>
 
 #define PARTITIONS 64
-#define USERS 20000
+#define USERS_MAX 1000000
+#define WARM_AGE_MS 2400000 /* older than push.active_ms */
 #define WARMUP_S 3
 #define THROTTLE_S 0.25 /* push.throttle_ms and a little: an event so soon after another of its user may have to wait by design */
 
@@ -184,17 +188,18 @@ static int compare(const void *a, const void *b)
 }
 
 /* Events of the warm-up are left out; an event whose answer never came is no latency but lowers the share. */
-static void report(double from, long sent)
+static void report(double from, int users)
 {
     size_t count = 0, capacity = 1 << 20, events = 0;
     double *ms = malloc(capacity * sizeof *ms), *free_ms = malloc(capacity * sizeof *ms);
-    size_t free_count = 0;
+    size_t free_count = 0, close = 0;
     for (int p = 0; p < PARTITIONS; p++)
         for (int64_t i = 0; i < tracks[p].count; i++) {
             double at = fabs(tracks[p].sent[i]);
             if (at < from)
                 continue;
             events++;
+            close += tracks[p].sent[i] < 0;
             if (tracks[p].received[i] == 0 || count == capacity)
                 continue;
             ms[count++] = 1000 * (tracks[p].received[i] - at);
@@ -205,51 +210,98 @@ static void report(double from, long sent)
         die("nothing came back");
     qsort(free_ms, free_count, sizeof *ms, compare);
     qsort(ms, count, sizeof *ms, compare);
-    printf("{\"users\":%d,\"events\":%zu,\"answers\":%zu,\"share\":%.4f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"p99_free_ms\":%.3f}\n",
-           USERS, events, count, (double)count / (double)events, ms[count / 2], ms[count * 99 / 100], ms[count * 999 / 1000], free_ms[free_count * 99 / 100]);
+    printf("{\"users\":%d,\"events\":%zu,\"close_share\":%.4f,\"answers\":%zu,\"share\":%.4f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"p50_free_ms\":%.3f,\"p99_free_ms\":%.3f}\n",
+           users, events, (double)close / (double)events, count, (double)count / (double)events, ms[count / 2], ms[count * 99 / 100], ms[count * 999 / 1000], free_ms[free_count / 2], free_ms[free_count * 99 / 100]);
     free(free_ms);
     free(ms);
 }
 
+struct load {
+    rd_kafka_t *client;
+    const char *topic;
+    struct spot spots[4096];
+    int spot_count, users;
+    uint64_t random;
+    long sent;
+};
+
+static void load_init(struct load *l, const char *brokers, const char *topic, const char *places, const char *users)
+{
+    l->client = client(RD_KAFKA_PRODUCER, brokers);
+    l->topic = topic;
+    l->spot_count = read_places(places, l->spots, 4096);
+    l->users = atoi(users);
+    if (l->users < 1 || l->users > USERS_MAX)
+        die("so many users are not kept apart");
+    l->random = (uint64_t)time(NULL) * 2654435761u + 88172645463325252ull;
+}
+
+static uint64_t draw(struct load *l)
+{
+    l->random ^= l->random << 13, l->random ^= l->random >> 7, l->random ^= l->random << 17;
+    return l->random;
+}
+
+static bool send_event(struct load *l, int user, long long ms, void *opaque)
+{
+    char value[512], key[24];
+    const struct spot *s = &l->spots[draw(l) % (uint64_t)l->spot_count];
+    long n = l->sent++;
+    int key_size = snprintf(key, sizeof key, "l_%d", user);
+    int size = snprintf(value, sizeof value, "{\"v\":1,\"id\":\"%llx-%lx\",\"ts\":%lld,\"type\":\"%s\",\"user\":\"%s\",\"room\":\"%s\",\"host\":\"%s\",\"item\":\"%s\",\"scene\":\"home\"}",
+                        ms, n, ms, n % 3 ? "enter" : "like", key, s->room, s->host, s->item);
+    return !rd_kafka_producev(l->client, RD_KAFKA_V_TOPIC(l->topic), RD_KAFKA_V_KEY(key, (size_t)key_size), RD_KAFKA_V_VALUE(value, (size_t)size),
+                              RD_KAFKA_V_TIMESTAMP(ms), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_OPAQUE(opaque), RD_KAFKA_V_END);
+}
+
+static long long wall_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void warm(char **argv)
+{
+    static struct load l;
+    load_init(&l, argv[2], argv[3], argv[6], argv[4]);
+    for (int k = 0; k < atoi(argv[5]); k++)
+        for (int user = 0; user < l.users; user++)
+            while (!send_event(&l, user, wall_ms() - WARM_AGE_MS, NULL))
+                rd_kafka_poll(l.client, 10);
+    if (rd_kafka_flush(l.client, 60000))
+        die("not all was delivered");
+    printf("{\"sent\":%ld}\n", (long)atoi(argv[5]) * l.users);
+}
+
 static void measure(char **argv)
 {
-    static struct spot spots[4096];
-    static double before[USERS];
+    static double before[USERS_MAX];
+    static struct load l;
     double rate = atof(argv[5]), seconds = atof(argv[6]);
-    int count = read_places(argv[7], spots, 4096);
-    rd_kafka_t *consumer = client(RD_KAFKA_CONSUMER, argv[2]), *k = client(RD_KAFKA_PRODUCER, argv[2]);
+    load_init(&l, argv[2], argv[3], argv[7], argv[8]);
+    rd_kafka_t *consumer = client(RD_KAFKA_CONSUMER, argv[2]);
     struct reading reading = {start_reading(consumer, argv[4]), 0};
     pthread_t thread;
     pthread_create(&thread, NULL, read_answers, &reading);
     sleep(1);
-    uint64_t random = (uint64_t)time(NULL) * 2654435761u + 88172645463325252ull;
     double start = wall_s();
-    long n = 0;
     for (double now = start; now - start < seconds + WARMUP_S; now = wall_s()) {
-        for (; (double)n < (now - start) * rate; n++) {
-            char value[512], key[24];
-            struct timespec t;
-            random ^= random << 13, random ^= random >> 7, random ^= random << 17;
-            const struct spot *s = &spots[random % (uint64_t)count];
-            clock_gettime(CLOCK_REALTIME, &t);
-            long long ms = (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-            int user = (int)(random >> 33) % USERS, key_size = snprintf(key, sizeof key, "l_%d", user);
-            int size = snprintf(value, sizeof value, "{\"v\":1,\"id\":\"%llx-%lx\",\"ts\":%lld,\"type\":\"%s\",\"user\":\"%s\",\"room\":\"%s\",\"host\":\"%s\",\"item\":\"%s\",\"scene\":\"home\"}",
-                                ms, n, ms, n % 3 ? "enter" : "like", key, s->room, s->host, s->item);
+        while ((double)l.sent < (now - start) * rate) {
+            int user = (int)((draw(&l) >> 33) % (uint64_t)l.users);
             double sent_s = wall_s(), sent = sent_s - before[user] < THROTTLE_S ? -sent_s : sent_s;
             before[user] = sent_s;
             void *opaque;
             memcpy(&opaque, &sent, sizeof opaque);
-            rd_kafka_producev(k, RD_KAFKA_V_TOPIC(argv[3]), RD_KAFKA_V_KEY(key, (size_t)key_size), RD_KAFKA_V_VALUE(value, (size_t)size),
-                              RD_KAFKA_V_TIMESTAMP(ms), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_OPAQUE(opaque), RD_KAFKA_V_END);
+            send_event(&l, user, wall_ms(), opaque);
         }
-        rd_kafka_poll(k, 1);
+        rd_kafka_poll(l.client, 1);
     }
-    rd_kafka_flush(k, 10000);
+    rd_kafka_flush(l.client, 10000);
     sleep(2);
     stopped = 1;
     pthread_join(thread, NULL);
-    report(start + WARMUP_S, n);
+    report(start + WARMUP_S, l.users);
 }
 
 #define RELAY_BATCH 1000
@@ -289,8 +341,10 @@ int main(int argc, char **argv)
 {
     signal(SIGTERM, on_signal);
     signal(SIGINT, on_signal);
-    if (argc == 8 && strcmp(argv[1], "measure") == 0)
+    if (argc == 9 && strcmp(argv[1], "measure") == 0)
         measure(argv);
+    else if (argc == 7 && strcmp(argv[1], "warm") == 0)
+        warm(argv);
     else if (argc == 5 && strcmp(argv[1], "relay") == 0)
         relay(argv);
     else
