@@ -66,10 +66,10 @@ start_redis() {
     until_true 10 redis-cli -p "$port" ping
 }
 
-# start_kafka 1|3: a real Apache Kafka; its bootstrap list is in $brokers. Without one the suite ends here, loudly.
+# start_kafka 1|3 [--proxied]: a real Apache Kafka; its bootstrap list is in $brokers. Without one the suite ends here, loudly.
 start_kafka() {
     kafka_dir=$work/kafka
-    if KAFKA_HEAP=${KAFKA_HEAP:-384m} deploy/kafka start --brokers "$1" --port 0 --dir "$kafka_dir" >"$work/kafka.log" 2>&1; then
+    if KAFKA_HEAP=${KAFKA_HEAP:-384m} deploy/kafka start --brokers "$1" ${2:-} --port 0 --dir "$kafka_dir" >"$work/kafka.log" 2>&1; then
         brokers=$(cat "$kafka_dir/bootstrap")
         return 0
     fi

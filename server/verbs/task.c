@@ -7,7 +7,7 @@
  *                of each source whatever came before it
  *   rebuild      drop the state and fold the log again: from its origin, or from OFFSET where it no longer reaches back.
  *                --new-log: the log was made anew, so its offsets mean other records than those that were folded
- *   migrate      from each task's position on fold with other settings (task_migrate.c)
+ *   migrate      from where each log ends on fold with other settings (task_migrate.c)
  *
  * A rebuild has three steps, for the blobs of a large slot do not go in one: the header goes, so that nobody can claim
  * the slot; then the blobs; then header, chain and position are written in one step.
@@ -67,6 +67,15 @@ int slot_by_place(const void *a, const void *b)
 static bool log_ends(rd_kafka_t *client, const struct kafka_log_settings *k, const struct slot *s, int64_t *out_low, int64_t *out_high)
 {
     return rd_kafka_query_watermark_offsets(client, k->topics[s->stage], s->partition, out_low, out_high, ANSWER_MS) == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static bool ask_ends(rd_kafka_t *client, const struct kafka_log_settings *k, struct slots *slots)
+{
+    int64_t low;
+    for (size_t i = 0; i < slots->count; i++)
+        if (!log_ends(client, k, &slots->at[i], &low, &slots->at[i].end))
+            return false;
+    return true;
 }
 
 static rd_kafka_t *open_client(const struct kafka_log_settings *k)
@@ -322,7 +331,7 @@ int verb_task(int argc, char **argv)
         if (is_status)
             code = status(&settings, client, &slots);
         else if (is_migration)
-            code = task_migrate(&settings, &slots, plan);
+            code = ask_ends(client, &settings.daemon.kafka, &slots) ? task_migrate(&settings, &slots, plan) : refuse("Kafka does not say where the logs end");
         else if (!s)
             code = refuse("there is no such task; `sluice task status` lists them");
         else

@@ -1,7 +1,8 @@
 /*
- * task migrate: other fold settings from an offset on (rule 12). The offset of a task is its committed position, so no
- * effect of a later record exists under the old settings; a worker that still runs with them loses its claim, for the
- * owner token changes too. Records below are folded with the old settings whenever they are folded again.
+ * task migrate: other fold settings from an offset on (rule 12). The offset of a task is the end of its log, not its position: a
+ * worker that was killed may have sent effects of records that it did not commit, and their replay must be the same. A worker
+ * that still runs with the old settings loses its claim, for the owner token changes too. Records below the offset are folded
+ * with the old settings whenever they are folded.
  */
 #include "server/verbs/task_slots.h"
 
@@ -105,7 +106,7 @@ static int apply_all(const struct settings *settings, const struct change *chang
     redis_ask_close(redis);
     if (i < count)
         return refuse_slot(changes[i].slot, "somebody wrote the slot meanwhile, or Redis went away: stop the workers and run this again");
-    printf("%zu tasks fold with other settings from their position on, %zu did already; start the workers with this configuration\n", changed,
+    printf("%zu tasks fold with other settings from where their logs ended, %zu did already; start the workers with this configuration\n", changed,
            count - changed);
     return 0;
 }
@@ -118,7 +119,7 @@ int task_migrate(const struct settings *settings, struct slots *slots, const cha
         abort();
     qsort(slots->at, slots->count, sizeof *slots->at, slot_by_place);
     for (size_t i = 0; i < slots->count; i++)
-        changes[i] = (struct change){&slots->at[i], slots->at[i].position.next, false};
+        changes[i] = (struct change){&slots->at[i], slots->at[i].end > slots->at[i].position.next ? slots->at[i].end : slots->at[i].position.next, false};
     if (slots->count == 0) {
         fputs("sluice task migrate: there is no state yet; `sluice init` begins with these settings\n", stderr);
     } else if (!read_plan(plan, changes, slots->count)) {

@@ -13,6 +13,7 @@ struct slot {
     struct position position;
     struct writer stored, chain; /* owned: the bytes of the position and of the chain as read */
     uint64_t blobs, bytes;
+    int64_t end; /* of its log, for who asked */
 };
 
 struct slots {
@@ -33,7 +34,7 @@ bool slot_write(struct redis_ask *redis, const char *prefix, struct slot *s, con
 /* Appends to the stream of decisions. */
 bool slot_note(struct redis_ask *redis, const char *prefix, const char *verb, const struct slot *s, int64_t next);
 /*
- * From each task's position on its records are folded with the settings given; those in force until now must be among
+ * From the end of each task's log on its records are folded with the settings given; those in force until now must be among
  * the files of `before`. `plan` is the file that keeps the offsets: it is written first, and used as it is when it is
  * there already, so that a change which Redis lost can be made again at the same offsets. Answers the exit code.
  */

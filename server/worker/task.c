@@ -141,6 +141,7 @@ void task_halt(struct task *t, enum halt why, const char *text)
         untried.tries = 0;
         cut_restate(t, &untried);
     }
+    t->has_token = false; /* `expected` is what stands there from now on, and no longer what `position` says */
     t->state = TASK_HALTED;
     t->halt_seen = false;
     t->halt = why;
@@ -161,9 +162,14 @@ static void lose(struct task *t, int64_t now_ms)
                 stage_names[t->ops->stage], (int)t->partition, (int)t->worker->settings.reclaim_ms);
 }
 
-static bool refuse_slot(struct task *t, enum halt why, const char *text)
+/* What the verb is to change is what was read, not what stands there at the next look: it may have written already. */
+static bool refuse_slot(struct task *t, const struct load *l, enum halt why, const char *text)
 {
     task_halt(t, why, text);
+    t->halt_seen = true;
+    t->expected.size = 0;
+    if (l->request.current.present)
+        put_bytes(&t->expected, l->request.current.value.at, l->request.current.value.size);
     return false;
 }
 
@@ -198,21 +204,21 @@ static bool slot_accept(struct task *t, struct load *l, int64_t now_ms)
     struct slot_header header, want = worker_header(t->worker);
     struct store_request *r = &l->request;
     if (!r->blobs[0].present)
-        return refuse_slot(t, r->current.present ? HALT_STATE_INVALID : HALT_NOT_INITIALISED, "the slot has no header");
+        return refuse_slot(t, l, r->current.present ? HALT_STATE_INVALID : HALT_NOT_INITIALISED, "the slot has no header");
     if (slot_header_decode(r->blobs[0].value, &header) != ERR_NONE)
-        return refuse_slot(t, HALT_STATE_INVALID, "the header does not decode");
+        return refuse_slot(t, l, HALT_STATE_INVALID, "the header does not decode");
     const char *difference = MUTANT(header_ignored, NULL, slot_header_difference(&header, &want));
     if (difference)
-        return refuse_slot(t, HALT_HEADER, difference);
+        return refuse_slot(t, l, HALT_HEADER, difference);
     struct position p = {.next = header.origin};
     if (r->current.present && position_decode(r->current.value, &p) != ERR_NONE)
-        return refuse_slot(t, HALT_STATE_INVALID, "the position does not decode");
+        return refuse_slot(t, l, HALT_STATE_INVALID, "the position does not decode");
     if (MUTANT(missing_is_fresh, false, !r->current.present))
-        return refuse_slot(t, HALT_POSITION_MISSING, "the slot has a header and no position");
+        return refuse_slot(t, l, HALT_POSITION_MISSING, "the slot has a header and no position");
     uint64_t hash = slot_header_fold_at(&header, p.next, &t->fold_until)->hash;
     t->fold = worker_settings_of(t->worker, MUTANT(header_ignored, want.folds[0].hash, hash));
     if (!t->fold)
-        return refuse_slot(t, HALT_HEADER, "records from the position on are folded with settings that no file of `before` holds");
+        return refuse_slot(t, l, HALT_HEADER, "records from the position on are folded with settings that no file of `before` holds");
     if (t->has_token && p.token != t->token && p.epoch >= t->position.epoch) {
         lose(t, now_ms);
         return false;
@@ -220,7 +226,7 @@ static bool slot_accept(struct task *t, struct load *l, int64_t now_ms)
     t->generation = header.generation;
     t->chain_open = header.chain_open;
     if (t->ops->open(t, r->blobs[1].present ? r->blobs[1].value : (struct slice){0}) != ERR_NONE)
-        return refuse_slot(t, HALT_STATE_INVALID, "the chain does not decode");
+        return refuse_slot(t, l, HALT_STATE_INVALID, "the chain does not decode");
     t->position = p;
     t->expected.size = 0;
     put_bytes(&t->expected, r->current.value.at, r->current.value.size);
@@ -337,6 +343,8 @@ static void load_stored(struct task *t, struct load *l, int64_t now_ms)
     if (t->state == TASK_HALTED) {
         if (status == STORE_OK)
             look_at_halted(t, l, now_ms);
+        else
+            t->worker->store->reset(t->worker->store->self, t->ops->stage, t->partition); /* it is asked again */
     } else if (status != STORE_OK) {
         bool moved = t->state == TASK_CLAIM && status == STORE_CONFLICT; /* somebody between read and claim, often with his last commit */
         t->has_token &= !moved;

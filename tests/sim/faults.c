@@ -5,7 +5,7 @@
 
 const char *const fault_names[FAULTS] = {
     "crash", "crash_at", "stop", "zombie", "rebalance", "ack_lost", "send_lost", "sent_twice", "send_refused", "delay", "reorder",
-    "skip", "repeat", "break", "failover", "slot_moves", "memory", "clock", "bad_events", "reload", "retention", "configuration",
+    "skip", "repeat", "break", "failover", "slot_moves", "memory", "clock", "bad_events", "reload", "retention", "migrate", "configuration",
     "effects_lost", "log_lost", "recreated", "retention_short", "skip_always", "shard_empty", "position_lost", "poison",
 };
 
@@ -163,7 +163,7 @@ static void jump(struct sim *s, const struct strike *k)
 
 struct worker_settings sim_other_settings(const struct sim *s)
 {
-    struct worker_settings other = s->settings;
+    struct worker_settings other = *sim_settings(s);
     other.profile.history = s->settings.profile.history / 2 + 1;
     other.profile.weights[EVENT_CLICK] += 1;
     other.profile.late_ms_max /= 2;
@@ -183,6 +183,85 @@ static void reload(struct sim *s, const struct strike *k)
     other.run_close_ms = 5 + k->b / 11 % 60;
     s->struck[FAULT_RELOAD]++;
     worker_reload(m->worker, &other);
+}
+
+const struct worker_settings *sim_settings(const struct sim *s)
+{
+    return s->migrated ? &s->later : &s->settings;
+}
+
+const struct worker_settings *sim_settings_at(const struct sim *s, int32_t partition, int64_t offset)
+{
+    return s->migrated && offset >= s->migrated_from[STAGE_PROFILE][partition] ? &s->later : &s->settings;
+}
+
+static bool is_migrated(const struct sim *s, struct place at, struct slot_header *out)
+{
+    const struct stored *header = redis_find(&s->redis, at.stage, at.partition, HEADER_KEY);
+    return !header || slot_header_decode(header->value, out) != ERR_NONE || out->folds[out->fold_count - 1].hash == s->later.fold_hash;
+}
+
+static void migrate_slot(struct sim *s, struct place at)
+{
+    struct slot_header h;
+    struct position p;
+    struct writer bytes = {0};
+    int64_t from = s->migrated_from[at.stage][at.partition];
+    if (is_migrated(s, at, &h) || !stored_position(s, at, &p) || p.next > from || s->redis.slots[at.stage][at.partition].full)
+        return;
+    h.fold_count += h.folds[h.fold_count - 1].from < from;
+    h.folds[h.fold_count - 1] = (struct fold_span){from, s->later.fold_hash};
+    p.token = sim_draw(s, UINT64_MAX);
+    slot_header_encode(&h, &bytes);
+    struct blob header = {HEADER_KEY, {(const char *)bytes.data, (uint32_t)bytes.size}, true};
+    size_t head = bytes.size;
+    position_encode(&p, &bytes);
+    header.value.at = (const char *)bytes.data;
+    struct slice position = {(const char *)bytes.data + head, (uint32_t)(bytes.size - head)};
+    redis_commit(&s->redis, &(struct store_request){.stage = at.stage, .partition = at.partition, .blobs = &header, .blob_count = 1, .position = position});
+    writer_fini(&bytes);
+}
+
+void fault_migrate(struct sim *s)
+{
+    for (int t = 0; t < STAGES && s->migrated; t++)
+        for (int32_t p = 0; p < s->kafka.partitions[t]; p++)
+            migrate_slot(s, (struct place){(enum stage)t, p});
+}
+
+static bool all_whole(const struct sim *s)
+{
+    struct position p;
+    for (int t = 0; t < STAGES; t++)
+        for (int32_t q = 0; q < s->kafka.partitions[t]; q++)
+            if (!stored_position(s, (struct place){(enum stage)t, q}, &p) || !redis_find(&s->redis, (enum stage)t, q, HEADER_KEY))
+                return false;
+    return true;
+}
+
+/* The workers are killed, the verb runs, they come back one after the other with the later settings. */
+static void migrate(struct sim *s, const struct strike *k)
+{
+    if (s->migrated || !all_whole(s))
+        return;
+    for (int i = 0; i < s->member_count; i++) {
+        member_crash(s, &s->members[i], 1 + (int)(k->b / (1 + (uint32_t)i * 7) % 20));
+        s->members[i].misconfigured = -1;
+    }
+    s->later = s->settings;
+    s->later.profile.weights[EVENT_LIKE] += 3;
+    s->later.profile.weights[EVENT_WATCH] += 1;
+    s->later.profile.late_ms_max = s->later.profile.late_ms_max / 4 * 3;
+    s->later.fold_hash ^= 2;
+    s->before[0] = &s->settings;
+    s->later.before = s->before;
+    s->later.before_count = 1;
+    s->migrated = true;
+    s->struck[FAULT_MIGRATE]++;
+    for (int t = 0; t < STAGES; t++)
+        for (int32_t q = 0; q < s->kafka.partitions[t]; q++)
+            s->migrated_from[t][q] = s->kafka.logs[t][q].count;
+    fault_migrate(s);
 }
 
 static void misconfigure(struct sim *s, const struct strike *k)
@@ -292,6 +371,7 @@ void fault_strike(struct sim *s, const struct strike *k)
     case FAULT_SKIP_ALWAYS: skip_always(s, k); break;
     case FAULT_SHARD_EMPTY: empty_shard(s, k); break;
     case FAULT_POSITION_LOST: lose_position(s, k); break;
+    case FAULT_MIGRATE: migrate(s, k); break;
     case FAULT_POISON: s->poison_next = 1; break;
     default: arm(&s->members[k->a % (uint32_t)s->member_count], k->fault, k->b);
     }
@@ -328,6 +408,8 @@ void faults_step(struct sim *s)
         s->struck[FAULT_BAD_EVENTS]++;
         traffic_bad_event(s);
     }
+    if (s->step % 16 == 0)
+        fault_migrate(s); /* a failover may have taken it back */
     if (changed)
         group_rebalance(s);
 }

@@ -74,7 +74,7 @@ static void write_blob(struct redis *r, struct shard *shard, struct slot *slot, 
     shard->journal[shard->count++] = u;
 }
 
-static void commit(struct redis *r, const struct store_request *q)
+void redis_commit(struct redis *r, const struct store_request *q)
 {
     struct shard *shard = &r->shards[shard_of(q->stage, q->partition)];
     struct slot *slot = &r->slots[q->stage][q->partition];
@@ -274,7 +274,7 @@ static void carry_out(struct link *l, struct request *at)
         slot->refused++;
         q->status = STORE_MEMORY;
     } else if (expectation_holds(l->redis, q)) {
-        commit(l->redis, q);
+        redis_commit(l->redis, q);
         q->status = STORE_OK;
     } else {
         q->status = STORE_CONFLICT;

@@ -51,6 +51,8 @@ int shard_of(enum stage stage, int32_t partition);
 /* A failover: the newest commits of a shard are gone. Answers how many there were. */
 size_t redis_lose(struct redis *r, int shard, size_t commits);
 void redis_empty(struct redis *r, int shard);
+/* Position and blobs, without a look at what stands there; in the journal. */
+void redis_commit(struct redis *r, const struct store_request *q);
 void redis_put(struct redis *r, enum stage stage, int32_t partition, struct blob_key key, struct slice value);
 bool redis_remove(struct redis *r, enum stage stage, int32_t partition, struct blob_key key);
 /* NULL when absent. */

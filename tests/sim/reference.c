@@ -182,7 +182,7 @@ static void destroy_profile(struct object *o)
 
 static void apply_event(struct reference *r, struct objects *users, struct user_hmac *keys, const struct record *record)
 {
-    const struct worker_settings *settings = &r->sim->settings;
+    const struct worker_settings *settings = sim_settings_at(r->sim, record->partition, record->offset);
     struct event event;
     struct event_scratch scratch;
     if (event_decode(&settings->event_rules, record->key, record->value, &scratch, &event) != EVENT_ACCEPTED) {

@@ -87,6 +87,7 @@ static void begin(struct sim *s, const struct schedule *schedule, struct totals 
     s->random = hash_mix(schedule->seed + 1);
     s->step = s->reorder_until = s->storm = s->bad_events = 0;
     s->now_ms = 1732370000000;
+    s->migrated = false;
     s->members_made = s->operations = 0;
     s->why[0] = '\0';
     memset(s->may_halt, 0, sizeof s->may_halt);
@@ -197,6 +198,7 @@ static void judge_halts(struct sim *s)
         uint32_t may = s->may_halt[tasks[i].stage][tasks[i].partition];
         int halt = 0;
         may |= may && s->struck[FAULT_POISON] ? 1u << HALT_POISON : 0;
+        may |= may && s->migrated ? 1u << HALT_HEADER : 0; /* the verb does nothing to a slot that is not whole */
         while (tasks[i].halt && strcmp(halt_names[halt], tasks[i].halt) != 0)
             halt++;
         if (tasks[i].halt && !(may >> halt & 1))
@@ -208,10 +210,10 @@ static void judge_halts(struct sim *s)
 static void liveness_phase(struct sim *s)
 {
     s->random = hash_mix(s->schedule->seed ^ 0x11fe);
-    s->settings.tick_ms = UINT32_MAX; /* else there is always one more record to fold */
+    s->settings.tick_ms = s->later.tick_ms = UINT32_MAX; /* else there is always one more record to fold */
     faults_end(s);
     for (int i = 0; i < s->member_count; i++)
-        worker_reload(s->members[i].worker, &s->settings);
+        worker_reload(s->members[i].worker, &s->settings); /* cadences */
     bool bad = sim_draw(s, 2) || s->struck[FAULT_EFFECTS_LOST];
     settle(s);
     if (s->struck[FAULT_FAILOVER]) { /* what is idle must find by itself that it is not where it believes */

@@ -40,6 +40,7 @@ enum fault {
     FAULT_BAD_EVENTS,
     FAULT_RELOAD,        /* other cadences, and fold settings that must not be taken over */
     FAULT_RETENTION,     /* the log is cut below what is committed */
+    FAULT_MIGRATE,       /* an operator changes fold settings from each task's position on: `sluice task migrate`, once a run */
     FAULT_CONFIGURATION, /* a process starts with other fold settings: its tasks halt until it starts with the right ones */
     FAULTS_THAT_HEAL,
     FAULT_EFFECTS_LOST = FAULTS_THAT_HEAL, /* acknowledged */
@@ -106,6 +107,10 @@ struct member {
 struct sim {
     const struct schedule *schedule;
     struct worker_settings settings;
+    struct worker_settings later; /* what they are migrated to */
+    const struct worker_settings *before[1];
+    bool migrated;
+    int64_t migrated_from[STAGES][PARTITIONS]; /* the plan: first offset that is folded with the later ones */
     struct arena arena;
     struct kafka kafka;
     struct redis redis;
@@ -170,5 +175,10 @@ void fault_tears(struct sim *s, const struct member *m, int shard);
 void fault_tears_taken(struct sim *s, const struct member *taker);
 /* The state of every task against straight folds of the logs; fails the run where they differ. */
 void reference_compare(struct sim *s);
+/* With which every task folds now, and those with which a profile task folds a record. */
+const struct worker_settings *sim_settings(const struct sim *s);
+const struct worker_settings *sim_settings_at(const struct sim *s, int32_t partition, int64_t offset);
+/* Writes the headers that the plan asks for and a slot does not have, as the operator does until the verb is content. */
+void fault_migrate(struct sim *s);
 /* The settings under which a misconfigured process starts. */
 struct worker_settings sim_other_settings(const struct sim *s);

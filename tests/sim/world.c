@@ -41,7 +41,7 @@ void member_start(struct sim *s, struct member *m)
     m->crash_in = 0;
     client_begin(&m->client, &s->kafka, step, m);
     link_begin(&m->link, &s->redis, step, m);
-    m->worker = worker_create(misconfigured ? &other : &s->settings, &m->client.port, &m->link.port,
+    m->worker = worker_create(misconfigured ? &other : sim_settings(s), &m->client.port, &m->link.port,
                               hash_mix(s->schedule->seed * 1000 + s->members_made++));
     traffic_tell_all(s, m);
 }
