@@ -5,7 +5,8 @@
 
 A round: a burst of `sluice simulate`; meanwhile a worker dies (its tasks' takeover is timed), others die and come
 back, Redis fails over or loses the end of its AOF, and now and then a worker stands still beyond its session (a zombie), comes
-or goes for good, connections are cut, or a broker is killed. Then all logs are folded to their ends, the workers are stopped
+or goes for good, connections to Redis are cut, or a broker is killed. Workers reach the brokers through proxies (deploy/kafka
+--proxied, tests/lib/proxy.py) that cut them, slow them down, or let one broker fall silent while its connections stand. Then all logs are folded to their ends, the workers are stopped
 where they are, `sluice digest --verify` folds every log again, and the oracle (tests/oracle) compares the counters.
 Prints one line a round and a last line of JSON with the sums; exit code 1 when anything diverged, halted or did not catch up.
 """
@@ -25,6 +26,7 @@ sys.path[:0] = [os.path.join(HERE, "..", "lib"), os.path.join(HERE, "..", "oracl
 import kafka  # noqa: E402
 import oracle  # noqa: E402
 import redis_servers  # noqa: E402
+from proxy import Proxy  # noqa: E402
 
 SESSION_MS = 1500
 RATE = 1500
@@ -53,7 +55,7 @@ class Worker:
 
     def start(self):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([self.chaos.sluice, "run", "--config", self.chaos.config, "--brokers", self.chaos.brokers, "--redis",
+            self.process = subprocess.Popen([self.chaos.sluice, "run", "--config", self.chaos.config, "--brokers", self.chaos.proxied, "--redis",
                                              self.chaos.redis.addresses(), "--http", f"127.0.0.1:{self.port}"], stdout=log, stderr=log)
 
     def signal(self, number):
@@ -99,6 +101,9 @@ class Chaos:
         self.sluice, self.kafka_dir = os.path.abspath(options.sluice), options.kafka_dir
         with open(os.path.join(self.kafka_dir, "bootstrap")) as file:
             self.brokers = file.read().strip()
+        with open(os.path.join(self.kafka_dir, "proxied")) as file:
+            self.to_brokers = [Proxy(int(target), int(port)) for port, target in (pair.split(":") for pair in file.read().split(","))]
+        self.proxied = ",".join(f"127.0.0.1:{p.port}" for p in self.to_brokers)
         self.directory = os.path.join(options.work, f"chaos-{options.redis}")
         os.makedirs(self.directory)
         self.config = os.path.join(self.directory, "run.json")
@@ -113,7 +118,7 @@ class Chaos:
         self.keys = [f"sluice:{{{s}.{p}}}:position" for s, p in self.tasks]
         self.check = oracle.Check(self.brokers, sluice=self.sluice)
         self.sums = dict.fromkeys(["rounds", "kills", "zombies", "failovers", "failovers_losing", "lost_commits", "aof_truncated", "aof_lost_commits",
-                                   "brokers_killed", "connections_cut", "workers_added", "workers_removed", "divergences", "compared"], 0)
+                                   "brokers_killed", "connections_cut", "kafka_cut", "kafka_slowed", "kafka_silenced", "workers_added", "workers_removed", "divergences", "compared"], 0)
         self.takeovers, self.failures = [], []
         self.workers = [Worker(self, n) for n in range(3)]
         self.numbers = 3
@@ -173,6 +178,35 @@ class Chaos:
         time.sleep(self.random.uniform(0, 0.4))
         self.redis.restore()
 
+    def cut_kafka(self):
+        """Of one broker or all, refusing new ones for a while."""
+        some = self.random.choice((self.to_brokers, [self.random.choice(self.to_brokers)]))
+        self.sums["kafka_cut"] += sum(p.cut(refuse=True) for p in some)
+        time.sleep(self.random.uniform(0, 0.6))
+        for p in some:
+            p.refusing = False
+
+    def slow_kafka(self):
+        for p in self.to_brokers:
+            p.lag_s = self.random.uniform(0.01, 0.1)
+        time.sleep(self.random.uniform(0.5, 1.5))
+        for p in self.to_brokers:
+            p.lag_s = 0
+        self.sums["kafka_slowed"] += 1
+
+    def silence_kafka(self):
+        """Half-open connections: a broker, or all, below and beyond the session; then what waited arrives, or is lost with them."""
+        some = self.random.choice((self.to_brokers, [self.random.choice(self.to_brokers)]))
+        for p in some:
+            p.deaf = True
+        time.sleep(self.random.uniform(0.3, 1.5 * SESSION_MS / 1000))
+        if self.random.random() < 0.5:
+            for p in some:
+                p.cut()
+        for p in some:
+            p.deaf = False
+        self.sums["kafka_silenced"] += 1
+
     def scale(self):
         if len(self.workers) > 3:
             worker = self.workers.pop(self.random.randrange(len(self.workers)))
@@ -197,6 +231,7 @@ class Chaos:
         more = [self.kill_and_restart] * self.random.choice((2, 3)) + [self.failover] * self.random.choice((1, 2))
         more += [self.truncate] * (pair and number % 4 == 3)
         more += [(self.zombie, self.scale, self.cut if pair else self.zombie)[number % 3]]
+        more += [(self.silence_kafka, self.cut_kafka, self.slow_kafka)[number % 3]]
         if number % 6 == 2:
             more.append(self.kill_broker)
         self.random.shuffle(more)
@@ -318,6 +353,8 @@ class Chaos:
                 w.signal(signal.SIGCONT)
                 w.kill()
         self.redis.close()
+        for p in self.to_brokers:
+            p.close()
 
 
 def main():

@@ -1,8 +1,11 @@
-"""A TCP proxy on loopback that a test can cut, refuse with, or hold back one direction of."""
+"""A TCP proxy on loopback that a test can cut, refuse with, slow down, or turn into a black hole, in one direction or both."""
 import selectors
 import socket
 import struct
 import threading
+import time
+
+WAITING_MAX = 1 << 20  # bytes for an end that does not read: then its other end is not read either
 
 
 class Proxy:
@@ -15,9 +18,11 @@ class Proxy:
         self.server.listen(256)
         self.port = self.server.getsockname()[1]
         self.pairs = {}                 # socket -> (the other, True when it is the side of the server behind us)
+        self.unsent = {}                # socket -> bytes that it has not taken yet
         self.holding = self.refusing = self.stopping = False
+        self.deaf = False               # nothing goes either way, connections stand: a black hole
+        self.lag_s = 0                  # what comes waits so long
         self.held = bytearray()         # what the servers sent meanwhile
-        self.waiting = []               # (client, bytes) of it, to be sent when it is let go
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.server, selectors.EVENT_READ)
         self.thread = threading.Thread(target=self.run, daemon=True)
@@ -25,12 +30,18 @@ class Proxy:
 
     def run(self):
         while not self.stopping:
-            for key, _ in self.selector.select(0.05):
-                with self.lock:
+            if self.deaf:
+                time.sleep(0.01)
+                continue
+            ready = self.selector.select(0.05)
+            if self.lag_s:
+                time.sleep(self.lag_s)
+            with self.lock:
+                for key, what in ready:
                     if key.fileobj is self.server:
                         self.accept()
-                    elif key.fileobj in self.pairs:
-                        self.forward(key.fileobj)
+                    elif key.fileobj in self.pairs and not self.deaf:
+                        self.serve(key.fileobj, what)
 
     def accept(self):
         client, _ = self.server.accept()
@@ -44,29 +55,50 @@ class Proxy:
             return
         for one, other, behind in ((client, server, False), (server, client, True)):
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            one.setblocking(False)
             self.pairs[one] = (other, behind)
+            self.unsent[one] = bytearray()
             self.selector.register(one, selectors.EVENT_READ)
 
-    def forward(self, one):
+    def serve(self, one, what):
         other, behind = self.pairs[one]
         try:
-            data = one.recv(1 << 16)
-            if behind and self.holding:
-                self.held += data
-                self.waiting.append((other, data))
-                return
-            if data:
-                other.sendall(data)
-                return
-        except OSError:
+            if what & selectors.EVENT_WRITE:
+                self.send(one)
+            if what & selectors.EVENT_READ:
+                data = one.recv(1 << 18)
+                if not data:
+                    self.drop(one)
+                    return
+                if behind and self.holding:
+                    self.held += data
+                else:
+                    self.unsent[other] += data
+                    self.send(other)
+            self.listen(one, other)
+            self.listen(other, one)
+        except BlockingIOError:
             pass
-        self.drop(one)
+        except OSError:
+            self.drop(one)
+
+    def send(self, end):
+        waiting = self.unsent[end]
+        try:
+            del waiting[:end.send(waiting)]
+        except BlockingIOError:
+            pass
+
+    def listen(self, one, other):
+        what = selectors.EVENT_READ * (len(self.unsent[other]) < WAITING_MAX) | selectors.EVENT_WRITE * bool(self.unsent[one])
+        self.selector.modify(one, what or selectors.EVENT_WRITE)
 
     def drop(self, one):
         other, _ = self.pairs[one]
         for end in (one, other):
             if self.pairs.pop(end, None):
                 self.selector.unregister(end)
+                del self.unsent[end]
                 self.reset(end)
 
     @staticmethod
@@ -89,12 +121,12 @@ class Proxy:
     def hold(self):
         """From now on what the servers send is kept from the clients."""
         with self.lock:
-            self.holding, self.held, self.waiting = True, bytearray(), []
+            self.holding, self.held = True, bytearray()
 
     def lose(self):
         """What was held is lost for good; answers it."""
         with self.lock:
-            held, self.holding, self.held, self.waiting = bytes(self.held), False, bytearray(), []
+            held, self.holding, self.held = bytes(self.held), False, bytearray()
         self.cut()
         return held
 
