@@ -163,6 +163,9 @@ static bool all_rest(const struct sim *s, char *out_why, size_t size)
                      (long long)tasks[i].lag_records);
             return false;
         }
+    for (int i = 0; i < s->member_count; i++)
+        if (!s->members[i].worker)
+            n = 0; /* it comes back yet, and takes its part */
     if (n != want)
         snprintf(out_why, size, "%zu of %zu tasks have an owner", n, want);
     return n == want;
