@@ -23,6 +23,7 @@ void recommend_settings_default(struct recommend_settings *s)
         .list_items = 20,
         .full_lists = 8,
         .similar_permille = 4000,
+        .next_permille = 10000,
         .place_permille = 950,
         .funnel_max = 200000,
     };

@@ -6,7 +6,8 @@
  * Score of a room = sum of its parts, each a weight times a value in [0, 1]:
  *   interest      cosine of the user's taste (tags and, where both have them, embeddings; half-lives of a day and a
  *                 month, mixed) with the best item on offer
- *   similar_item  item-based collaborative filtering: sum of sim(p, q) rating(q) over the history, of the best item
+ *   similar_item  item-based collaborative filtering: sum of sim(p, q) rating(q) over the history, of the best item, and
+ *                 what comes right after the newest few
  *   followed      the user follows the host
  *   known_host    rating and watch time with the host, fading with a half-life of a month
  *   next_in_series the item continues a series of which the user owns a part
@@ -60,6 +61,7 @@ struct recommend_settings {
     uint32_t list_items;        /* places of a list that are read; 20 */
     uint32_t full_lists;        /* so many lists, of the others half; 8 */
     uint32_t similar_permille;  /* factor of the similarity sum; 4,000 */
+    uint32_t next_permille;     /* of what comes right after the newest item, in the similarity sum; half for each before; 10,000 */
     uint32_t place_permille;    /* what a place further back in the history is worth; 950 */
     uint32_t returning[FORMATS]; /* 1: what was bought may be offered again; 0 for all */
     uint32_t funnel_max;        /* entities of which funnel counts are kept; 200,000 */
@@ -76,6 +78,7 @@ struct similar {
 struct similar_list {
     uint32_t count;
     const struct similar *at;
+    const float *next; /* share of who came to it right after; NULL: none */
 };
 
 struct recommended {

@@ -18,6 +18,7 @@
 #define TASTE_SLOTS 256  /* of the table of tags; more than twice their number */
 #define TASTE_STEPS 1000 /* a taste's vector is rounded to so many steps either way */
 #define PULL_STEPS 262144 /* and an item's pull on it, times the embedding's scale: at most 8 / 127 */
+#define NEXT_ITEMS 4     /* newest of the history whose transitions count apart */
 #define TIMES_HALF 4.0f  /* occasions that make half of the part `again` */
 #define PART_STEPS 10000 /* parts are kept in integers, so that they add up exactly */
 

@@ -146,6 +146,13 @@ static void relate(struct recommender *r, const struct related *one)
     r->item_count = made;
 }
 
+/* Adds what comes right after one of the newest items; its list is related already. */
+static void follow(struct recommender *r, const struct related *one, float weight)
+{
+    for (uint32_t k = 0; one->list.next && k < one->list.count; k++)
+        r->items[r->item_at[one->list.at[k].number]].similar += one->list.next[k] * weight;
+}
+
 /* The lists of the newest items; asked for all at once, so that the waits for memory overlap. */
 static void relate_all(const struct context *c)
 {
@@ -169,6 +176,8 @@ static void relate_all(const struct context *c)
     }
     for (uint32_t i = 0; i < items; i++)
         relate(r, &all[i]);
+    for (uint32_t i = 0; i < items && i < NEXT_ITEMS; i++)
+        follow(r, &all[i], (float)s->next_permille / (float)(1000 << i));
     r->similar_scale = ratings > 0 ? (float)items / ratings * (float)s->similar_permille / 1000 : 0;
 }
 

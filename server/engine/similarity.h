@@ -28,5 +28,7 @@ struct similarity {
     int64_t count; /* of the entity itself */
 };
 
+/* The share of users who came to the neighbour right after, alone. */
+float similarity_next(const struct similarity_settings *s, const struct similarity *own, const struct neighbour *n);
 /* `count` of the neighbour; <= 0: not known, then it is taken to be the entity's own. */
 float similarity_of(const struct similarity_settings *s, const struct similarity *own, const struct neighbour *n, int64_t count);

@@ -27,6 +27,7 @@ struct item {
     struct neighbours *neighbours; /* owned */
     bool changed;                  /* the list is older than they are */
     struct similar list[SIMILAR_MAX];
+    float next[SIMILAR_MAX];
     uint32_t list_count;
     double popular, faded;         /* events; and those fading, as of faded_ms */
     int64_t faded_ms;
@@ -314,9 +315,12 @@ static void make_list(struct stream *s, struct item *it)
         if (!other || (at == max && sim <= it->list[at - 1].sim))
             continue;
         at = at == max ? at - 1 : it->list_count++;
-        for (; at > 0 && it->list[at - 1].sim < sim; at--)
+        for (; at > 0 && it->list[at - 1].sim < sim; at--) {
             it->list[at] = it->list[at - 1];
+            it->next[at] = it->next[at - 1];
+        }
         it->list[at] = (struct similar){other->number, sim};
+        it->next[at] = similarity_next(&s->settings.similarity, &own, &top[i]);
     }
 }
 
@@ -330,7 +334,7 @@ static struct similar_list similar(void *arg, entity_id id)
         return (struct similar_list){0};
     if (it->changed)
         make_list(s, it);
-    return (struct similar_list){it->list_count, it->list};
+    return (struct similar_list){it->list_count, it->list, it->next};
 }
 
 static void rank_plain(struct stream *s, const struct user *u, int64_t now_ms)

@@ -216,6 +216,7 @@ const struct setting settings_table[] = {
     U32("recommend.recent_items", worker.recommend.recent_items, "items", 1, 256, 0, "Newest of the history whose similarity lists are read."),
     U32("recommend.list_items", worker.recommend.list_items, "items", 1, SIMILAR_MAX, 0, "Places of a list that are read."),
     U32("recommend.full_lists", worker.recommend.full_lists, "lists", 0, 256, 0, "So many of the newest are read whole, the others half."),
+    U32("recommend.next_permille", worker.recommend.next_permille, "1/1000", 0, 100000, 0, "Weight in the similarity sum of what comes right after the newest item; half for each item before it."),
     U32("recommend.place_permille", worker.recommend.place_permille, "1/1000", 1, 1000, 0, "What each place further back in the history is worth."),
     MANY("recommend.returning", SETTING_U32, worker.recommend.returning, "0 or 1", 0, 1, 0, "What was bought of this format may be offered again; courses are had once.", FORMATS, format_name),
     U32("recommend.funnel_max", worker.recommend.funnel_max, "entities", 100, 10000000, 0, "Entities whose funnel a worker remembers."),

@@ -150,7 +150,7 @@ static void find_counters(const struct worker *w, const struct neighbour *list, 
 
 struct scored {
     const struct catalog_item *item;
-    double sim;
+    double sim, next;
 };
 
 /* Keeps `list` sorted, best first. */
@@ -198,7 +198,7 @@ static bool write_list(struct task *t, const struct cell *cell, int64_t now_ms)
         const struct catalog_item *it = catalog_item(w->tables.catalog, top[i].id);
         int64_t other = count_of(w, counters[i], it, now_ms, &later);
         if (it)
-            insert(list, count++, (struct scored){it, similarity_of(s, &of, &top[i], other)});
+            insert(list, count++, (struct scored){it, similarity_of(s, &of, &top[i], other), similarity_next(s, &of, &top[i])});
     }
     if (count == 0)
         return later;
@@ -212,6 +212,10 @@ static bool write_list(struct task *t, const struct cell *cell, int64_t now_ms)
         text_add_slice(&value, list[i].item->name);
         text_add(&value, " ");
         text_add_decimal(&value, list[i].sim, 4);
+        if (list[i].next >= 0.00005) {
+            text_add(&value, " ");
+            text_add_decimal(&value, list[i].next, 4);
+        }
         text_add(&value, "\n");
     }
     w->store->write_view(w->store->self, &(struct view_write){.key = {(const char *)key.data, (uint32_t)key.size},

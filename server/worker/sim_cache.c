@@ -15,6 +15,7 @@ struct list {
     bool asked;
     uint32_t count;
     struct similar at[LIST_MAX];
+    float next[LIST_MAX];
 };
 
 struct sim_cache {
@@ -71,7 +72,7 @@ void sim_cache_destroy(struct sim_cache *c)
 struct similar_list sim_cache_find(const struct sim_cache *c, entity_id item)
 {
     const struct list *l = map_find(&c->lists, item);
-    return l ? (struct similar_list){l->count, l->at} : (struct similar_list){0};
+    return l ? (struct similar_list){l->count, l->at, l->next} : (struct similar_list){0};
 }
 
 void sim_cache_want(struct sim_cache *c, entity_id item, int64_t now_ms)
@@ -133,13 +134,14 @@ static void parse(struct list *l, const struct catalog *catalog, struct slice te
     while (at < end && l->count < LIST_MAX) {
         const char *line = memchr(at, '\n', (size_t)(end - at));
         const char *stop = line ? line : end, *space = memchr(at, ' ', (size_t)(stop - at));
-        char number[16];
+        char number[32], *rest;
         size_t digits = space ? (size_t)(stop - space - 1) : 0;
         const struct catalog_item *it = space ? catalog_item(catalog, entity_id_of(ENTITY_ITEM, (struct slice){at, (uint32_t)(space - at)})) : NULL;
         if (it && digits > 0 && digits < sizeof number) {
             memcpy(number, space + 1, digits);
             number[digits] = 0;
-            l->at[l->count++] = (struct similar){it->number, strtof(number, NULL)};
+            l->at[l->count] = (struct similar){it->number, strtof(number, &rest)};
+            l->next[l->count++] = strtof(rest, NULL);
         }
         at = stop + 1;
     }

@@ -237,6 +237,32 @@ static void test_deterministic_and_explores(void)
 }
 
 static struct similar one_similar;
+static const float next_share = 0.3f;
+
+/* Every item's list is c1, which three in ten of those who had c3 went to. */
+static struct similar_list list_of_any(void *arg, entity_id id)
+{
+    const struct stage *s = arg;
+    one_similar = (struct similar){catalog_item(s->catalog, entity_id_of(ENTITY_ITEM, slice_of("c1")))->number, 0.01f};
+    bool comes_next = id == entity_id_of(ENTITY_ITEM, slice_of("c3"));
+    return (struct similar_list){1, &one_similar, comes_next ? &next_share : NULL};
+}
+
+/* 2 rated items, similarity .01 each: sum of .01 x 5 x (1 + .95), and 10 x .3 halved for each item that was newer. */
+static void test_what_comes_next_counts_for_the_newest(void)
+{
+    for (int newest = 0; newest < 2; newest++) {
+        struct stage s = {0};
+        open_stage(&s);
+        item(&s, "c3", "");
+        remember(&s, ENTITY_ITEM, newest ? "c2" : "c3", (struct history_entry){.rating = 5});
+        remember(&s, ENTITY_ITEM, newest ? "c3" : "c2", (struct history_entry){.rating = 5});
+        recommend(s.r, s.p, slice_of("home"), NOW, 1, list_of_any, &s, &s.out);
+        double sum = (0.0975 + (newest ? 3 : 1.5)) * 0.8;
+        CHECK(fabs(shown(&s, "r1")->parts[REASON_SIMILAR_ITEM] - 0.25 * sum / (1 + sum)) < 2e-4);
+        close_stage(&s);
+    }
+}
 
 static struct similar_list list_of_c2(void *arg, entity_id id)
 {
@@ -365,6 +391,7 @@ int main(void)
     test_diversity();
     test_deterministic_and_explores();
     test_similar_item();
+    test_what_comes_next_counts_for_the_newest();
     test_items_are_the_best_of_all();
     test_only_what_returns_is_offered_again();
     test_catalog_refusals();
