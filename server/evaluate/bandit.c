@@ -19,6 +19,7 @@
 struct arms {
     int count;
     double rate[ARMS_MAX];
+    const struct method_settings *settings;
 };
 
 struct chance {
@@ -65,6 +66,7 @@ static bool read_arms(const char *data, struct arms *out)
 }
 
 struct policy {
+    const struct method_settings *settings;
     double clicks[ARMS_MAX], shown[ARMS_MAX];
 };
 
@@ -85,7 +87,7 @@ static void prior_of(const struct policy *p, int arms, double *out_mean, double 
         spread += n * (apart * apart - mean * (1 - mean) / n);
         weight += n;
     }
-    double variance = weight > 0 ? spread / weight : 0, least = mean * mean * 0.1, most = mean * mean;
+    double variance = weight > 0 ? spread / weight : 0, least = mean * mean * p->settings->bandit_spread_min, most = mean * mean;
     variance = variance < least ? least : variance > most ? most : variance;
     *out_mean = mean;
     *out_strength = mean * (1 - mean) / variance - 1;
@@ -96,10 +98,9 @@ static int choose(const struct policy *p, int arms, double mean, double strength
 {
     int best = 0;
     double most = -1;
-    const double boldness = 0.15;
     for (int a = 0; a < arms; a++) {
         double n = strength + p->shown[a], m = (mean * strength + p->clicks[a]) / n;
-        double x = m + boldness * sqrt(m * (1 - m) / (n + 1)) * normal(c);
+        double x = m + p->settings->bandit_boldness * sqrt(m * (1 - m) / (n + 1)) * normal(c);
         if (x > most) {
             most = x;
             best = a;
@@ -110,7 +111,7 @@ static int choose(const struct policy *p, int arms, double mean, double strength
 
 static void play(const struct arms *arms, uint64_t seed, int impressions, double *out_20k, double *out_all)
 {
-    struct policy known = {{0}, {0}}, batch;
+    struct policy known = {arms->settings, {0}, {0}}, batch;
     struct chance env = {hash_mix(seed)}, own = {hash_mix(seed + 1000)};
     double clicks = 0, mean, strength, uniform_rate = 0;
     for (int a = 0; a < arms->count; a++)
@@ -185,6 +186,7 @@ bool protocol_p6(const struct stream_settings *settings, const char *data, struc
     double early = 0, late = 0, best = 0, mean = 0;
     if (!read_arms(data, &arms))
         return false;
+    arms.settings = &settings->methods;
     for (uint64_t seed = 1; seed <= SEEDS; seed++)
         play(&arms, seed, 200000, &early, &late);
     for (int a = 0; a < arms.count; a++) {

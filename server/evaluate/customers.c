@@ -59,7 +59,7 @@ static double mean_of(const double w[INPUTS], const double x[INPUTS])
     return exp(sum > 4 ? 4 : sum < -8 ? -8 : sum);
 }
 
-static void fit(const struct person *people, int count, int cut, int until, double w[INPUTS])
+static void fit(const struct person *people, int count, int cut, double rate, double w[INPUTS])
 {
     double x[INPUTS], gradient[INPUTS] = {0};
     for (int i = 0; i < INPUTS; i++)
@@ -68,11 +68,11 @@ static void fit(const struct person *people, int count, int cut, int until, doub
         for (int p = 0; p < count; p++) {
             if (!inputs_of(&people[p], cut, x))
                 continue;
-            double error = mean_of(w, x) - bought(&people[p], cut, until);
+            double error = mean_of(w, x) - bought(&people[p], cut, CALIBRATION_END);
             for (int i = 0; i < INPUTS; i++) {
                 double g = error * x[i];
                 gradient[i] += g * g;
-                w[i] -= 0.2 * g / (sqrt(gradient[i]) + 1);
+                w[i] -= rate * g / (sqrt(gradient[i]) + 1);
             }
         }
 }
@@ -111,8 +111,8 @@ bool protocol_p5(const struct stream_settings *settings, const char *data, struc
     for (int i = 0; i < PEOPLE; i++)
         people[i].count = 0;
     int count = read_people(data, people);
-    fit(people, count, half, CALIBRATION_END, w);
-    double ratio = (CALIBRATION_END - half) > 0 ? 273.0 / (CALIBRATION_END - half) * 0.78 : 1; /* buying fades over the longer window */
+    fit(people, count, half, settings->methods.customer_rate, w);
+    double ratio = 273.0 / (CALIBRATION_END - half) * settings->methods.customer_fade;
     for (double cut = 0; cut < 1.5; cut += 0.1)
         for (double factor = 0.5; factor <= 1.1; factor += 0.1) {
             double sum = 0;

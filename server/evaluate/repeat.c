@@ -31,6 +31,7 @@ struct matrix {
     float *items;     /* owned; sums by item */
     float all;
     uint32_t users, item_count;
+    double bin; /* growth of the history from bin to bin */
 };
 
 static void matrix_init(struct matrix *m)
@@ -141,10 +142,10 @@ static void walk_fini(struct walk *w)
     free(w->of_count);
 }
 
-static int bin_of(const struct row *r)
+static int bin_of(const struct matrix *m, const struct row *r)
 {
     int bin = 0;
-    for (double n = r->sum; n > 1 && bin < BINS - 1; n /= 2.2)
+    for (double n = r->sum; n > 1 && bin < BINS - 1; n /= m->bin)
         bin++;
     return bin;
 }
@@ -175,7 +176,7 @@ static void fit(const struct matrix *m, const struct walk *w, const struct matri
                 sums[b][k] = 1; /* a little of each, where there is no data */
         for (uint32_t u = 0; u < held->users; u++) {
             const struct row *h = &held->rows[u], *r = &m->rows[u];
-            int bin = bin_of(r);
+            int bin = bin_of(m, r);
             if (h->count)
                 together(m, w->of_item, w->of_count, u, with);
             for (uint32_t k = 0; k < h->count; k++) {
@@ -207,7 +208,7 @@ static void judge(const struct matrix *m, const struct walk *w, const struct mat
         const struct row *t = &test->rows[u], *r = &m->rows[u];
         if (t->count == 0)
             continue;
-        const double *x = mix[bin_of(r)];
+        const double *x = mix[bin_of(m, r)];
         together(m, w->of_item, w->of_count, u, with);
         for (uint32_t i = 0; i < items; i++)
             score[i] = (float)(x[1] * with[i] + x[2] * m->items[i] / m->all + x[3] / items);
@@ -235,8 +236,9 @@ bool protocol_p7(const struct stream_settings *settings, const char *data, struc
     matrix_init(&both);
     matrix_init(&test);
     bool ok = matrix_read(&train, data, "repeat-go_sf/train.csv", 1) && matrix_read(&held, data, "repeat-go_sf/validation.csv", 1) &&
-              matrix_read(&both, data, "repeat-go_sf/train.csv", 1) && matrix_read(&both, data, "repeat-go_sf/validation.csv", 2) /* the later part tells more */ &&
+              matrix_read(&both, data, "repeat-go_sf/train.csv", 1) && matrix_read(&both, data, "repeat-go_sf/validation.csv", (float)settings->methods.repeat_later) &&
               matrix_read(&test, data, "repeat-go_sf/test.csv", 1);
+    train.bin = both.bin = settings->methods.repeat_bin;
     uint32_t items = both.item_count > test.item_count ? both.item_count : test.item_count;
     train.item_count = both.item_count = items;
     if (ok) {

@@ -323,6 +323,7 @@ static double ndcg(const double *score, const double *gain, uint32_t count)
 bool protocol_p4c(const struct stream_settings *settings, const char *data, struct figures *out)
 {
     enum { ALL, EWMA, CAPPED, OURS, WAYS };
+    const struct method_settings *m = &settings->methods;
     static const char *const names[WAYS] = {"all_time", "fading", "fading_capped", "sluice"};
     struct stream *s = stream_create(settings);
     struct lines lines;
@@ -343,12 +344,12 @@ bool protocol_p4c(const struct stream_settings *settings, const char *data, stru
             for (int i = next; i < lines.count && lines.list[i].ts_ms < day_ms + 7 * DAY_MS; i++)
                 gain[lines.list[i].item] += (double)lines.list[i].amount / 100;
             for (uint32_t i = 0; i < items; i++)
-                both[i] = score[(size_t)OURS * items + i] / 7 + slow[i] / 21;
+                both[i] = score[(size_t)OURS * items + i] / m->worth_fast_days + slow[i] / m->worth_slow_days;
             for (int w = 0; w < WAYS; w++)
                 sums[w] += ndcg(w == OURS ? both : score + (size_t)w * items, gain, items);
             cuts++;
         }
-        double fade = exp2(-1 / 9.7), fade_fast = exp2(-1 / 7.0), fade_slow = exp2(-1 / 21.0);
+        double fade = exp2(-1 / 9.7), fade_fast = exp2(-1 / m->worth_fast_days), fade_slow = exp2(-1 / m->worth_slow_days);
         for (uint32_t i = 0; i < items; i++) {
             score[EWMA * items + i] *= fade;
             score[CAPPED * items + i] *= fade;
@@ -356,7 +357,7 @@ bool protocol_p4c(const struct stream_settings *settings, const char *data, stru
             slow[i] *= fade_slow;
         }
         for (; next < lines.count && lines.list[next].ts_ms < day_ms + DAY_MS; next++) {
-            double amount = (double)lines.list[next].amount / 100, capped = amount > 300 ? 300 : amount;
+            double amount = (double)lines.list[next].amount / 100, capped = amount > m->worth_line_max ? m->worth_line_max : amount;
             uint32_t item = lines.list[next].item;
             score[ALL * items + item] += amount;
             score[EWMA * items + item] += amount;

@@ -70,6 +70,7 @@ void stream_settings_default(struct stream_settings *s)
     entity_settings_default(&s->entity);
     similarity_settings_default(&s->similarity);
     recommend_settings_default(&s->recommend);
+    s->methods = (struct method_settings){7, 21, 300, 0.2, 0.78, 0.15, 0.1, 2, 2.2};
     s->recommend.returning[FORMAT_BOOK] = 1; /* goods, as in a shop; the data hold no courses */
     s->profile.early_ms_max = INT64_MAX / 4; /* the record's timestamp is the event's */
 }
