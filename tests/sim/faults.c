@@ -89,7 +89,7 @@ static void crash(struct sim *s, const struct strike *k)
     group_rebalance(s);
 }
 
-static void arm(struct member *m, enum fault fault, uint32_t b)
+static void arm(struct sim *s, struct member *m, enum fault fault, uint32_t b)
 {
     struct client_faults *f = &m->client.faults;
     uint32_t few = 1 + b % 3;
@@ -101,6 +101,8 @@ static void arm(struct member *m, enum fault fault, uint32_t b)
     f->sends_refused += fault == FAULT_SEND_REFUSED ? few : 0;
     f->skips += fault == FAULT_SKIP ? few : 0;
     f->repeats += fault == FAULT_REPEAT ? few : 0;
+    if (fault == FAULT_BREAK)
+        fault_tears(s, m, -1); /* what it says at a handover may not arrive */
     m->link.breaks += fault == FAULT_BREAK && b % 2;
     m->link.breaks_unheard += fault == FAULT_BREAK && b % 2 == 0;
     if (fault == FAULT_CRASH_AT) {
@@ -147,6 +149,7 @@ static void trouble_slot(struct sim *s, const struct strike *k)
         slot->moving = true;
     else
         slot->full = true;
+    tear(s, at);
     s->struck[k->fault]++;
     s->slot_until[at.stage][at.partition] = s->step + 2 + (int)(k->b % 30);
 }
@@ -373,7 +376,7 @@ void fault_strike(struct sim *s, const struct strike *k)
     case FAULT_POSITION_LOST: lose_position(s, k); break;
     case FAULT_MIGRATE: migrate(s, k); break;
     case FAULT_POISON: s->poison_next = 1; break;
-    default: arm(&s->members[k->a % (uint32_t)s->member_count], k->fault, k->b);
+    default: arm(s, &s->members[k->a % (uint32_t)s->member_count], k->fault, k->b);
     }
 }
 
