@@ -238,11 +238,14 @@ class Chaos:
         return [self.timed_kill, *more] if self.options.faults == "all" else [self.timed_kill] * 4
 
     def settled(self):
-        """Every task has an owner that runs it; what follows meets work, not only a rebalance."""
-        until = time.monotonic() + CAUGHT_UP_S
+        """Every task has had the same owner for a while; what follows meets work, not a rebalance."""
+        until, before, since = time.monotonic() + CAUGHT_UP_S, None, 0
         while time.monotonic() < until:
-            owned = [task for w in self.workers for task in w.tasks()]
-            if len(owned) == len(set(owned)) == len(self.tasks):
+            owners = [w.tasks() for w in self.workers]
+            owned = [task for tasks in owners for task in tasks]
+            if owners != before or not len(owned) == len(set(owned)) == len(self.tasks):
+                before, since = owners, time.monotonic()
+            elif time.monotonic() - since > SESSION_MS / 1000:
                 return
             time.sleep(0.1)
         self.failures.append(f"{len(self.tasks) - len(set(owned))} tasks have no owner")
