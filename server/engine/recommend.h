@@ -122,8 +122,8 @@ uint32_t recommender_taste(const struct recommender *r, const struct profile *p,
 /* Counts an applied event. */
 void recommender_see(struct recommender *r, const struct event *e, int64_t now_ms);
 /*
- * Fills `out`. `scene` limits rooms; `similar(arg, item)` answers the list of an item, or count 0. `seed` from the
- * record. Borrowed texts are valid until the catalog changes.
+ * Fills `out`. `scene` limits rooms; `similar(arg, item)` answers the list of an item, or count 0, valid until the
+ * ranking is done. `seed` from the record. Borrowed texts are valid until the catalog changes.
  */
 /*
  * The score of every item, live or not, by catalog number, as recommend() would score it: what an evaluation ranks.

@@ -11,8 +11,9 @@
 #define TASTE_ITEMS 16   /* newest of the history that make the taste */
 #define PICKED_ITEMS 48  /* best by estimate, which bring their rooms; up to twice so many when they tie */
 #define SHORT_ROOMS 25   /* best by estimate, scored exactly */
+#define SHORT_ROOMS_MAX 40 /* and more, until a whole list of them may stand together */
 #define SHORT_ITEMS 24
-#define EXACT_MAX 200    /* more than the short rooms, all offers of a few of them, and the short items */
+#define EXACT_MAX 250    /* more than the short rooms, all offers of a few of them, and the short items */
 #define SERIES_MAX 16    /* of which the user owns a part */
 #define TASTE_TAGS 40
 #define TASTE_SLOTS 256  /* of the table of tags; more than twice their number */
@@ -194,7 +195,7 @@ struct context {
 
 struct shortlist {
     uint32_t room_count, item_count;
-    uint32_t rooms[SHORT_ROOMS + ANY_ROOMS]; /* in no order */
+    uint32_t rooms[SHORT_ROOMS_MAX + ANY_ROOMS]; /* in no order */
     uint32_t items[SHORT_ITEMS];             /* catalog numbers, in no order */
 };
 

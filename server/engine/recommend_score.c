@@ -9,7 +9,7 @@
 
 #define SHOWN_FACTOR 1.25f /* on show now: worth more than what comes later in the room */
 
-#define ROOMS_MAX (SHORT_ROOMS + ANY_ROOMS)
+#define ROOMS_MAX (SHORT_ROOMS_MAX + ANY_ROOMS)
 
 /* One candidate room; what stands in it is in the exact scores. */
 struct candidate {

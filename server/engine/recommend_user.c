@@ -45,18 +45,10 @@ static void *at_least(void *at, uint32_t *bound, uint32_t need, size_t size)
     return at;
 }
 
-static void forget_all(struct recommender *r)
-{
-    memset(r->hosts, 0, r->host_bound * sizeof *r->hosts);
-    memset(r->rooms, 0, r->room_bound * sizeof *r->rooms);
-    memset(r->groups, 0, r->group_bound * sizeof *r->groups);
-}
-
 static void make_room(struct recommender *r)
 {
     uint32_t items = r->item_bound, rooms = r->room_bound, sorted = rooms, bins = items > rooms ? items : rooms, values = bins, sums = bins;
-    uint32_t item_bound = items;
-    r->items = at_least(r->items, &item_bound, catalog_number_bound(r->catalog), sizeof *r->items);
+    r->items = at_least(r->items, &items, catalog_number_bound(r->catalog), sizeof *r->items);
     r->item_at = at_least(r->item_at, &r->item_bound, catalog_number_bound(r->catalog), sizeof *r->item_at);
     r->hosts = at_least(r->hosts, &r->host_bound, r->shelf.host_count, sizeof *r->hosts);
     r->rooms = at_least(r->rooms, &r->room_bound, r->shelf.room_count, sizeof *r->rooms);
@@ -69,7 +61,9 @@ static void make_room(struct recommender *r)
     r->sums = at_least(r->sums, &sums, most, sizeof *r->sums);
     r->item_count = r->touched_item_count = r->touched_room_count = r->exact_count = r->series_count = 0;
     if (++r->stamp == 0) { /* once in four billion rankings old stamps would look like new ones */
-        forget_all(r);
+        memset(r->hosts, 0, r->host_bound * sizeof *r->hosts);
+        memset(r->rooms, 0, r->room_bound * sizeof *r->rooms);
+        memset(r->groups, 0, r->group_bound * sizeof *r->groups);
         r->stamp = 1;
     }
 }
@@ -422,12 +416,11 @@ static void shorten_items(struct recommender *r, const struct picked *p, struct 
                 out->items[out->item_count++] = p->numbers[i];
 }
 
-/* Whether the list may take one more of this host and category: a few more than may be chosen, in case. */
-static bool has_place(struct recommender *r, const struct shelf_room *room)
+/* Whether the shortlist may take one more of this host and category; `in_case` more than may stand in the list. */
+static bool has_place(struct recommender *r, const struct shelf_room *room, uint32_t in_case)
 {
-    enum { IN_CASE = 2 };
-    return host_of(r, room->host)->listed < r->settings.per_host + IN_CASE &&
-           (!room->category || group_of(r, room->group)->listed < r->settings.per_category + IN_CASE);
+    return host_of(r, room->host)->listed < r->settings.per_host + in_case &&
+           (!room->category || group_of(r, room->group)->listed < r->settings.per_category + in_case);
 }
 
 /* Brings those of one bin into order. */
@@ -442,13 +435,32 @@ static void sort_rooms(struct recommender *r, uint32_t *list, uint32_t count)
     }
 }
 
-/* Bin by bin, best first, until there are enough that may stand beside each other. */
+/*
+ * Those of one bin, best first: at first a few more of a host or category than may stand in the list, in case the estimate was
+ * too high for others, then only what may. Answers how many of them may.
+ */
+static uint32_t list_rooms(struct recommender *r, const uint32_t *list, uint32_t count, uint32_t enough, struct shortlist *out)
+{
+    enum { IN_CASE = 2 };
+    uint32_t may = 0;
+    for (uint32_t i = 0; i < count && out->room_count < SHORT_ROOMS_MAX; i++) {
+        const struct shelf_room *room = &r->shelf.rooms[list[i]];
+        bool fits = has_place(r, room, 0);
+        if (!fits && (out->room_count >= enough || !has_place(r, room, IN_CASE)))
+            continue;
+        list_room(r, list[i], out);
+        may += fits;
+    }
+    return may;
+}
+
+/* Bin by bin, until there are enough, and among them enough that may stand beside each other. */
 static void shorten_rooms(struct context *c, struct shortlist *out)
 {
     struct recommender *r = c->r;
     uint32_t counts[BINS] = {0}, next[BINS];
     float scale = scale_of(r);
-    uint32_t max = out->room_count + SHORT_ROOMS, from = 0;
+    uint32_t enough = out->room_count + SHORT_ROOMS, from = 0, may = 0;
     for (uint32_t i = 0; i < r->touched_room_count; i++) {
         uint32_t number = r->touched_rooms[i];
         r->rooms[number].value = estimate_room(c, number);
@@ -462,12 +474,9 @@ static void shorten_rooms(struct context *c, struct shortlist *out)
     for (uint32_t i = 0; i < r->touched_room_count; i++)
         r->sorted_rooms[next[r->bins[i]]++] = r->touched_rooms[i];
     from = 0;
-    for (uint32_t bin = BINS - 1; bin > 0 && out->room_count < max; bin--) {
-        uint32_t *list = r->sorted_rooms + from;
-        sort_rooms(r, list, counts[bin]);
-        for (uint32_t i = 0; i < counts[bin] && out->room_count < max; i++)
-            if (has_place(r, &r->shelf.rooms[list[i]]))
-                list_room(r, list[i], out);
+    for (uint32_t bin = BINS - 1; bin > 0 && (out->room_count < enough || may < RECOMMEND_ROOMS); bin--) {
+        sort_rooms(r, r->sorted_rooms + from, counts[bin]);
+        may += list_rooms(r, r->sorted_rooms + from, counts[bin], enough, out);
         from += counts[bin];
     }
 }

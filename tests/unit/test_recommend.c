@@ -286,7 +286,9 @@ static void test_similar_item(void)
 /* A list for every item: 20 of the 90, with similarities that differ. */
 static struct similar_list some_list(void *arg, entity_id id)
 {
-    static struct similar list[20];
+    static struct similar lists[64][20]; /* each stays as long as a ranking may need it */
+    static uint32_t asked;
+    struct similar *list = lists[asked++ % 64];
     const struct stage *s = arg;
     for (uint32_t k = 0; k < 20; k++) {
         char name[16];
@@ -366,6 +368,104 @@ static void test_only_what_returns_is_offered_again(void)
     close_stage(&s);
 }
 
+struct scored {
+    struct recommended room;
+    struct slice host, category;
+};
+
+static int by_score_then_id(const void *a, const void *b)
+{
+    const struct scored *x = a, *y = b;
+    return x->room.score != y->room.score ? (x->room.score < y->room.score ? 1 : -1) : x->room.id < y->room.id ? -1 : x->room.id > y->room.id;
+}
+
+/* 48 rooms in 8 categories, an item each; half of them of six hosts who are followed; what makes them differ is what the estimates know exactly. */
+static void open_fair(struct stage *s)
+{
+    struct recommend_settings settings;
+    open_stage(s);
+    recommender_destroy(s->r);
+    recommend_settings_default(&settings);
+    settings.explore_ppm = 0;
+    s->r = recommender_create(&settings, s->catalog);
+    for (int i = 0; i < 48; i++) {
+        char name[8], host[8], offer[16], rest[64];
+        snprintf(name, sizeof name, "f%d", i);
+        snprintf(host, sizeof host, "y%d", i < 24 ? i % 6 : i);
+        snprintf(offer, sizeof offer, "\"f%d\"", i);
+        snprintf(rest, sizeof rest, ",\"category\":\"k%d\"", i % 8);
+        item(s, name, i % 5 ? "" : ",\"tags\":[\"python\"]");
+        room(s, name, host, offer, rest);
+    }
+    for (int i = 0; i < 8; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "f%d", i * 6);
+        remember(s, ENTITY_ITEM, name, (struct history_entry){.rating = (uint8_t)(1 + i % 5)});
+        snprintf(name, sizeof name, "y%d", i);
+        relate(s, ENTITY_HOST, name, false);
+    }
+}
+
+/* A list for every item: 20 of the 48, with similarities that differ. */
+static struct similar_list fair_list(void *arg, entity_id id)
+{
+    static struct similar lists[64][20]; /* each stays as long as a ranking may need it */
+    static uint32_t asked;
+    struct similar *list = lists[asked++ % 64];
+    const struct stage *s = arg;
+    for (uint32_t k = 0; k < 20; k++) {
+        char name[16];
+        snprintf(name, sizeof name, "f%u", (unsigned)((id + k * 37 + k * k * 11) % 48));
+        list[k] = (struct similar){catalog_item(s->catalog, entity_id_of(ENTITY_ITEM, slice_of(name)))->number, 0.04f / (float)(k + 1)};
+    }
+    return (struct similar_list){20, list, NULL};
+}
+
+/* Every room with its score, found by asking again and again for what was not yet listed. */
+static uint32_t score_every_room(struct stage *s, struct scored out[64])
+{
+    uint32_t count = 0, before = s->p->history_count;
+    do {
+        recommend(s->r, s->p, slice_of("home"), NOW, 1, fair_list, s, &s->out);
+        for (uint32_t i = 0; i < s->out.room_count; i++) {
+            const struct catalog_room *on = catalog_room(s->catalog, s->out.rooms[i].id);
+            char name[16];
+            out[count++] = (struct scored){s->out.rooms[i], on->draft.host, on->draft.category};
+            snprintf(name, sizeof name, "%.*s", (int)s->out.rooms[i].name.size, s->out.rooms[i].name.at);
+            remember(s, ENTITY_ROOM, name, (struct history_entry){.flags = HISTORY_IMPRESSED, .impressed_ms = NOW - 1});
+        }
+    } while (s->out.room_count > 0);
+    s->p->history_count = before;
+    return count;
+}
+
+/* A plain reference: all rooms in the order of their scores, each taken unless its host or category is full. */
+static void test_rooms_are_the_best_that_may_stand_together(void)
+{
+    struct stage s = {0};
+    struct scored all[64];
+    open_fair(&s);
+    uint32_t count = score_every_room(&s, all), taken = 0; /* with the two of the stage */
+    CHECK_INT(count, 50);
+    qsort(all, count, sizeof *all, by_score_then_id);
+    recommend(s.r, s.p, slice_of("home"), NOW, 1, fair_list, &s, &s.out);
+    for (uint32_t i = 0; i < count && taken < RECOMMEND_ROOMS; i++) {
+        int of_host = 0, of_category = 0;
+        for (uint32_t k = 0; k < i; k++) { /* propensity below 0: taken */
+            of_host += all[k].room.propensity < 0 && slice_equal(all[k].host, all[i].host);
+            of_category += all[k].room.propensity < 0 && all[i].category.size && slice_equal(all[k].category, all[i].category);
+        }
+        if (of_host >= 2 || of_category >= 5)
+            continue;
+        CHECK(s.out.rooms[taken].id == all[i].room.id);
+        CHECK(fabs(s.out.rooms[taken].score - all[i].room.score) < 1e-9);
+        all[i].room.propensity = -1;
+        taken++;
+    }
+    CHECK(s.out.room_count == taken && taken == RECOMMEND_ROOMS);
+    close_stage(&s);
+}
+
 static void test_catalog_refusals(void)
 {
     struct stage s = {0};
@@ -394,6 +494,7 @@ int main(void)
     test_what_comes_next_counts_for_the_newest();
     test_items_are_the_best_of_all();
     test_only_what_returns_is_offered_again();
+    test_rooms_are_the_best_that_may_stand_together();
     test_catalog_refusals();
     return checks_failed != 0;
 }
