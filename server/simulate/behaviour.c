@@ -16,7 +16,15 @@ static const struct habit habits[] = {
     {EVENT_LIKE, 0.12}, {EVENT_CHAT, 0.1}, {EVENT_QUESTION, 0.04}, {EVENT_VOTE, 0.04}, {EVENT_SHARE, 0.015},
 };
 
-static void take_part(struct world *w, uint32_t user, double liking, int64_t at_ms)
+/* A draw whose chance is `factor` times how much the user likes the room. */
+static bool is_moved(struct world *w, const struct room *r, double factor)
+{
+    bool moved = random_chance(&w->random, factor * linear_at(LIKING, w->hosts[r->host].quality));
+    believe_chance(w, r->host, factor, LIKING, moved);
+    return moved;
+}
+
+static void take_part(struct world *w, uint32_t user, double match, int64_t at_ms)
 {
     static const char *const options[] = {"a", "b", "c"};
     struct user *u = &w->users[user];
@@ -24,20 +32,20 @@ static void take_part(struct world *w, uint32_t user, double liking, int64_t at_
     bool launch = w->course >= 0 && (int32_t)r->items[r->explaining] >= w->course - 1;
     for (size_t i = 0; i < sizeof habits / sizeof *habits; i++) {
         bool asked = habits[i].type == EVENT_QUESTION || habits[i].type == EVENT_VOTE;
-        if (!random_chance(&w->random, habits[i].chance * liking * (launch && asked ? 3 : 1)))
+        if (!is_moved(w, r, habits[i].chance * match * (launch && asked ? 3 : 1)))
             continue;
         struct draft d = draft_in_room(w, habits[i].type, user);
         if (d.type == EVENT_VOTE)
             d.option = options[random_below(&w->random, 3)];
         emit_event(w, &d, at_ms);
     }
-    if (random_chance(&w->random, 0.012 * liking)) {
+    if (is_moved(w, r, 0.012 * match)) {
         struct draft d = draft_in_room(w, EVENT_GIFT, user);
         d.amount = (int64_t)(100 + random_below(&w->random, 20) * 100);
         emit_event(w, &d, at_ms);
     }
     struct life *l = u->life;
-    if (random_chance(&w->random, 0.03 * liking) && l->followed_count < FOLLOWED_MAX) {
+    if (is_moved(w, r, 0.03 * match) && l->followed_count < FOLLOWED_MAX) {
         for (uint32_t i = 0; i < l->followed_count; i++)
             if (l->followed[i] == r->host)
                 return;
@@ -52,7 +60,8 @@ static void consider(struct world *w, uint32_t user, int64_t at_ms)
     struct user *u = &w->users[user];
     const struct room *r = &w->rooms[u->room];
     uint32_t item = r->items[r->explaining];
-    double fit = host_fit(&w->hosts[r->host], &w->items[item]) * room_factor(w, r, FAULT_CONVERSION);
+    const struct host *h = &w->hosts[r->host];
+    double fit = host_fit(h, &w->items[item]) * room_factor(w, r, FAULT_CONVERSION);
     double match = match_item(u, &w->items[item]);
     struct draft d = draft_in_room(w, EVENT_CART, user);
     d.item = (int32_t)item;
@@ -63,12 +72,23 @@ static void consider(struct world *w, uint32_t user, int64_t at_ms)
         u->life->trial = (int32_t)item;
         emit_event(w, &t, at_ms);
     }
-    if (u->life->cart != (int32_t)item && !user_owns(u, item) && random_chance(&w->random, 0.12 * match * match * fit)) {
-        u->life->cart = (int32_t)item;
-        emit_event(w, &d, at_ms);
-        return;
+    if (u->life->cart != (int32_t)item && !user_owns(u, item)) {
+        double chance = 0.12 * match * match * fit;
+        bool taken = random_chance(&w->random, chance);
+        room_suffer(w, r, FAULT_CONVERSION, chance);
+        believe_chance(w, r->host, chance / h->quality, QUALITY_ITSELF, taken);
+        if (taken) {
+            u->life->cart = (int32_t)item;
+            emit_event(w, &d, at_ms);
+            return;
+        }
     }
-    if (buys(w, user, item, fit))
+    double chance = purchase_chance(w, user, item, fit);
+    bool bought = random_chance(&w->random, chance);
+    room_suffer(w, r, FAULT_CONVERSION, chance);
+    believe_chance(w, r->host, chance / h->quality, QUALITY_ITSELF, bought);
+    u->expected_purchases += (float)chance;
+    if (bought)
         buy(w, user, d, item, at_ms);
 }
 
@@ -125,7 +145,7 @@ static int64_t act_in_room(struct world *w, uint32_t user, int64_t at_ms)
 {
     struct user *u = &w->users[user];
     const struct room *r = &w->rooms[u->room];
-    double match = match_room(w, u, r), liking = match * (0.3 + 0.7 * w->hosts[r->host].quality);
+    double match = match_room(w, u, r);
     watch(w, user, at_ms);
     if (!r->open || at_ms >= u->stay_until_ms) {
         if (random_chance(&w->random, match < 0.3 ? 0.03 : 0.002))
@@ -133,8 +153,8 @@ static int64_t act_in_room(struct world *w, uint32_t user, int64_t at_ms)
         leave(w, user, at_ms);
         return (int64_t)pause_ms(w, 0.5, 2);
     }
-    u->mood += (float)(0.15 * liking);
-    take_part(w, user, liking, at_ms);
+    u->mood += (float)(0.15 * match * linear_at(LIKING, w->hosts[r->host].quality));
+    take_part(w, user, match, at_ms);
     consider(w, user, at_ms);
     int64_t next = (int64_t)pause_ms(w, 4, 10);
     return at_ms + next > u->stay_until_ms && u->stay_until_ms > at_ms ? u->stay_until_ms - at_ms : next;

@@ -82,7 +82,7 @@ static void make_host(struct world *w, uint32_t host)
     struct host *h = &w->hosts[host];
     *h = (struct host){.cluster = (uint8_t)(host % CLUSTERS), .room = -1};
     h->second = (uint8_t)random_below(r, CLUSTERS);
-    h->quality = random_between(r, 0.15, 1);
+    h->quality = random_between(r, QUALITY_MIN, QUALITY_MAX);
     /* Fame follows the rank more than the quality: popularity alone must not be a good recommender. */
     h->fans = (uint32_t)(200000.0 / (1 + random_zipf(r, w->settings.hosts)) * random_between(r, 0.5, 1.5));
     h->commission_bp = 500 + random_below(r, 2500);

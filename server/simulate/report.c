@@ -9,58 +9,14 @@
 #include "common/check.h"
 #include "common/hash.h"
 #include "common/map.h"
-#include "server/simulate/world_state.h"
+#include "server/simulate/report_state.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 #define SAMPLE_EVERY_MS 60000
 #define ALERT_GRACE_MS 180000
-
-struct sample {
-    uint32_t user;
-    float intent;
-    float churn;
-    int64_t at_ms;
-};
-
-struct standing {
-    float intent, churn; /* below 0: not given */
-};
-
-struct scored {
-    float score;
-    bool label;
-};
-
-struct ranked {
-    int64_t until_ms;
-    uint32_t item;
-    uint32_t count;
-    uint32_t hosts[RANKED_MAX];
-};
-
-struct warned {
-    uint32_t room;
-    int64_t at_ms;
-};
-
-struct report {
-    struct world *world; /* borrowed */
-    struct report_settings settings;
-    uint64_t *segment_of; /* per user: hash of the latest segment's name, 0: none */
-    struct standing *standing; /* per user: what was last published */
-    uint32_t *exposures, *purchases; /* per user: at the end of the warm-up */
-    bool warm;
-    int64_t sampled_ms;   /* when the standing of those present was last taken down */
-    struct sample *samples;
-    uint32_t sample_count, sample_capacity;
-    struct map rankings; /* hash of the key -> struct ranked, owned */
-    struct warned *alerts;
-    uint32_t alert_count, alert_capacity;
-    float *latencies;
-    uint32_t latency_count, latency_capacity;
-};
+#define DETECTABLE 10 /* lost events of which a test may be expected to see that they are missing */
 
 struct report *report_create(struct world *w, const struct report_settings *settings)
 {
@@ -73,7 +29,8 @@ struct report *report_create(struct world *w, const struct report_settings *sett
     r->standing = calloc(w->settings.users, sizeof *r->standing);
     r->exposures = calloc(w->settings.users, sizeof *r->exposures);
     r->purchases = calloc(w->settings.users, sizeof *r->purchases);
-    ASSERT(r->segment_of && r->standing && r->exposures && r->purchases);
+    r->expected = calloc(w->settings.users, sizeof *r->expected);
+    ASSERT(r->segment_of && r->standing && r->exposures && r->purchases && r->expected);
     for (uint32_t i = 0; i < w->settings.users; i++)
         r->standing[i] = (struct standing){-1, -1};
     return r;
@@ -97,6 +54,7 @@ void report_destroy(struct report *r)
     free(r->standing);
     free(r->exposures);
     free(r->purchases);
+    free(r->expected);
     free(r->samples);
     free(r->alerts);
     free(r->latencies);
@@ -131,6 +89,7 @@ void report_tick(struct report *r, int64_t now_ms)
         for (uint32_t i = 0; i < w->settings.users; i++) {
             r->exposures[i] = w->users[i].exposures;
             r->purchases[i] = w->users[i].purchases;
+            r->expected[i] = w->users[i].expected_purchases;
         }
     r->warm = true;
     if (now_ms - r->sampled_ms < SAMPLE_EVERY_MS)
@@ -138,10 +97,10 @@ void report_tick(struct report *r, int64_t now_ms)
     r->sampled_ms = now_ms;
     for (uint32_t i = 0; i < w->settings.users; i++) {
         const struct standing *s = &r->standing[i];
-        if (w->users[i].state == USER_AWAY || s->intent < 0)
+        if (w->users[i].state == USER_AWAY || (s->intent < 0 && s->churn < 0))
             continue;
         grow((void **)&r->samples, &r->sample_capacity, r->sample_count + 1, sizeof *r->samples);
-        r->samples[r->sample_count++] = (struct sample){i, s->intent, s->churn, now_ms};
+        r->samples[r->sample_count++] = (struct sample){i, s->intent, s->churn, (float)expected_purchases(w, i, r->settings.intent_ms), now_ms};
     }
 }
 
@@ -168,8 +127,7 @@ void report_ranking(struct report *r, const struct ranking *ranking, int64_t now
 void report_alert(struct report *r, const struct alert *a, int64_t now_ms)
 {
     const struct room *room = a->room.size ? room_find(r->world, a->room) : NULL;
-    bool operators = a->kind.size >= 7 && memcmp(a->kind.at, "control", 7) == 0;
-    if (!room || operators)
+    if (!room || !slice_equal(a->kind, slice_of("raised")))
         return;
     grow((void **)&r->alerts, &r->alert_capacity, r->alert_count + 1, sizeof *r->alerts);
     r->alerts[r->alert_count++] = (struct warned){room->number, now_ms};
@@ -181,58 +139,55 @@ void report_latency(struct report *r, double ms)
     r->latencies[r->latency_count++] = (float)ms;
 }
 
-static void find_uplift(const struct report *r, struct findings *f)
+/* A ratio of two ratios, purchases over exposures by control or not. */
+struct ratio {
+    double exposures[2], purchases[2], variance[2];
+};
+
+static double uplift_of(const struct ratio *q, double *out_se)
 {
-    const struct world *w = r->world;
-    double exposures[2] = {0}, purchases[2] = {0}, rate[2], variance[2] = {0};
-    for (uint32_t i = 0; i < w->settings.users; i++) {
-        exposures[w->users[i].control] += w->users[i].exposures - r->exposures[i];
-        purchases[w->users[i].control] += w->users[i].purchases - r->purchases[i];
-    }
+    double uplift = q->purchases[0] / q->exposures[0] / (q->purchases[1] / q->exposures[1]), relative = 0;
     for (int c = 0; c < 2; c++)
-        rate[c] = exposures[c] > 0 ? purchases[c] / exposures[c] : (double)NAN;
-    for (uint32_t i = 0; i < w->settings.users; i++) {
-        const struct user *u = &w->users[i];
-        double rest = (u->purchases - r->purchases[i]) - rate[u->control] * (u->exposures - r->exposures[i]);
-        variance[u->control] += rest * rest;
-    }
-    double relative = 0;
-    for (int c = 0; c < 2; c++)
-        relative += variance[c] / (purchases[c] * purchases[c]);
-    f->treated_rate = rate[0];
-    f->control_rate = rate[1];
-    f->uplift = rate[0] / rate[1];
-    f->uplift_se = f->uplift * sqrt(relative);
-    f->treated_exposures = (uint64_t)exposures[0];
-    f->control_exposures = (uint64_t)exposures[1];
-    f->treated_purchases = (uint64_t)purchases[0];
-    f->control_purchases = (uint64_t)purchases[1];
+        relative += q->variance[c] / (q->purchases[c] * q->purchases[c]);
+    *out_se = uplift * sqrt(relative);
+    return uplift;
 }
 
-static void find_tau(const struct report *r, int64_t end_ms, struct findings *f)
+static double purchases_of(const struct report *r, uint32_t user, bool expected)
+{
+    const struct user *u = &r->world->users[user];
+    return expected ? (double)(u->expected_purchases - r->expected[user]) : u->purchases - r->purchases[user];
+}
+
+static struct ratio ratio_of(const struct report *r, bool expected)
 {
     const struct world *w = r->world;
-    int64_t balance = 0, pairs = 0, ranks = 0, rankings = 0;
-    size_t at = 0;
-    struct map_slot slot;
-    while (map_next(&r->rankings, &at, &slot)) {
-        const struct ranked *k = slot.value;
-        const struct item *item = &w->items[k->item];
-        if (k->until_ms < end_ms)
-            continue;
-        for (uint32_t i = 0; i < k->count; i++) {
-            double better = host_fit(&w->hosts[k->hosts[i]], item);
-            for (uint32_t j = i + 1; j < k->count; j++, pairs++)
-                balance += better > host_fit(&w->hosts[k->hosts[j]], item) ? 1 : -1;
-            if ((int32_t)k->hosts[i] == w->lecturer && (w->course < 0 || (int32_t)k->item == w->course)) {
-                ranks += i + 1;
-                rankings++;
-            }
-        }
+    struct ratio q = {{0}, {0}, {0}};
+    for (uint32_t i = 0; i < w->settings.users; i++) {
+        bool c = w->users[i].control;
+        q.exposures[c] += w->users[i].exposures - r->exposures[i];
+        q.purchases[c] += purchases_of(r, i, expected);
     }
-    f->ranked_pairs = (uint64_t)pairs;
-    f->kendall_tau = pairs ? (double)balance / (double)pairs : (double)NAN;
-    f->scenario_host_rank = rankings ? (double)ranks / (double)rankings : (double)NAN;
+    for (uint32_t i = 0; i < w->settings.users; i++) {
+        bool c = w->users[i].control;
+        double rate = q.purchases[c] / q.exposures[c];
+        double rest = purchases_of(r, i, expected) - rate * (w->users[i].exposures - r->exposures[i]);
+        q.variance[c] += rest * rest;
+    }
+    return q;
+}
+
+static void find_uplift(const struct report *r, struct findings *f)
+{
+    struct ratio bought = ratio_of(r, false), expected = ratio_of(r, true);
+    f->uplift = uplift_of(&bought, &f->uplift_se);
+    f->uplift_expected = uplift_of(&expected, &f->uplift_expected_se);
+    f->treated_rate = bought.purchases[0] / bought.exposures[0];
+    f->control_rate = bought.purchases[1] / bought.exposures[1];
+    f->treated_exposures = (uint64_t)bought.exposures[0];
+    f->control_exposures = (uint64_t)bought.exposures[1];
+    f->treated_purchases = (uint64_t)bought.purchases[0];
+    f->control_purchases = (uint64_t)bought.purchases[1];
 }
 
 struct segment_count {
@@ -331,33 +286,79 @@ static bool was_there(const struct world *w, uint32_t user, int64_t from_ms, int
 
 /* At most this many samples are labelled: the search for a label walks the window. */
 #define LABELLED_MAX 20000
+#define GROUPS 10
 
-static void find_auc(const struct report *r, int64_t end_ms, struct findings *f)
+/* `s` is ordered by score, which is a probability. */
+static double calibration_error(const struct scored *s, size_t count)
+{
+    double error = 0;
+    for (int g = 0; g < GROUPS; g++) {
+        double difference = 0;
+        for (size_t i = count * (size_t)g / GROUPS; i < count * (size_t)(g + 1) / GROUPS; i++)
+            difference += (double)s[i].score - s[i].label;
+        error += fabs(difference);
+    }
+    return count ? error / (double)count : (double)NAN;
+}
+
+static double share_of(const struct scored *s, size_t count)
+{
+    double labels = 0;
+    for (size_t i = 0; i < count; i++)
+        labels += s[i].label;
+    return count ? labels / (double)count : (double)NAN;
+}
+
+static void find_intent(const struct report *r, int64_t end_ms, struct findings *f)
+{
+    int64_t within_ms = r->settings.intent_ms;
+    struct scored *told = calloc(r->sample_count + 1, sizeof *told), *true_of = calloc(r->sample_count + 1, sizeof *true_of);
+    ASSERT(told && true_of);
+    size_t n = 0;
+    for (uint32_t i = 0; i < r->sample_count; i += r->sample_count / LABELLED_MAX + 1) {
+        const struct sample *s = &r->samples[i];
+        if (s->intent < 0 || s->at_ms + within_ms > end_ms)
+            continue;
+        bool label = has_bought(r->world, s->user, s->at_ms, s->at_ms + within_ms);
+        told[n] = (struct scored){s->intent, label};
+        true_of[n++] = (struct scored){s->truth, label};
+    }
+    f->intent_samples = n;
+    f->intent_share = share_of(told, n);
+    f->intent_auc = area_under_curve(told, n);
+    f->intent_ece = calibration_error(told, n);
+    f->intent_ceiling = area_under_curve(true_of, n);
+    free(told);
+    free(true_of);
+}
+
+static void find_churn(const struct report *r, int64_t end_ms, struct findings *f)
 {
     const struct world *w = r->world;
-    int64_t intent_ms = r->settings.intent_ms, churn_ms = r->settings.churn_ms;
-    struct scored *intent = calloc(r->sample_count + 1, sizeof *intent);
-    struct scored *churn = calloc(r->sample_count + 1, sizeof *churn);
-    ASSERT(intent && churn);
-    uint32_t step = r->sample_count / LABELLED_MAX + 1;
-    for (uint32_t i = 0; i < r->sample_count; i += step) {
+    int64_t within_ms = r->settings.churn_ms;
+    struct scored *told = calloc(r->sample_count + 1, sizeof *told), *true_of = calloc(r->sample_count + 1, sizeof *true_of);
+    ASSERT(told && true_of);
+    size_t n = 0;
+    for (uint32_t i = 0; i < r->sample_count; i += r->sample_count / LABELLED_MAX + 1) {
         const struct sample *s = &r->samples[i];
-        if (s->at_ms + intent_ms <= end_ms)
-            intent[f->intent_samples++] = (struct scored){s->intent, has_bought(w, s->user, s->at_ms, s->at_ms + intent_ms)};
-        if (s->churn >= 0 && s->at_ms + churn_ms <= end_ms)
-            churn[f->churn_samples++] =
-                (struct scored){s->churn, !was_there(w, s->user, s->at_ms + churn_ms / 2, s->at_ms + churn_ms)};
+        if (s->churn < 0 || s->at_ms + within_ms > end_ms)
+            continue;
+        bool label = !was_there(w, s->user, s->at_ms + within_ms / 2, s->at_ms + within_ms);
+        told[n] = (struct scored){s->churn, label};
+        true_of[n++] = (struct scored){-w->users[s->user].rhythm, label};
     }
-    f->intent_auc = area_under_curve(intent, f->intent_samples);
-    f->churn_auc = area_under_curve(churn, f->churn_samples);
-    free(intent);
-    free(churn);
+    f->churn_samples = n;
+    f->churn_share = share_of(told, n);
+    f->churn_auc = area_under_curve(told, n);
+    f->churn_ceiling = area_under_curve(true_of, n);
+    free(told);
+    free(true_of);
 }
 
 static void find_alerts(const struct report *r, struct findings *f)
 {
     const struct world *w = r->world;
-    uint64_t right = 0, found = 0;
+    uint64_t right = 0, found = 0, found_seen = 0;
     for (uint32_t a = 0; a < r->alert_count; a++)
         for (uint32_t i = 0; i < w->counts.faults; i++) {
             const struct fault *x = &w->faults[i];
@@ -373,12 +374,16 @@ static void find_alerts(const struct report *r, struct findings *f)
             if (x->room == r->alerts[a].room && r->alerts[a].at_ms >= x->from_ms &&
                 r->alerts[a].at_ms <= x->until_ms + ALERT_GRACE_MS) {
                 found++;
+                found_seen += x->lost >= DETECTABLE;
                 break;
             }
         }
+    for (uint32_t i = 0; i < w->counts.faults; i++)
+        f->faults_seen += w->faults[i].lost >= DETECTABLE;
     f->alerts = r->alert_count;
     f->faults = w->counts.faults;
     f->alert_precision = f->alerts ? (double)right / (double)f->alerts : (double)NAN;
+    f->alert_recall_seen = f->faults_seen ? (double)found_seen / (double)f->faults_seen : (double)NAN;
     f->alert_recall = f->faults ? (double)found / (double)f->faults : (double)NAN;
 }
 
@@ -394,7 +399,8 @@ struct findings report_findings(const struct report *r, int64_t end_ms)
     find_uplift(r, &f);
     find_tau(r, end_ms, &f);
     find_purity(r, &f);
-    find_auc(r, end_ms, &f);
+    find_intent(r, end_ms, &f);
+    find_churn(r, end_ms, &f);
     find_alerts(r, &f);
     f.latency_count = r->latency_count;
     if (r->latency_count) {

@@ -37,17 +37,27 @@ struct findings {
     double control_rate;
     double uplift;    /* treated / control */
     double uplift_se; /* users are the independent draws */
+    double uplift_expected, uplift_expected_se; /* likewise of the chances of purchase, whatever the draws */
     uint64_t treated_exposures, treated_purchases, control_exposures, control_purchases;
-    double kendall_tau; /* over all pairs of hosts in rankings in force at the end, of true quality times match */
+    /* Of the rankings in force at the end against the true quality times match. `kendall_tau` is over the pairs of hosts
+     * listed; `kendall_tau_all` over all that a ranking orders, for whoever is listed stands before whoever went live and
+     * is not. The ceilings are those of a perfect observer: of the same hosts, and of the list it would have made. */
+    double kendall_tau, kendall_tau_all;
+    double kendall_ceiling, kendall_ceiling_own, kendall_ceiling_all;
     uint64_t ranked_pairs;
+    double host_regret, host_regret_least; /* what the first host of a ranking lacks to the best one's worth */
     double purity; /* share of users whose cluster is the commonest of their segment */
     uint64_t segments, segment_users;
     double intent_auc; /* of predictions in force, once a minute for everybody present */
+    double intent_ceiling; /* of the purchases that the truth lets one expect */
+    double intent_share; /* of samples with a purchase */
+    double intent_ece; /* expected calibration error over ten equal groups */
     uint64_t intent_samples;
-    double churn_auc;
+    double churn_auc, churn_ceiling, churn_share; /* likewise; the ceiling orders users by their true rhythm */
     uint64_t churn_samples;
     double alert_precision, alert_recall;
-    uint64_t alerts, faults;
+    double alert_recall_seen; /* of the faults that DETECTABLE losses or more could have told */
+    uint64_t alerts, faults, faults_seen;
     double latency_p50_ms, latency_p99_ms;
     uint64_t latency_count;
     double scenario_host_rank; /* of the star or lecturer, 1 = first, mean over rankings that have the host */

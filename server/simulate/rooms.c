@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define FAULT_MS 300000
+#define FAULT_LEAVES 0.03
 #define ROOM_LIFE_S 2400
 #define EXPLAIN_S 150
 
@@ -105,7 +106,13 @@ static void inject_fault(struct world *w, int64_t now_ms)
 
 double room_factor(const struct world *w, const struct room *r, enum fault_kind kind)
 {
-    return r->fault >= 0 && w->faults[r->fault].kind == kind ? 0.03 : 1.0;
+    return r->fault >= 0 && w->faults[r->fault].kind == kind ? FAULT_LEAVES : 1.0;
+}
+
+void room_suffer(struct world *w, const struct room *r, enum fault_kind kind, double chance)
+{
+    if (r->fault >= 0 && w->faults[r->fault].kind == kind)
+        w->faults[r->fault].lost += chance * (1 / FAULT_LEAVES - 1);
 }
 
 static void begin_scenario(struct world *w, int64_t now_ms)

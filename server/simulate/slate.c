@@ -58,7 +58,7 @@ static double true_value(const struct world *w, const struct user *u, const stru
     if (user_owns(u, r->items[r->explaining]) || i->requires >= 0)
         return 0;
     double match = match_item(u, i);
-    return match_room(w, u, r) * (0.4 + 0.6 * h->quality) * match * match * host_fit(h, i) * i->appeal * i->quality;
+    return match_room(w, u, r) * linear_at(WISH, h->quality) * match * match * host_fit(h, i) * i->appeal * i->quality;
 }
 
 static void add_true_best(struct world *w, const struct user *u, struct slate *s)
@@ -108,16 +108,28 @@ static struct draft shown_draft(const struct world *w, uint32_t user, const stru
     return d;
 }
 
+struct linear stay_of(const struct world *w, const struct user *u, const struct room *r)
+{
+    double scale = 90 * match_room(w, u, r);
+    return (struct linear){2 + scale * LIKING.low, scale * LIKING.slope};
+}
+
+double wish_factor(const struct world *w, const struct user *u, const struct room *r)
+{
+    return 0.6 * (0.05 + 0.95 * match_room(w, u, r));
+}
+
 void enter_room(struct world *w, uint32_t user, uint32_t room, const char *source, int64_t at_ms)
 {
     struct user *u = &w->users[user];
     struct room *r = &w->rooms[room];
-    double match = match_room(w, u, r), quality = w->hosts[r->host].quality;
+    struct linear mean_s = stay_of(w, u, r);
     u->state = USER_IN_ROOM;
     u->room = room;
     u->source = source;
     u->watch_from_ms = at_ms;
-    double stay_s = random_exponential(&w->random, 2 + 90 * match * (0.3 + 0.7 * quality));
+    double stay_s = random_exponential(&w->random, linear_at(mean_s, w->hosts[r->host].quality));
+    believe_stay(w, r->host, mean_s, stay_s);
     u->stay_until_ms = at_ms + (int64_t)(1000 * stay_s * w->pace);
     r->viewers++;
 }
@@ -139,7 +151,9 @@ static void click(struct world *w, uint32_t user, const struct slate *s, uint32_
     struct room *r = &w->rooms[s->rooms[at]];
     struct draft d = shown_draft(w, user, s, at, EVENT_CLICK);
     emit_event(w, &d, at_ms);
-    if (!random_chance(&w->random, 0.9 * room_factor(w, r, FAULT_ENTRANCE)))
+    double chance = 0.9 * room_factor(w, r, FAULT_ENTRANCE);
+    room_suffer(w, r, FAULT_ENTRANCE, chance);
+    if (!random_chance(&w->random, chance))
         return;
     d.type = EVENT_ENTER;
     emit_event(w, &d, at_ms + 1);
@@ -169,13 +183,13 @@ void show_rooms(struct world *w, uint32_t user, int64_t at_ms)
         emit_event(w, &d, at_ms);
         u->exposures++;
         r->exposures++;
-        if (r->fault >= 0)
-            w->faults[r->fault].exposures++;
     }
     for (uint32_t i = 0; i < s.count; i++) {
         const struct room *r = &w->rooms[s.rooms[i]];
-        double wish = 0.6 * (0.05 + 0.95 * match_room(w, u, r)) * (0.4 + 0.6 * w->hosts[r->host].quality);
-        if (random_chance(&w->random, fresh[i] * wish / (1 + 0.2 * i))) {
+        double factor = fresh[i] * wish_factor(w, u, r) / (1 + 0.2 * i);
+        bool clicked = random_chance(&w->random, factor * linear_at(WISH, w->hosts[r->host].quality));
+        believe_chance(w, r->host, factor, WISH, clicked);
+        if (clicked) {
             click(w, user, &s, i, at_ms + (int64_t)pause_ms(w, 0.3, 2));
             return;
         }
@@ -208,25 +222,27 @@ void show_items(struct world *w, uint32_t user, int64_t at_ms)
     d.rec = NULL;
     d.pos = -1;
     emit_event(w, &d, at_ms + 1);
-    if (buys(w, user, item, 0.25))
+    double chance = purchase_chance(w, user, item, 0.25);
+    u->expected_purchases += (float)chance;
+    if (random_chance(&w->random, chance))
         buy(w, user, d, item, at_ms + 2);
 }
 
-bool buys(struct world *w, uint32_t user, uint32_t item, double presented)
+double purchase_chance(const struct world *w, uint32_t user, uint32_t item, double presented)
 {
     const struct user *u = &w->users[user];
     const struct item *i = &w->items[item];
     double match = match_item(u, i);
     double chance = 0.3 * match * match * presented * i->appeal * i->quality * (double)u->spending;
     if (user_owns(u, item) || i->restricted)
-        return false;
+        return 0;
     if (i->requires >= 0 && !user_owns(u, (uint32_t)i->requires))
         chance *= 0.1;
     if (u->life->trial == (int32_t)item || (w->course == (int32_t)item && u->life->trial == w->course - 1))
         chance *= 2.5;
     if (u->life->cart == (int32_t)item)
         chance *= 2.5;
-    return random_chance(&w->random, chance);
+    return chance < 1 ? chance : 1;
 }
 
 void buy(struct world *w, uint32_t user, struct draft d, uint32_t item, int64_t at_ms)

@@ -3,9 +3,9 @@
  *
  * A user has a taste for the tags of one cluster and a weaker one for another. How freely users spend is exponential
  * with mean one: that purchases a user are negative binomial, most buying little and a few much, is the regularity of
- * repeat buying (Ehrenberg, Repeat-buying, 1972). Sessions are opened so that the rate
- * of events that was asked for comes about: `wanted` users are in session, adjusted every second from what was
- * measured. A session that pleased lets the user come back soon; one that did not may have been the last.
+ * repeat buying (Ehrenberg, Repeat-buying, 1972). How often users come differs likewise and independently. Sessions are
+ * opened so that the rate of events that was asked for comes about: `wanted` users are in session, adjusted every second
+ * from what was measured. A session that pleased lets the user come back soon; one that did not may have been the last.
  */
 #include "server/simulate/world_state.h"
 
@@ -15,6 +15,15 @@
 #include <stdlib.h>
 
 enum { TAGS_EACH = TAGS / CLUSTERS };
+
+#define UNEVEN_MAX 5.0
+
+/* Exponential, with mean about one; nobody is at nought and nobody beyond reason. */
+static float draw_uneven(struct random *r)
+{
+    double value = 0.1 + random_exponential(r, 0.9);
+    return (float)(value < UNEVEN_MAX ? value : UNEVEN_MAX);
+}
 
 void users_make(struct world *w)
 {
@@ -35,8 +44,8 @@ void users_make(struct world *w)
                 taste = random_between(r, 0.6, 1);
             u->taste[t] = (uint8_t)(taste * 255);
         }
-        double spending = 0.1 + random_exponential(r, 0.9);
-        u->spending = (float)(spending < 5 ? spending : 5);
+        u->spending = draw_uneven(r);
+        u->rhythm = draw_uneven(r);
         u->scene = (uint8_t)random_below(r, w->settings.scenes);
         uint64_t draw = hash_mix(((uint64_t)i + 1) * 0x9e3779b97f4a7c15ull);
         u->control = (double)(draw >> 11) * 0x1p-53 < w->settings.control_share;
@@ -60,10 +69,14 @@ double match_room(const struct world *w, const struct user *u, const struct room
     return 0.5 * match_item(u, &w->items[r->items[r->explaining]]) + 0.5 * sum / r->item_count;
 }
 
+double host_domain(const struct host *h, const struct item *i)
+{
+    return i->cluster == h->cluster ? 1 : i->cluster == h->second ? 0.7 : 0.35;
+}
+
 double host_fit(const struct host *h, const struct item *i)
 {
-    double domain = i->cluster == h->cluster ? 1 : i->cluster == h->second ? 0.7 : 0.35;
-    return h->quality * domain;
+    return h->quality * host_domain(h, i);
 }
 
 bool user_owns(const struct user *u, uint32_t item)
@@ -136,18 +149,18 @@ void user_depart(struct world *w, uint32_t user, int64_t at_ms)
     grow((void **)&w->sessions, &w->session_capacity, w->session_count + 1, sizeof *w->sessions);
     w->sessions[w->session_count++] = (struct session){user, u->session_from_ms, at_ms};
     bool pleased = (double)u->mood > 0.8;
-    u->return_ms = at_ms + (int64_t)random_exponential(r, pleased ? 300000 : 1200000);
+    u->return_ms = at_ms + (int64_t)(random_exponential(r, pleased ? 300000 : 1200000) / (double)u->rhythm);
     if (random_chance(r, pleased ? 0.02 : 0.25))
         u->return_ms += 6 * 3600000;
 }
 
-/* Somebody who is away: at best somebody who would come now, else whoever was drawn last. */
+/* Somebody who is away, by rhythm: at best somebody who would come now, else who would come first of those drawn. */
 static int64_t draw_user(struct world *w, int64_t now_ms)
 {
     int64_t found = -1;
-    for (int tries = 0; tries < 30; tries++) {
+    for (int tries = 0; tries < 60; tries++) {
         uint32_t user = random_below(&w->random, w->settings.users);
-        if (w->users[user].state != USER_AWAY)
+        if (w->users[user].state != USER_AWAY || !random_chance(&w->random, (double)w->users[user].rhythm / UNEVEN_MAX))
             continue;
         if (w->users[user].return_ms <= now_ms)
             return user;

@@ -58,6 +58,10 @@ struct world *world_create(const struct world_settings *settings)
     w->live = calloc(w->settings.hosts + 1, sizeof *w->live);
     w->popularity = calloc(w->settings.hosts + 1, sizeof *w->popularity);
     ASSERT(w->live && w->popularity);
+    if (settings->beliefs) {
+        w->beliefs = calloc(settings->hosts, sizeof *w->beliefs);
+        ASSERT(w->beliefs);
+    }
     catalog_make(w);
     users_make(w);
     return w;
@@ -76,6 +80,7 @@ void world_destroy(struct world *w)
     writer_fini(&w->key);
     free(w->users);
     free(w->hosts);
+    free(w->beliefs);
     free(w->items);
     free(w->embeddings);
     free(w->rooms);

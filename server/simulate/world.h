@@ -36,6 +36,7 @@ struct world_settings {
     int64_t catalog_interval_ms; /* rewrite the whole catalog this often; 0: only changes after the first time */
     enum scenario scenario;
     int64_t scenario_after_ms; /* when the scenario's happening begins, since start */
+    bool beliefs; /* keep what a perfect observer would know of the hosts, for the report */
     bool oracle; /* treated users are shown what truly suits them best: the most a recommender could do */
 };
 

@@ -16,6 +16,7 @@ enum {
     OWNED_MAX = 16,
     FOLLOWED_MAX = 8,
     BLOCKED_MAX = 4,
+    BELIEFS = 48,
     SEEN_MAX = 24,
     SCENES_MAX = 8,
 };
@@ -44,6 +45,29 @@ struct host {
     int32_t room; /* number of its live room, -1: none */
 };
 
+#define QUALITY_MIN 0.15
+#define QUALITY_MAX 1.0
+
+/* Log likelihood of a host's quality over a grid. */
+struct belief {
+    double log[BELIEFS];
+};
+
+/* low + slope * quality */
+struct linear {
+    double low, slope;
+};
+
+/* What a host's quality does: to the wish to enter, to how much a user likes the room. */
+#define WISH ((struct linear){0.4, 0.6})
+#define LIKING ((struct linear){0.3, 0.7})
+#define QUALITY_ITSELF ((struct linear){0, 1})
+
+static inline double linear_at(struct linear l, double quality)
+{
+    return l.low + l.slope * quality;
+}
+
 enum fault_kind { FAULT_NONE, FAULT_ENTRANCE, FAULT_CONVERSION };
 
 struct fault {
@@ -51,7 +75,7 @@ struct fault {
     uint32_t room;
     int64_t from_ms;
     int64_t until_ms;
-    uint32_t exposures; /* of the room while it lasted */
+    double lost; /* enters, or carts and orders, that would have come */
 };
 
 struct room {
@@ -127,6 +151,7 @@ struct user {
     bool came_by_rec;
     bool for_star; /* flash: comes for the star */
     float spending;
+    float rhythm;  /* how often the user comes, mean one */
     float mood; /* satisfaction with the session */
     uint32_t room;
     int64_t next_ms;
@@ -136,6 +161,7 @@ struct user {
     int64_t return_ms; /* does not come back before */
     uint32_t exposures;
     uint32_t purchases;
+    float expected_purchases; /* the chances of all looks, added up */
     struct life *life;   /* owned */
     struct shown *shown; /* owned */
     const char *source;
@@ -172,6 +198,7 @@ struct world {
     struct random random;
     struct user *users;
     struct host *hosts;
+    struct belief *beliefs; /* a host each; NULL unless settings.beliefs */
     struct item *items;
     float *embeddings; /* EMBEDDING an item */
     struct room *rooms; /* all there ever were, by number */
@@ -261,6 +288,8 @@ void rooms_tick(struct world *w, int64_t now_ms);
 uint32_t room_open(struct world *w, uint32_t host, int64_t now_ms, int64_t life_ms);
 struct room *room_find(struct world *w, struct slice id);
 double room_factor(const struct world *w, const struct room *r, enum fault_kind kind);
+/* Notes what a fault took away, when something has that `chance` under it. */
+void room_suffer(struct world *w, const struct room *r, enum fault_kind kind, double chance);
 /* A live room of the scene drawn by popularity times weight; -1 when there is none. */
 int32_t room_draw(struct world *w, uint32_t scene, bool weighted);
 double room_weight(const struct world *w, const struct room *r, uint32_t scene);
@@ -276,8 +305,16 @@ double match_item(const struct user *u, const struct item *i);
 double match_room(const struct world *w, const struct user *u, const struct room *r);
 /* How well a host presents an item, 0 … 1: the truth that a host ranking is held against. */
 double host_fit(const struct host *h, const struct item *i);
+double host_domain(const struct host *h, const struct item *i);
 bool user_owns(const struct user *u, uint32_t item);
 bool user_blocked(const struct user *u, uint32_t host);
+
+/* ceiling.c: nothing happens unless the world keeps beliefs. */
+void believe_chance(struct world *w, uint32_t host, double factor, struct linear of, bool happened);
+void believe_stay(struct world *w, uint32_t host, struct linear mean_s, double stay_s);
+double believed_quality(const struct world *w, uint32_t host); /* posterior mean */
+/* Of the user within the horizon, from the truth as it stands now. */
+double expected_purchases(const struct world *w, uint32_t user, int64_t horizon_ms);
 
 /* behaviour.c */
 void user_act(struct world *w, uint32_t user, int64_t at_ms);
@@ -286,7 +323,11 @@ void show_rooms(struct world *w, uint32_t user, int64_t at_ms);
 void show_items(struct world *w, uint32_t user, int64_t at_ms);
 void enter_room(struct world *w, uint32_t user, uint32_t room, const char *source, int64_t at_ms);
 void buy(struct world *w, uint32_t user, struct draft d, uint32_t item, int64_t at_ms);
-bool buys(struct world *w, uint32_t user, uint32_t item, double presented);
+/* P(purchase | a look at the item, presented so well). */
+double purchase_chance(const struct world *w, uint32_t user, uint32_t item, double presented);
+/* Mean seconds in the room, and the chance of a click when it is shown first and afresh; as functions of the quality. */
+struct linear stay_of(const struct world *w, const struct user *u, const struct room *r);
+double wish_factor(const struct world *w, const struct user *u, const struct room *r);
 double pause_ms(struct world *w, double low_s, double high_s);
 
 /* A growable array of one kind; doubles. */

@@ -222,6 +222,7 @@ int verb_simulate(int argc, char **argv)
         return refuse("no such scenario", scenario);
     w->start_ms = (int64_t)start_ms;
     s.json = strcmp(output, "json") == 0;
+    w->beliefs = s.report || in_memory;
     if (in_memory)
         return run_in_memory(&s, config);
     return s.reference ? drive_reference(&s) : drive_world(&s);
