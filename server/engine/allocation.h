@@ -71,13 +71,11 @@ struct allocation_settings {
 
     int64_t alert_period_ms;  /* 15,000 */
     uint32_t alert_streak;    /* evaluations in a row; 2 */
-    uint32_t alert_z_milli;   /* 4,000 = four standard errors */
-    uint32_t alert_exposures; /* least trials of the entrance step; 200 */
-    uint32_t alert_enters;    /* least trials of the other steps; 100 */
-    uint32_t alert_ratio_ppm; /* and below this share of the cohort's rate; 600,000 */
-    uint32_t alert_young_ppm; /* the same for a room without a past of its own; 400,000 */
-    uint32_t alert_past_ppm;  /* and below this share of its own past; 700,000 */
-    uint32_t alert_spread_milli[FUNNEL_STEPS]; /* variance over the binomial or Poisson; 1,500 2,000 6,000 2,000 1,500 */
+    uint32_t alert_z_milli;   /* 4,500 = four and a half standard errors */
+    uint32_t alert_prior;     /* events at the cohort's rate that count as a room's past; 8 */
+    uint32_t alert_ratio_ppm; /* and below this share of the rest of the cohort; 600,000 */
+    uint32_t alert_past_ppm;  /* and below this share of its own past; 600,000 */
+    uint32_t alert_spread_milli[FUNNEL_STEPS]; /* variance over Poisson; 1,500 2,000 6,000 2,000 1,500 */
 
     int64_t refresh_ms;       /* an unchanged weight is sent again after; 10,000 */
     int64_t valid_ms;         /* how long a weight may be used; 30,000 */

@@ -73,7 +73,7 @@ static void gather(const struct scene *c, const struct allocation_settings *s, s
 {
     static const enum window used[3] = {WINDOW_5, WINDOW_30, WINDOW_60};
     int64_t window[SAMPLED];
-    double recent[2][SAMPLED];
+    double recent[2][SAMPLED] = {{0}};
     memset(r->evidence, 0, sizeof r->evidence);
     for (int w = 0; w < 3; w++) {
         windows_read(r, c->minute, used[w], window);

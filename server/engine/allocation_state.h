@@ -215,6 +215,7 @@ void rooms_link(struct scene *c); /* counts references after decoding */
 /* allocation_windows.c */
 void windows_sample(struct room *r, int64_t minute);
 void windows_read(const struct room *r, int64_t minute, enum window w, int64_t out[SAMPLED]);
+void windows_back(const struct room *r, int64_t minute, int64_t minutes, int64_t out[SAMPLED]);
 
 /* allocation_scoring.c */
 void scoring_tick(struct scene *c, const struct allocation_settings *s, struct cohorts *out);

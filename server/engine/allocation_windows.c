@@ -37,8 +37,13 @@ void windows_sample(struct room *r, int64_t minute)
 void windows_read(const struct room *r, int64_t minute, enum window w, int64_t out[SAMPLED])
 {
     static const int64_t length[WINDOWS] = {5, 10, 30, 60};
+    windows_back(r, minute, length[w], out);
+}
+
+void windows_back(const struct room *r, int64_t minute, int64_t minutes, int64_t out[SAMPLED])
+{
     int at = r->sample_count - 1;
-    while (at >= 0 && r->samples[at].minute > minute - length[w])
+    while (at >= 0 && r->samples[at].minute > minute - minutes)
         at--;
     for (int i = 0; i < SAMPLED; i++) {
         int64_t since = at < 0 ? 0 : r->samples[at].totals[i];

@@ -29,7 +29,35 @@ struct learner {
 void learner_settings_default(struct learner_settings *s)
 {
     *s = (struct learner_settings){.intent_ms = 1800000, .churn_ms = 7 * 86400000ll, .examples_max = 200000, .segments = 12,
-                                   .found_permille = 400, .step_ppm = 2000, .rate_permille = 30};
+                                   .found_permille = 400, .step_ppm = 2000, .memory = 100000};
+}
+
+#define WEIGHT_VARIANCE 0.1 /* before anything is known, of a weight of a standardised input */
+#define BIAS_VARIANCE 9.0
+#define TAKEN_OVER_MAX 10000.0 /* examples that a snapshot counts for */
+
+static double prior_of(int input)
+{
+    return input == FEATURES ? BIAS_VARIANCE : WEIGHT_VARIANCE;
+}
+
+static void begin(struct logistic_moments *o, double information)
+{
+    for (int i = 0; i < LOGISTIC_INPUTS; i++)
+        o->covariance[i][i] = 1 / (1 / prior_of(i) + information);
+}
+
+/* A snapshot has no covariance: it counts as independent inputs would leave it. */
+static void take_over(const struct logistic_model *m, struct logistic_moments *o)
+{
+    double positive = m->examples ? (double)m->positives / (double)m->examples : 0;
+    o->count = (double)m->examples < TAKEN_OVER_MAX ? (double)m->examples : TAKEN_OVER_MAX;
+    for (int i = 0; i < FEATURES; i++) {
+        o->mean[i] = m->mean[i];
+        o->square[i] = m->deviation[i] * m->deviation[i] * o->count;
+    }
+    if (o->count > 0)
+        begin(o, o->count * positive * (1 - positive));
 }
 
 struct learner *learner_create(const struct learner_settings *s, const struct model *from)
@@ -39,16 +67,8 @@ struct learner *learner_create(const struct learner_settings *s, const struct mo
     l->settings = *s;
     if (from)
         l->model = *from;
-    for (int i = 0; i < FEATURES; i++) { /* a model taken over goes on from its moments */
-        struct logistic_moments *m[2] = {&l->intent, &l->churn};
-        const struct logistic_model *of[2] = {&l->model.intent, &l->model.churn};
-        for (int k = 0; k < 2; k++) {
-            m[k]->count = of[k]->examples < 10000 ? (double)of[k]->examples : 10000;
-            m[k]->mean[i] = of[k]->mean[i];
-            m[k]->square[i] = of[k]->deviation[i] * of[k]->deviation[i] * m[k]->count;
-            m[k]->gradient[i] = m[k]->gradient[FEATURES] = 0.05 * m[k]->count;
-        }
-    }
+    take_over(&l->model.intent, &l->intent);
+    take_over(&l->model.churn, &l->churn);
     l->ring = calloc(s->examples_max, sizeof *l->ring);
     ASSERT(l->ring);
     l->first = l->intent_first = l->next = 1;
@@ -69,9 +89,10 @@ static struct example *at(struct learner *l, uint32_t number)
     return &l->ring[number % l->settings.examples_max];
 }
 
-void logistic_learn(struct logistic_model *m, struct logistic_moments *o, double rate, const float x[FEATURES], bool label)
+static void take_moments(struct logistic_model *m, struct logistic_moments *o, const float x[FEATURES], double z[LOGISTIC_INPUTS])
 {
-    double z[FEATURES], sum = m->bias;
+    if (o->count == 0)
+        begin(o, 0);
     o->count++;
     for (int i = 0; i < FEATURES; i++) {
         double delta = x[i] - o->mean[i];
@@ -79,19 +100,43 @@ void logistic_learn(struct logistic_model *m, struct logistic_moments *o, double
         o->square[i] += delta * (x[i] - o->mean[i]);
         m->mean[i] = o->mean[i];
         m->deviation[i] = sqrt(o->square[i] / o->count);
-        z[i] = m->deviation[i] > 1e-6 ? (x[i] - m->mean[i]) / m->deviation[i] : 0;
-        z[i] = z[i] > 5 ? 5 : z[i] < -5 ? -5 : z[i];
-        sum += m->weight[i] * z[i];
+        z[i] = logistic_input(m, i, x[i]);
+    }
+    z[FEATURES] = 1;
+}
+
+/* Older examples fade: the covariance grows again, within the prior's. */
+static void fade(struct logistic_moments *o, double memory)
+{
+    for (int i = 0; i < LOGISTIC_INPUTS; i++) {
+        double variance = o->covariance[i][i], factor = variance * (1 + 1 / memory) > prior_of(i) ? 1 : sqrt(1 + 1 / memory);
+        for (int k = 0; k < LOGISTIC_INPUTS; k++) {
+            o->covariance[i][k] *= factor;
+            o->covariance[k][i] *= factor;
+        }
+    }
+}
+
+void logistic_learn(struct logistic_model *m, struct logistic_moments *o, double memory, const float x[FEATURES], bool label)
+{
+    double z[LOGISTIC_INPUTS], gain[LOGISTIC_INPUTS], sum = m->bias, spread = 0;
+    take_moments(m, o, x, z);
+    fade(o, memory);
+    for (int i = 0; i < LOGISTIC_INPUTS; i++) {
+        gain[i] = 0;
+        for (int k = 0; k < LOGISTIC_INPUTS; k++)
+            gain[i] += o->covariance[i][k] * z[k];
+        spread += gain[i] * z[i];
+        sum += i < FEATURES ? m->weight[i] * z[i] : 0;
     }
     sum = sum > 30 ? 30 : sum < -30 ? -30 : sum;
-    double error = 1 / (1 + exp2(-sum * 1.4426950408889634)) - label;
-    for (int i = 0; i < FEATURES; i++) {
-        double g = error * z[i];
-        o->gradient[i] += g * g;
-        m->weight[i] -= rate * g / (sqrt(o->gradient[i]) + 1e-3);
+    double chance = 1 / (1 + exp2(-sum * 1.4426950408889634)), curvature = chance * (1 - chance);
+    double step = (label - chance) / (1 + curvature * spread), shrink = curvature / (1 + curvature * spread);
+    for (int i = 0; i < LOGISTIC_INPUTS; i++) {
+        *(i < FEATURES ? &m->weight[i] : &m->bias) += gain[i] * step;
+        for (int k = 0; k < LOGISTIC_INPUTS; k++)
+            o->covariance[i][k] -= gain[i] * gain[k] * shrink;
     }
-    o->gradient[FEATURES] += error * error;
-    m->bias -= rate * error / (sqrt(o->gradient[FEATURES]) + 1e-3) * 2;
     m->examples++;
     m->positives += label;
 }
@@ -112,12 +157,12 @@ static void close_windows(struct learner *l)
 {
     for (; l->intent_first < l->next && at(l, l->intent_first)->ts_ms + l->settings.intent_ms < l->now_ms; l->intent_first++) {
         const struct example *e = at(l, l->intent_first);
-        logistic_learn(&l->model.intent, &l->intent, l->settings.rate_permille / 1000.0, e->features, e->bought);
+        logistic_learn(&l->model.intent, &l->intent, l->settings.memory, e->features, e->bought);
     }
     int64_t longest = l->settings.churn_ms > l->settings.intent_ms ? l->settings.churn_ms : l->settings.intent_ms;
     while (l->first < l->next && at(l, l->first)->ts_ms + longest < l->now_ms) {
         const struct example *e = at(l, l->first);
-        logistic_learn(&l->model.churn, &l->churn, l->settings.rate_permille / 1000.0, e->features, !e->came);
+        logistic_learn(&l->model.churn, &l->churn, l->settings.memory, e->features, !e->came);
         forget_first(l);
     }
 }

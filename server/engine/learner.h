@@ -4,8 +4,11 @@
  *
  *   segments  streaming spherical k-means over tag vectors (Dhillon and Modha 2001, one pass, decaying step); a user far
  *             from all centroids founds a new one while there is room, so that ids stay what they are
- *   intent    logistic regression, AdaGrad (Duchi et al. 2011): will the user buy within intent_ms
+ *   intent    logistic regression: will the user buy within intent_ms
  *   churn     likewise: will the user be away in the second half of churn_ms
+ * Both are fitted by the extended Kalman filter, a Newton step an example with the covariance of the weights kept (Bishop,
+ * Pattern Recognition, 4.5; Amari 1998): nearly the best fit of a batch after one pass, with no rate to choose. Older
+ * examples fade.
  * Labels are delayed: an example waits until its window is over and is learned then, whatever its label; so what is
  * predicted never sees its own future, and buyers are not learned before the others of their time.
  */
@@ -20,7 +23,7 @@ struct learner_settings {
     uint32_t segments;      /* at most SEGMENTS_MAX; 12 */
     uint32_t found_permille; /* a user whose best cosine is below this founds a segment; 400 */
     uint32_t step_ppm;      /* least step of a centroid; 2,000 */
-    uint32_t rate_permille; /* learning rate; 30 */
+    uint32_t memory;        /* examples after which one counts 1/e; 100,000 */
 };
 
 void learner_settings_default(struct learner_settings *s);
@@ -36,14 +39,16 @@ struct sample {
     struct model_tag tags[SAMPLE_TAGS];  /* unit length together */
 };
 
-/* What a logistic regression remembers of its inputs: Welford's moments and AdaGrad's sums; the last is the bias's. */
+#define LOGISTIC_INPUTS (FEATURES + 1) /* and the bias */
+
+/* What a logistic regression remembers of its inputs, Welford's moments, and the covariance of its weights. */
 struct logistic_moments {
     double count, mean[FEATURES], square[FEATURES];
-    double gradient[FEATURES + 1];
+    double covariance[LOGISTIC_INPUTS][LOGISTIC_INPUTS];
 };
 
-/* One step of online learning. */
-void logistic_learn(struct logistic_model *m, struct logistic_moments *o, double rate, const float x[FEATURES], bool label);
+/* One step of online learning; `memory` in examples. All zero is a model and moments that know nothing. */
+void logistic_learn(struct logistic_model *m, struct logistic_moments *o, double memory, const float x[FEATURES], bool label);
 
 struct learner;
 

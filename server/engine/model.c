@@ -22,14 +22,19 @@ int model_segment(const struct model *m, const struct model_tag *tags, uint32_t 
     return best;
 }
 
+double logistic_input(const struct logistic_model *m, int feature, float x)
+{
+    double z = m->deviation[feature] > 1e-6 ? (x - m->mean[feature]) / m->deviation[feature] : 0;
+    return z > 5 ? 5 : z < -5 ? -5 : z;
+}
+
 double logistic_predict(const struct logistic_model *m, const float x[FEATURES])
 {
     double sum = m->bias;
     if (m->examples < MODEL_EXAMPLES_MIN)
         return -1;
     for (int i = 0; i < FEATURES; i++)
-        if (m->deviation[i] > 1e-6)
-            sum += m->weight[i] * (x[i] - m->mean[i]) / m->deviation[i];
+        sum += m->weight[i] * logistic_input(m, i, x[i]);
     sum = sum > 30 ? 30 : sum < -30 ? -30 : sum;
     return 1 / (1 + exp2(-sum * 1.4426950408889634));
 }

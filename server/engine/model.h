@@ -23,7 +23,7 @@ struct segment_model {
     struct model_tag tags[SEGMENT_TAGS]; /* strongest first, unit length together */
 };
 
-/* p = 1 / (1 + exp(-(bias + sum weight (x - mean) / deviation))). */
+/* p = 1 / (1 + exp(-(bias + sum weight z))), z = (x - mean) / deviation within 5 either way. */
 struct logistic_model {
     uint64_t examples, positives;
     double bias;
@@ -41,5 +41,7 @@ struct model {
 
 /* Index of the segment whose centroid is nearest by cosine, or -1. */
 int model_segment(const struct model *m, const struct model_tag *tags, uint32_t count);
+/* z of the input; 0 when it has not varied. */
+double logistic_input(const struct logistic_model *m, int feature, float x);
 /* In (0, 1); -1 while the model has seen fewer than MODEL_EXAMPLES_MIN examples. */
 double logistic_predict(const struct logistic_model *m, const float x[FEATURES]);

@@ -121,6 +121,8 @@ struct taste_word {
 uint32_t recommender_taste(const struct recommender *r, const struct profile *p, int64_t now_ms, struct taste_word *out, uint32_t max);
 /* Counts an applied event. */
 void recommender_see(struct recommender *r, const struct event *e, int64_t now_ms);
+/* Click and purchase rate of an entity over everybody's, as far as seen here and believed; 1: average or unknown. */
+float recommender_lift(const struct recommender *r, entity_id id, int64_t now_ms);
 /*
  * Fills `out`. `scene` limits rooms; `similar(arg, item)` answers the list of an item, or count 0, valid until the
  * ranking is done. `seed` from the record. Borrowed texts are valid until the catalog changes.

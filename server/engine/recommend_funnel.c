@@ -104,3 +104,8 @@ float funnel_lift(const struct recommender *r, entity_id id, int64_t now_ms)
     double buy = ((buys > 0 ? buys : 0) + 50 * buy_rate) / (looks + 50) / buy_rate;
     return (float)(click * buy);
 }
+
+float recommender_lift(const struct recommender *r, entity_id id, int64_t now_ms)
+{
+    return funnel_lift(r, id, now_ms);
+}

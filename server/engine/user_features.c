@@ -4,10 +4,12 @@
 
 #define RECENT_MS 600000
 #define INSIDE_MS 30000
+#define WANTED_RATING 3 /* at the default weights: tried, or put into the cart */
 
 const char *const feature_names[FEATURES] = {
     "orders", "carts", "rate", "age", "pause", "hot", "recent", "watched", "interacts", "bought_ago", "trials", "silence", "rhythm", "spent", "negative",
-    "stay", "clicks", "inside", "session", "match", "expecting",
+    "stay", "clicks", "inside", "session", "match", "expecting", "room", "wanted", "has", "dear", "host_lift", "item_lift", "hours", "yield",
+    "comes", "visit_acts", "visit_orders", "visit_watched", "visit_shown",
 };
 
 const char *const value_tier_names[VALUE_TIERS] = {"high", "potential", "ordinary", "dormant"};
@@ -25,6 +27,41 @@ static bool is_owned(const struct profile *p, entity_id item)
     return false;
 }
 
+uint64_t features_acts(const struct profile *p)
+{
+    return (uint64_t)p->counts[EVENT_CHAT] + p->counts[EVENT_QUESTION] + p->counts[EVENT_VOTE] + p->counts[EVENT_LIKE];
+}
+
+static void visit_features(const struct profile *p, const struct moment *at, int64_t now_ms, float out[FEATURES])
+{
+    double known_h = (double)(now_ms - at->known_ms) / 3600000;
+    if (at->visits == 0)
+        return;
+    out[FEATURE_COMES] = (float)log2((at->visits + 0.5) / (known_h + 0.5));
+    out[FEATURE_VISIT_ACTS] = log_of((double)(features_acts(p) - at->acts));
+    out[FEATURE_VISIT_ORDERS] = log_of((double)(p->orders - at->orders));
+    out[FEATURE_VISIT_SHOWN] = log_of((double)(p->counts[EVENT_IMPRESSION] - at->shown));
+    out[FEATURE_VISIT_WATCHED] = log_of((double)(p->dwell_ms - at->dwell_ms) / 60000);
+}
+
+static float lift_of(float lift)
+{
+    return lift > 0 ? (float)log2((double)lift) : 0;
+}
+
+static void room_features(const struct profile *p, const struct moment *at, float out[FEATURES])
+{
+    const struct history_entry *h = at->item ? profile_find(p, at->item) : NULL;
+    if (!at->item)
+        return;
+    out[FEATURE_ROOM] = 1;
+    out[FEATURE_HAS] = is_owned(p, at->item);
+    out[FEATURE_WANTED] = h && h->rating >= WANTED_RATING && !is_owned(p, at->item);
+    out[FEATURE_DEAR] = (float)log2((at->price + 100) / 10000);
+    out[FEATURE_HOST_LIFT] = lift_of(at->host_lift);
+    out[FEATURE_ITEM_LIFT] = lift_of(at->item_lift);
+}
+
 void features_of(const struct profile *p, const struct moment *at, int64_t now_ms, float out[FEATURES])
 {
     double ratings = 0, watched_ms = 0, inside_s = 0, negative = 0, hot = 0;
@@ -37,11 +74,11 @@ void features_of(const struct profile *p, const struct moment *at, int64_t now_m
         watched_ms += h->dwell_s * 1000.0;
         if (entity_kind_of(h->id) == ENTITY_ROOM && now_ms - h->touched_ms <= INSIDE_MS && h->dwell_s > inside_s)
             inside_s = h->dwell_s;
-        hot += entity_kind_of(h->id) == ENTITY_ITEM && h->rating >= 3 && !is_owned(p, h->id);
+        hot += entity_kind_of(h->id) == ENTITY_ITEM && h->rating >= WANTED_RATING && !is_owned(p, h->id);
     }
     double events = (double)(p->events ? p->events : 1), age_ms = (double)(now_ms - p->first_ms);
     double mean_pause_ms = age_ms / events, pause_ms = at->before_ms ? (double)(now_ms - at->before_ms) : 0;
-    double interacts = p->counts[EVENT_CHAT] + p->counts[EVENT_QUESTION] + p->counts[EVENT_VOTE] + p->counts[EVENT_LIKE];
+    memset(out, 0, FEATURES * sizeof *out);
     out[FEATURE_ORDERS] = log_of(p->orders);
     out[FEATURE_CARTS] = log_of(p->counts[EVENT_CART]);
     out[FEATURE_RATE] = log_of(events / (age_ms / 86400000 + 0.01));
@@ -50,7 +87,7 @@ void features_of(const struct profile *p, const struct moment *at, int64_t now_m
     out[FEATURE_HOT] = (float)(hot < 4 ? hot : 4);
     out[FEATURE_RECENT] = log_of(ratings);
     out[FEATURE_WATCHED] = log_of(watched_ms / 60000);
-    out[FEATURE_INTERACTS] = (float)(interacts / events);
+    out[FEATURE_INTERACTS] = (float)((double)features_acts(p) / events);
     out[FEATURE_BOUGHT_AGO] = p->last_paid_ms ? (float)exp2(-(double)(now_ms - p->last_paid_ms) / (7 * 86400000.0)) : 0;
     out[FEATURE_TRIALS] = log_of(p->counts[EVENT_TRIAL]);
     double silent_ms = (double)(now_ms - p->last_ms), between_ms = (age_ms + 86400000) / (p->orders + 1.0);
@@ -63,6 +100,10 @@ void features_of(const struct profile *p, const struct moment *at, int64_t now_m
     out[FEATURE_SESSION] = at->session_ms ? log_of((double)(now_ms - at->session_ms) / 60000) : 0;
     out[FEATURE_MATCH] = at->match;
     out[FEATURE_EXPECTING] = at->match * out[FEATURE_INSIDE];
+    out[FEATURE_HOURS] = log_of((double)p->dwell_ms / 3600000);
+    out[FEATURE_YIELD] = (float)log2((p->orders + 1.0) / ((double)p->dwell_ms / 3600000 + 0.3));
+    visit_features(p, at, now_ms, out);
+    room_features(p, at, out);
     out[FEATURE_NEGATIVE] = p->history_count ? (float)(negative / p->history_count) : 0;
 }
 

@@ -28,6 +28,19 @@ enum feature {
     FEATURE_SESSION,    /* log minutes since the session began; 0: unknown */
     FEATURE_MATCH,      /* of the user's tags with those of the item on show; 0 outside rooms */
     FEATURE_EXPECTING,  /* FEATURE_MATCH times log seconds inside */
+    FEATURE_ROOM,       /* 1 in a room that shows an item, else 0, as are those that speak of it */
+    FEATURE_WANTED,     /* 1: the item on show was tried or put into the cart, and not bought */
+    FEATURE_HAS,        /* 1: it is owned */
+    FEATURE_DEAR,       /* log of its price in hundreds */
+    FEATURE_HOST_LIFT,  /* log of how well its host does with everybody, and it */
+    FEATURE_ITEM_LIFT,
+    FEATURE_HOURS,      /* log of hours watched in all */
+    FEATURE_YIELD,      /* log of orders over hours watched, each with a little added */
+    FEATURE_COMES,      /* log of visits an hour since the worker knows the user, likewise */
+    FEATURE_VISIT_ACTS, /* log of chats, questions, votes, likes in this visit */
+    FEATURE_VISIT_ORDERS,
+    FEATURE_VISIT_WATCHED, /* log of minutes */
+    FEATURE_VISIT_SHOWN,   /* log of impressions */
     FEATURES
 };
 
@@ -38,7 +51,16 @@ struct moment {
     int64_t before_ms;  /* when the user was last seen before the event that asks; 0: never */
     int64_t session_ms; /* when the session began; 0: unknown */
     float match;        /* cosine of the user's tags and the tags of the item on show */
+    entity_id item;     /* on show where the user is; 0: none, as are those that speak of it */
+    double price;       /* minor units */
+    float host_lift, item_lift; /* click and purchase rate over everybody's */
+    uint32_t visits;    /* since known_ms; 0: unknown */
+    int64_t known_ms;
+    uint64_t acts, orders, shown, dwell_ms; /* of the profile when the visit began */
 };
+
+/* Chats, questions, votes and likes so far. */
+uint64_t features_acts(const struct profile *p);
 
 void features_of(const struct profile *p, const struct moment *at, int64_t now_ms, float out[FEATURES]);
 

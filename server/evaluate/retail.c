@@ -195,14 +195,15 @@ struct predictions {
 /* Predicts every cut by a model that has learned only from cuts whose window was over. */
 static void predict_cuts(int cuts, int horizon_cuts, struct customer_cut (*at)[CUSTOMERS_MAX], struct predictions *out)
 {
+    struct learner_settings settings;
+    learner_settings_default(&settings);
     for (int c = horizon_cuts; c < cuts; c++) {
         struct logistic_model m = {0};
         struct logistic_moments o = {0};
-        for (int epoch = 0; epoch < 6; epoch++)
+        for (int k = 0; k + horizon_cuts <= c; k++)
             for (int u = 0; u < CUSTOMERS_MAX; u++)
-                for (int k = 0; k + horizon_cuts <= c; k++)
-                    if (at[k][u].here)
-                        logistic_learn(&m, &o, 0.05, at[k][u].x, at[k][u].buys);
+                if (at[k][u].here)
+                    logistic_learn(&m, &o, settings.memory, at[k][u].x, at[k][u].buys);
         for (int u = 0; u < CUSTOMERS_MAX; u++)
             if (at[c][u].here) {
                 out->score[out->count] = logistic_predict(&m, at[c][u].x);

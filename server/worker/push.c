@@ -294,6 +294,11 @@ void push_views_read(struct push *p, struct view_read *read, int64_t now_ms)
     sim_cache_read(p->lists, read, now_ms);
 }
 
+float push_lift(const struct push *p, entity_id id, int64_t now_ms)
+{
+    return recommender_lift(p->recommender, id, now_ms);
+}
+
 uint32_t push_taste(const struct push *p, const struct profile *profile, int64_t now_ms, struct model_tag *out)
 {
     struct taste_word words[SAMPLE_TAGS];

@@ -34,6 +34,7 @@ void push_destroy(struct push *p);
 void push_event(struct push *p, struct task *t, struct cell *cell, const struct event *event, const struct record *r,
                 int64_t now_ms);
 /* The strongest tags the user likes, for samples; at most SAMPLE_TAGS. Answers how many. */
+float push_lift(const struct push *p, entity_id id, int64_t now_ms); /* see recommender_lift */
 uint32_t push_taste(const struct push *p, const struct profile *profile, int64_t now_ms, struct model_tag *out);
 /* Ranks for those whose throttle ended. */
 void push_turn(struct push *p, int64_t now_ms);

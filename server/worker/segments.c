@@ -10,12 +10,10 @@
 void segments_settings_default(struct segments_settings *s)
 {
     *s = (struct segments_settings){
-        .sample_ms = 60000, .publish_ms = 10000, .refresh_ms = 600000, .step_permille = 50,
+        .sample_ms = 60000, .publish_ms = 10000, .turn_ms = 1000, .refresh_ms = 600000, .step_permille = 200, .session_gap_ms = 600000,
         .value = {.high_spent = 50000, .high_orders = 3, .recent_ms = 90 * 86400000ll, .dormant_ms = 30 * 86400000ll, .potential = 1},
     };
 }
-
-#define SESSION_GAP_MS 600000 /* a longer silence ends a session */
 
 static void add_chance(struct writer *w, const char *name, double value)
 {
@@ -61,9 +59,16 @@ static void send_sample(struct worker *w, struct task *t, const struct sample *s
     writer_fini(&out);
 }
 
+/* Chances are told by their odds: from one percent to two is as much news as from ten to eighteen. Below 0: unknown. */
+static double log_odds(double chance)
+{
+    chance = chance < 1e-4 ? 1e-4 : chance > 1 - 1e-4 ? 1 - 1e-4 : chance;
+    return log2(chance / (1 - chance)) * 0.6931471805599453;
+}
+
 static bool is_apart(const struct worker *w, double a, double b)
 {
-    return fabs(a - b) * 1000 >= w->settings.segments.step_permille;
+    return (a < 0) != (b < 0) || fabs(log_odds(a) - log_odds(b)) * 1000 >= w->settings.segments.step_permille;
 }
 
 /* Answers whether what is known changed enough to be told. */
@@ -83,20 +88,60 @@ static bool derive(const struct worker *w, const struct profile *p, const struct
     return changed;
 }
 
-/* How well the item on show where the user is suits the user's strongest tags, as a cosine; 0 outside rooms. */
-static float match_of(const struct worker *w, const struct sample *s, const struct event *event)
+/* The item on show where the user is; NULL outside rooms. */
+static const struct catalog_item *on_show(const struct worker *w, const struct event *event, entity_id *out_id)
 {
-    const struct catalog *catalog = w->tables.catalog;
     bool outside = event->type == EVENT_IMPRESSION || event->type == EVENT_CLICK || event->type == EVENT_LEAVE;
-    const struct catalog_item *it = event->explaining.size && !outside ? catalog_item(catalog, entity_id_of(ENTITY_ITEM, event->explaining)) : NULL;
+    *out_id = event->explaining.size && !outside ? entity_id_of(ENTITY_ITEM, event->explaining) : 0;
+    return *out_id ? catalog_item(w->tables.catalog, *out_id) : NULL;
+}
+
+/* How well the item suits the user's strongest tags, as a cosine. */
+static float match_of(const struct worker *w, const struct sample *s, const struct catalog_item *it)
+{
     double sum = 0;
-    for (uint32_t t = 0; it && t < it->tag_count; t++) {
-        struct slice tag = catalog_text(catalog, it->tags[t]);
+    for (uint32_t t = 0; t < it->tag_count; t++) {
+        struct slice tag = catalog_text(w->tables.catalog, it->tags[t]);
         for (uint32_t k = 0; k < s->tag_count; k++)
             if (slice_equal(tag, (struct slice){s->tags[k].text, s->tags[k].size}))
                 sum += (double)s->tags[k].weight;
     }
-    return it && it->tag_count ? (float)(sum / sqrt(it->tag_count)) : 0;
+    return it->tag_count ? (float)(sum / sqrt(it->tag_count)) : 0;
+}
+
+static struct moment moment_of(const struct worker *w, const struct standing *standing, const struct sample *s, const struct event *event,
+                               int64_t before_ms)
+{
+    struct moment at = {.before_ms = before_ms, .session_ms = standing->session_ms, .visits = standing->visits,
+                        .known_ms = standing->known_ms, .acts = standing->acts, .orders = standing->orders, .shown = standing->shown, .dwell_ms = standing->dwell_ms};
+    entity_id id;
+    const struct catalog_item *it = on_show(w, event, &id);
+    if (!it)
+        return at;
+    at.item = id;
+    at.match = match_of(w, s, it);
+    at.price = (double)it->price;
+    at.item_lift = push_lift(w->push, id, s->ts_ms);
+    if (event->host.size)
+        at.host_lift = push_lift(w->push, entity_id_of(ENTITY_HOST, event->host), s->ts_ms);
+    return at;
+}
+
+/* What the user is about changes with it, so the news is told soon. */
+static bool is_turn(enum event_type type)
+{
+    return type == EVENT_ENTER || type == EVENT_LEAVE || type == EVENT_CART || type == EVENT_TRIAL || type == EVENT_PURCHASE;
+}
+
+static void begin_visit(struct standing *s, const struct profile *p, int64_t now_ms)
+{
+    s->session_ms = now_ms;
+    s->known_ms = s->visits ? s->known_ms : now_ms;
+    s->visits++;
+    s->acts = features_acts(p);
+    s->orders = p->orders;
+    s->shown = p->counts[EVENT_IMPRESSION];
+    s->dwell_ms = p->dwell_ms;
 }
 
 void segments_event(struct worker *w, struct task *t, const struct profile *p, struct standing *standing, const struct event *event,
@@ -106,18 +151,18 @@ void segments_event(struct worker *w, struct task *t, const struct profile *p, s
     int64_t before_ms = standing->seen_ms;
     bool bought = event->type == EVENT_PURCHASE;
     standing->seen_ms = event->event_ms;
-    if (event->event_ms - before_ms > SESSION_GAP_MS)
-        standing->session_ms = event->event_ms;
+    if (event->event_ms - before_ms > s->session_gap_ms)
+        begin_visit(standing, p, event->event_ms);
     struct sample sample = {.kind = SAMPLE_BOUGHT, .user = hash64(r->key.at, r->key.size, w->users_seed), .ts_ms = event->event_ms};
     if (bought)
         send_sample(w, t, &sample, now_ms);
     bool due_sample = event->event_ms - standing->sampled_ms >= s->sample_ms;
-    bool due_record = now_ms - standing->published_ms >= s->publish_ms;
+    bool due_record = now_ms - standing->published_ms >= (is_turn(event->type) ? s->turn_ms : s->publish_ms);
     if (!due_sample && !due_record)
         return;
     sample.kind = SAMPLE_SEEN;
     sample.tag_count = push_taste(w->push, p, now_ms, sample.tags);
-    struct moment at = {before_ms, standing->session_ms, match_of(w, &sample, event)};
+    struct moment at = moment_of(w, standing, &sample, event, before_ms);
     features_of(p, &at, event->event_ms, sample.features);
     if (due_sample) {
         standing->sampled_ms = event->event_ms;

@@ -10,8 +10,10 @@
 struct segments_settings {
     uint32_t sample_ms;   /* between two samples of one user; 60,000: closer ones share their future */
     uint32_t publish_ms;  /* between two records of one user; 10,000 */
+    uint32_t turn_ms;     /* the same when the user enters, leaves, tries, puts into the cart, buys; 1,000 */
     uint32_t refresh_ms;  /* an unchanged one is sent again after; 600,000 */
-    uint32_t step_permille; /* change of intent or churn worth sending; 50 */
+    uint32_t step_permille; /* change of intent's or churn's log odds worth sending; 200: a fifth of a small chance */
+    uint32_t session_gap_ms; /* a longer silence ends a visit; 600,000 */
     struct value_settings value;
 };
 
@@ -19,7 +21,10 @@ void segments_settings_default(struct segments_settings *s);
 
 /* Soft, one a user. */
 struct standing {
-    int64_t sampled_ms, published_ms, seen_ms, session_ms;
+    int64_t sampled_ms, published_ms, seen_ms, session_ms, known_ms;
+    uint64_t acts, dwell_ms; /* of the profile when the visit began */
+    uint32_t orders, shown;  /* likewise */
+    uint32_t visits;
     bool published;
     int16_t segment; /* -1: none */
     uint8_t value;   /* enum value_tier */
