@@ -23,6 +23,9 @@
 
 #define READ_BYTES_ONCE (256 * 1024)
 #define READER_IDLE_BYTES (64 * 1024)
+/* A slot map of 16,384 ranges with three addresses each is the largest answer in elements, a load in bytes. */
+#define REPLY_ELEMENTS_MAX (1 << 19)
+#define REPLY_BYTES_MAX (256u << 20)
 #define BACKOFF_DOUBLINGS_MAX 10
 
 enum state { CLOSED, WAITING, CONNECTING, GREETING, READY };
@@ -44,6 +47,9 @@ struct redis_connection {
     struct redis_address address; /* of the present or last attempt */
     struct bufferevent *stream;   /* owned; NULL outside CONNECTING..READY */
     redisReader *reader;          /* owned, like the stream */
+    redisReplyObjectFunctions make; /* the reader's, but bounded */
+    const redisReplyObjectFunctions *make_any;
+    size_t reply_elements, reply_bytes; /* announced and read of the answer under way */
     struct writer out;
     struct pending *pending; /* owned ring, oldest at `first` */
     size_t first, count, capacity;
@@ -167,6 +173,35 @@ static void record_event(struct bufferevent *stream, short what, void *arg)
         c->ended = true;
 }
 
+#if HIREDIS_MAJOR < 1
+typedef int reader_count;
+#else
+typedef size_t reader_count;
+#endif
+
+/* The reader takes memory for as many elements as a header announces, before any has come. */
+static void *make_array(const redisReadTask *task, reader_count count)
+{
+    struct redis_connection *c = task->privdata;
+    if ((size_t)count > REPLY_ELEMENTS_MAX - c->reply_elements)
+        return NULL;
+    c->reply_elements += (size_t)count;
+    return c->make_any->createArray(task, count);
+}
+
+static void create_reader(struct redis_connection *c)
+{
+    c->reader = redisReaderCreate();
+    ASSERT(c->reader);
+    c->reader->maxbuf = READER_IDLE_BYTES;
+    c->make_any = c->reader->fn;
+    c->make = *c->make_any;
+    c->make.createArray = make_array;
+    c->reader->fn = &c->make;
+    c->reader->privdata = c;
+    c->reply_elements = c->reply_bytes = 0;
+}
+
 static void start_attempt(struct redis_connection *c)
 {
     if (!c->owner.pick(c->owner.self, &c->address)) {
@@ -176,11 +211,9 @@ static void start_attempt(struct redis_connection *c)
     }
     set_state(c, CONNECTING);
     c->due_ms = c->now_ms + c->settings->connect_timeout_ms;
-    c->reader = redisReaderCreate();
+    create_reader(c);
     c->stream = bufferevent_socket_new(c->base, -1, BEV_OPT_CLOSE_ON_FREE);
-    ASSERT(c->reader);
     ASSERT(c->stream);
-    c->reader->maxbuf = READER_IDLE_BYTES;
     bufferevent_set_max_single_read(c->stream, READ_BYTES_ONCE);
     bufferevent_set_max_single_write(c->stream, READ_BYTES_ONCE);
     bufferevent_setcb(c->stream, record_readable, NULL, record_event, c);
@@ -303,6 +336,7 @@ static bool answer_waiters(struct redis_connection *c)
         }
         if (!object)
             return true;
+        c->reply_elements = c->reply_bytes = 0;
         struct redis_waiter waiter = c->pending[c->first].waiter;
         c->first = (c->first + 1) & (c->capacity - 1);
         c->count--;
@@ -324,7 +358,8 @@ static bool take_input(struct redis_connection *c)
         int count = evbuffer_peek(input, -1, NULL, chunks, 16);
         size_t taken = 0;
         for (int i = 0; i < count && i < 16; i++) {
-            if (redisReaderFeed(c->reader, chunks[i].iov_base, chunks[i].iov_len) != REDIS_OK) {
+            c->reply_bytes += chunks[i].iov_len;
+            if (c->reply_bytes > REPLY_BYTES_MAX || redisReaderFeed(c->reader, chunks[i].iov_base, chunks[i].iov_len) != REDIS_OK) {
                 fail(c, DOWN_PROTOCOL);
                 return false;
             }

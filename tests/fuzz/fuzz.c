@@ -6,6 +6,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "common/hash.h"
+#include "tests/lib/heap.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -25,7 +26,7 @@ struct fuzz {
 };
 
 static struct fuzz fuzz;
-static size_t asked, allowed = SIZE_MAX; /* bytes of memory for the input under way */
+static size_t allowed = SIZE_MAX; /* bytes of memory for the input under way */
 
 uint64_t fuzz_draw(uint64_t below)
 {
@@ -78,51 +79,24 @@ static void watch_for_failure(void)
         signal(*s, on_signal);
 }
 
-/* The linker sends what the program itself allocates through these (--wrap). */
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
 static void account(size_t size)
 {
-    asked += size;
-    if (asked <= allowed)
+    if (heap_watch.asked <= allowed)
         return;
     allowed = SIZE_MAX;
     keep_input("asks for too much memory");
     abort();
 }
 
-void *__wrap_malloc(size_t size)
-{
-    account(size);
-    return __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    account(count * size);
-    return __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    account(size);
-    return __real_realloc(old, size);
-}
-
 static bool run(const struct writer *w)
 {
-    char *exact = __real_malloc(w->size ? w->size : 1); /* so that a sanitizer sees a read beyond the end */
+    char *exact = malloc(w->size ? w->size : 1); /* so that a sanitizer sees a read beyond the end */
     if (!exact)
         abort();
     if (w->size)
         memcpy(exact, w->data, w->size);
     fuzz.input = (struct slice){exact, (uint32_t)w->size};
-    asked = 0;
+    heap_watch.asked = 0;
     allowed = fuzz_target.memory_base + fuzz_target.memory_factor * w->size;
     bool accepted = fuzz_target.run(fuzz.input);
     allowed = SIZE_MAX;
@@ -268,6 +242,7 @@ int main(int argc, char **argv)
         write_to = strcmp(argv[i], "--write") == 0 ? value : write_to;
     }
     watch_for_failure();
+    heap_watch.on_request = account;
     if (write_to)
         return write_inputs(write_to);
     if (file && read_input(file, &w))

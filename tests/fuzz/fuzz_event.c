@@ -2,6 +2,7 @@
 #include "common/text.h"
 #include "server/codec/event_decode.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/lib/heap.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -127,11 +128,13 @@ static bool run(struct slice input)
 {
     static struct event_scratch scratch;
     struct event_fields fields;
+    uint64_t requests = heap_watch.requests;
     enum event_refusal mine = event_scan(input, &scratch, &fields);
+    FUZZ_CHECK(heap_watch.requests == requests);
     if (!agrees(input, mine, &fields))
         fprintf(stderr, "jansson disagrees with \"%s\" about\n%.*s\n", event_refusal_names[mine], (int)input.size, input.at);
     FUZZ_CHECK(agrees(input, mine, &fields));
     return mine == EVENT_ACCEPTED;
 }
 
-const struct fuzz_target fuzz_target = {"event", 20000, 0, 0, make_event, run};
+const struct fuzz_target fuzz_target = {"event", 20000, 16 << 20, 0, make_event, run};

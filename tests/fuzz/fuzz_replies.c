@@ -49,7 +49,8 @@ static void make(struct writer *w)
                                        "$1\r\nq\r\n"};
     static const char *const odd[] = {"-MOVED 3999 127.0.0.1:1\r\n", "-MOVED 1 :99999\r\n", "-MOVED\r\n", "-ASK 1 :7\r\n", "-OOM no\r\n", "-EXECABORT OOM \r\n", "-LOADING\r\n",
                                       "*-1\r\n", "$-1\r\n", ":9223372036854775807\r\n", "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n", "*3\r\n$5\r\nslave\r\n$1\r\nh\r\n:7\r\n",
-                                      "$5\r\nab", "*4\r\n$1\r\n", "-\r\n", "+\r\n", "*2\r\n:1\r\n", "*0\r\n", "%1\r\n", "\r\n", "*1\r\n-ERR x\r\n", "$70000\r\n"};
+                                      "$5\r\nab", "*4\r\n$1\r\n", "-\r\n", "+\r\n", "*2\r\n:1\r\n", "*0\r\n", "%1\r\n", "\r\n", "*1\r\n-ERR x\r\n", "$70000\r\n",
+                                      "*2147483647\r\n", "*500000\r\n*500000\r\n*500000\r\n"};
     for (size_t i = 0; i < sizeof greeting / sizeof *greeting; i++, put_u8(w, ANSWER_END))
         text_add(w, fuzz_draw(60) ? greeting[i] : odd[fuzz_draw(sizeof odd / sizeof *odd)]);
     for (size_t i = 0; i < sizeof work / sizeof *work; i++, put_u8(w, ANSWER_END))
@@ -218,4 +219,4 @@ static bool run(struct slice input)
     return asked.load.status == STORE_OK || asked.commit.status == STORE_OK;
 }
 
-const struct fuzz_target fuzz_target = {"replies", 80000, 2 << 20, 64, make, run};
+const struct fuzz_target fuzz_target = {"replies", 80000, 12 << 20, 64, make, run};
