@@ -39,7 +39,7 @@ void text_add_decimal(struct writer *w, double value, int decimals)
     int64_t fraction = scaled % power[decimals];
     if (fraction == 0)
         return;
-    char digits[10];
+    char digits[10] = ""; /* with no decimals there is no fraction */
     int n = decimals;
     for (int i = decimals - 1; i >= 0; i--, fraction /= 10)
         digits[i] = (char)('0' + fraction % 10);

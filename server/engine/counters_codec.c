@@ -93,6 +93,7 @@ static void get_buckets(struct counters *c, struct reader *r)
     uint32_t count = get_count(r, 1u << 16, 4);
     int64_t before = 0;
     c->buckets = count ? calloc(count, sizeof *c->buckets) : NULL;
+    ASSERT(c->buckets || count == 0);
     c->bucket_capacity = count;
     counters_reserve(c, 2 * count);
     for (; c->bucket_count < count && !r->failed; c->bucket_count++) {

@@ -148,6 +148,7 @@ struct http *http_create(struct event_base *base, const char *address, const str
     evhttp_set_gencb(h->server, on_other, h);
     struct timeval second = {1, 0};
     h->sweep = event_new(base, -1, EV_PERSIST, on_sweep, h);
+    ASSERT(h->sweep);
     event_add(h->sweep, &second);
     if (evhttp_bind_socket(h->server, where.host, where.port) == 0)
         return h;

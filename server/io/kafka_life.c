@@ -4,6 +4,7 @@
  */
 #include "server/io/kafka_parts.h"
 
+#include "common/check.h"
 #include "common/log.h"
 
 #include <stdlib.h>
@@ -180,8 +181,7 @@ static void close_producers(struct kafka_log *log, int deadline_ms)
 struct kafka_log *kafka_log_create(const struct kafka_log_settings *settings, int wakeup)
 {
     struct kafka_log *log = calloc(1, sizeof *log);
-    if (!log)
-        abort();
+    ASSERT(log);
     log->settings = *settings;
     log->wakeup = wakeup;
     kafka_port_fill(log);

@@ -47,8 +47,7 @@ static struct input_partition *partition_of(struct input *in, int32_t partition)
 {
     if (partition >= in->count) {
         in->partitions = realloc(in->partitions, (size_t)(partition + 1) * sizeof *in->partitions);
-        if (!in->partitions)
-            abort();
+        ASSERT(in->partitions);
         for (int32_t p = in->count; p <= partition; p++)
             in->partitions[p] = (struct input_partition){.gap_offset = -1, .commit_offset = -1};
         in->count = partition + 1;
@@ -72,8 +71,7 @@ static void forget_assignment(struct kafka_log *log)
 static void record_assignment(struct kafka_log *log, const rd_kafka_topic_partition_list_t *list)
 {
     log->assignment = realloc(log->assignment, ((size_t)list->cnt + 1) * sizeof *log->assignment);
-    if (!log->assignment)
-        abort();
+    ASSERT(log->assignment);
     for (int i = 0; i < list->cnt; i++)
         for (int t = 0; t < TOPIC_INPUTS; t++)
             if (strcmp(list->elems[i].topic, log->settings.topics[t]) == 0) {
@@ -248,8 +246,7 @@ static void record_out_of_range(struct kafka_log *log, const rd_kafka_message_t 
     if (log->out_of_range_count == log->out_of_range_capacity) {
         log->out_of_range_capacity = log->out_of_range_capacity ? 2 * log->out_of_range_capacity : 16;
         log->out_of_range = realloc(log->out_of_range, log->out_of_range_capacity * sizeof *log->out_of_range);
-        if (!log->out_of_range)
-            abort();
+        ASSERT(log->out_of_range);
     }
     log->out_of_range[log->out_of_range_count++] = (struct place){in->topic, message->partition};
 }
@@ -290,8 +287,8 @@ static size_t consume(struct kafka_log *log, rd_kafka_queue_t *queue, size_t rec
     if (log->capacity < records_max) {
         log->messages = realloc(log->messages, records_max * sizeof *log->messages);
         log->records = realloc(log->records, records_max * sizeof *log->records);
-        if (!log->messages || !log->records)
-            abort();
+        ASSERT(log->messages);
+        ASSERT(log->records);
         log->capacity = records_max;
     }
     ssize_t count = rd_kafka_consume_batch_queue(queue, 0, log->messages, records_max);

@@ -5,6 +5,8 @@
  */
 #include "server/io/kafka_parts.h"
 
+#include "common/check.h"
+
 #include <stdlib.h>
 #include <time.h>
 
@@ -70,8 +72,8 @@ static void make_room(struct monitor *m, int topic, int32_t count)
         return;
     m->low[topic] = realloc(m->low[topic], (size_t)count * sizeof(int64_t));
     m->high[topic] = realloc(m->high[topic], (size_t)count * sizeof(int64_t));
-    if (!m->low[topic] || !m->high[topic])
-        abort();
+    ASSERT(m->low[topic]);
+    ASSERT(m->high[topic]);
     for (int32_t p = m->sized[topic]; p < count; p++)
         m->low[topic][p] = m->high[topic][p] = -1;
     m->sized[topic] = count;

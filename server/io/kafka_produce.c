@@ -16,8 +16,7 @@ void kafka_delivered(rd_kafka_t *client, const rd_kafka_message_t *message, void
     if (log->acknowledgement_count == log->acknowledgement_capacity) {
         log->acknowledgement_capacity = log->acknowledgement_capacity ? 2 * log->acknowledgement_capacity : 1024;
         log->acknowledgements = realloc(log->acknowledgements, log->acknowledgement_capacity * sizeof *log->acknowledgements);
-        if (!log->acknowledgements)
-            abort();
+        ASSERT(log->acknowledgements);
     }
     enum err err = message->err == RD_KAFKA_RESP_ERR_NO_ERROR             ? ERR_NONE
                    : message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ? ERR_TOO_LARGE

@@ -5,6 +5,8 @@
  */
 #include "server/io/kafka_parts.h"
 
+#include "common/check.h"
+
 #include <stdlib.h>
 
 void tables_open(struct tables *t, struct kafka_log *log)
@@ -33,8 +35,7 @@ static void begin(struct kafka_log *log)
     for (int i = 0; i < TABLE_TOPICS; i++)
         t->count += atomic_load(&log->counts[TOPIC_CATALOG + i]);
     t->partitions = calloc((size_t)t->count, sizeof *t->partitions);
-    if (!t->partitions)
-        abort();
+    ASSERT(t->partitions);
     int32_t n = 0;
     for (int i = 0; i < TABLE_TOPICS; i++)
         for (int32_t p = 0; p < atomic_load(&log->counts[TOPIC_CATALOG + i]) && n < t->count; p++, n++) {
@@ -70,8 +71,7 @@ void tables_turn(struct kafka_log *log, const struct kafka_log_events *events, v
         return;
     if (t->capacity < records_max) {
         t->messages = realloc(t->messages, records_max * sizeof *t->messages);
-        if (!t->messages)
-            abort();
+        ASSERT(t->messages);
         t->capacity = records_max;
     }
     ssize_t count = rd_kafka_consume_batch_queue(t->queue, 0, t->messages, records_max);

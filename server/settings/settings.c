@@ -1,5 +1,6 @@
 #include "server/settings/settings.h"
 
+#include "common/check.h"
 #include "common/hash.h"
 #include "common/text.h"
 #include "server/settings/key_lines.h"
@@ -44,8 +45,7 @@ static char *keep_text(struct settings *s, const char *text)
 {
     size_t size = strlen(text) + 1;
     struct text_list *t = malloc(sizeof *t + size);
-    if (!t)
-        abort();
+    ASSERT(t);
     memcpy(t->text, text, size);
     t->next = s->texts;
     s->texts = t;
@@ -268,8 +268,7 @@ static void read_before(struct load *l, const json_t *value)
         return;
     }
     l->s->before = calloc(count + 1, sizeof *l->s->before);
-    if (!l->s->before)
-        abort();
+    ASSERT(l->s->before);
     for (; l->s->before_count < (int)count; l->s->before_count++) {
         struct settings *b = &l->s->before[l->s->before_count];
         const char *file = json_string_value(json_array_get(value, (size_t)l->s->before_count));
@@ -333,7 +332,8 @@ static char *read_file(const char *path, size_t max)
     if (!file)
         return NULL;
     char *text = calloc(1, max + 2);
-    size_t size = text ? fread(text, 1, max + 1, file) : 0;
+    ASSERT(text);
+    size_t size = fread(text, 1, max + 1, file);
     int failed = ferror(file) ? errno : size > max ? EFBIG : memchr(text, 0, size) ? EILSEQ : 0;
     fclose(file);
     if (failed) {
@@ -392,6 +392,7 @@ static bool load_file(struct settings *s, const char *file, bool is_before, FILE
     free(l.text);
     free(s->file);
     s->file = strdup(file);
+    ASSERT(s->file);
     return l.refused == 0;
 }
 

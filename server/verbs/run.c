@@ -3,6 +3,7 @@
 #include "server/verbs/connect.h"
 #include "server/verbs/verb.h"
 
+#include "common/check.h"
 #include "common/log.h"
 
 #include <stdlib.h>
@@ -16,6 +17,7 @@ static bool reload(void *arg, struct worker_settings *out)
     char *text = NULL;
     size_t size = 0;
     FILE *report = open_memstream(&text, &size);
+    ASSERT(report);
     bool ok = settings_reload(arg, out, report);
     fclose(report);
     if (ok)
@@ -32,6 +34,7 @@ static bool topics_keep_what_is_needed(const struct settings *settings)
     char *text = NULL, *rest;
     size_t size = 0;
     FILE *report = open_memstream(&text, &size);
+    ASSERT(report);
     enum err err = topics_check(&settings->daemon.kafka, TOPICS_MS, report);
     fclose(report);
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))

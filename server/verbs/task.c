@@ -12,6 +12,7 @@
  * A rebuild has three steps, for the blobs of a large slot do not go in one: the header goes, so that nobody can claim
  * the slot; then the blobs; then header, chain and position are written in one step.
  */
+#include "common/check.h"
 #include "common/hash.h"
 #include "common/text.h"
 #include "server/io/kafka_client.h"
@@ -39,8 +40,7 @@ static void see(void *arg, enum stage stage, int32_t partition, struct blob_key 
         if (s->count == s->capacity) {
             s->capacity = s->capacity ? s->capacity * 2 : 64;
             s->at = realloc(s->at, s->capacity * sizeof *s->at);
-            if (!s->at)
-                abort();
+            ASSERT(s->at);
         }
         s->at[s->count++] = (struct slot){.stage = stage, .partition = partition};
     }
@@ -206,7 +206,8 @@ static bool open_chains(const struct slot *s, struct slot_change *c)
 {
     int32_t count = s->header.partitions[TOPIC_EVENTS];
     struct chain *chains = calloc((size_t)count + 1, sizeof *chains);
-    bool good = chains && chains_decode((struct slice){(const char *)s->chain.data, (uint32_t)s->chain.size}, false, chains, count) == ERR_NONE;
+    ASSERT(chains);
+    bool good = chains_decode((struct slice){(const char *)s->chain.data, (uint32_t)s->chain.size}, false, chains, count) == ERR_NONE;
     for (int32_t i = 0; good && i < count; i++)
         chains[i].open = true;
     if (good)

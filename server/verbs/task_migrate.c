@@ -6,6 +6,8 @@
  */
 #include "server/verbs/task_slots.h"
 
+#include "common/check.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,8 +117,7 @@ int task_migrate(const struct settings *settings, struct slots *slots, const cha
 {
     struct change *changes = calloc(slots->count + 1, sizeof *changes);
     int code = 1;
-    if (!changes)
-        abort();
+    ASSERT(changes);
     qsort(slots->at, slots->count, sizeof *slots->at, slot_by_place);
     for (size_t i = 0; i < slots->count; i++)
         changes[i] = (struct change){&slots->at[i], slots->at[i].end > slots->at[i].position.next ? slots->at[i].end : slots->at[i].position.next, false};

@@ -3,6 +3,8 @@
 
 #include "server/simulate/screen.h"
 
+#include "common/check.h"
+
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
@@ -136,7 +138,8 @@ static void watch(struct screen *s, struct link *l, const struct options *o)
     int pictures = 0;
     bool terminal = isatty(STDOUT_FILENO);
     char *buffer = malloc(METRICS_BYTES + 1);
-    while (buffer && !stopped && (seconds <= 0 || (double)(now_ms() - start) < seconds * 1000)) {
+    ASSERT(buffer);
+    while (!stopped && (seconds <= 0 || (double)(now_ms() - start) < seconds * 1000)) {
         link_poll(l, 20);
         if (now_ms() - drawn < (terminal ? 1000 : 1000 * PLAIN_EVERY))
             continue;
@@ -145,8 +148,7 @@ static void watch(struct screen *s, struct link *l, const struct options *o)
         if (!o->json)
             draw(s, terminal, terminal || pictures++ % 6 == 0);
     }
-    if (buffer)
-        read_metrics(s, o->metrics, buffer);
+    read_metrics(s, o->metrics, buffer);
     free(buffer);
 }
 
