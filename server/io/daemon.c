@@ -102,7 +102,7 @@ static void on_tables_ready(void *arg)
 static void on_out_of_range(void *arg, enum topic topic, int32_t partition)
 {
     struct daemon *d = arg;
-    worker_out_of_range(d->worker, topic, partition, d->now_ms);
+    worker_out_of_range(d->worker, topic, partition);
 }
 
 static void on_leader_changed(void *arg, enum topic topic, int32_t partition)

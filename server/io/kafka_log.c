@@ -145,18 +145,23 @@ static void port_pause(void *self, enum topic topic, int32_t partition, bool pau
     mark_changed(self, p);
 }
 
-static bool port_watermarks(void *self, enum topic topic, int32_t partition, int64_t *out_low, int64_t *out_high)
+static bool port_ends(void *self, enum topic topic, int32_t partition, struct log_ends *out)
 {
     struct kafka_log *log = self;
     int64_t low, high;
-    if (!monitor_watermarks(&log->monitor, topic, partition, out_low, out_high))
+    if (!monitor_ends(&log->monitor, topic, partition, out))
         return false;
     const struct input_partition *p = find_assigned(log, topic, partition);
     if (p && p->fetching && !p->changed &&
         !rd_kafka_get_watermark_offsets(log->inputs[topic].fetcher->client, log->settings.topics[topic], partition, &low, &high) &&
-        high > *out_high)
-        *out_high = high;
+        high > out->high)
+        out->high = high;
     return true;
+}
+
+static uint64_t port_ask_ends(void *self)
+{
+    return monitor_ask(&((struct kafka_log *)self)->monitor);
 }
 
 static void port_commit_offset(void *self, enum topic topic, int32_t partition, int64_t offset)
@@ -401,7 +406,7 @@ void kafka_log_finish(struct kafka_log *log, const struct kafka_log_events *even
 void kafka_port_fill(struct kafka_log *log)
 {
     log->port = (struct log_port){log,        kafka_produce,   port_start,         port_stop,    port_pause,
-                                  port_watermarks, port_commit_offset, port_release, port_partitions, port_topic_name};
+                                  port_ends, port_ask_ends, port_commit_offset, port_release, port_partitions, port_topic_name};
 }
 
 const struct log_port *kafka_log_port(struct kafka_log *log)

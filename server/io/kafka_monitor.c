@@ -70,17 +70,29 @@ static void make_room(struct monitor *m, int topic, int32_t count)
 {
     if (m->sized[topic] >= count)
         return;
-    m->low[topic] = realloc(m->low[topic], (size_t)count * sizeof(int64_t));
-    m->high[topic] = realloc(m->high[topic], (size_t)count * sizeof(int64_t));
-    ASSERT(m->low[topic]);
-    ASSERT(m->high[topic]);
+    m->marks[topic] = realloc(m->marks[topic], (size_t)count * sizeof *m->marks[topic]);
+    ASSERT(m->marks[topic]);
     for (int32_t p = m->sized[topic]; p < count; p++)
-        m->low[topic][p] = m->high[topic][p] = -1;
+        m->marks[topic][p] = (struct watermarks){0};
     m->sized[topic] = count;
 }
 
+/* Under the lock. */
+static void note_mark(struct monitor *m, int topic, const rd_kafka_topic_partition_t *e, int64_t which, uint64_t asked)
+{
+    make_room(m, topic, e->partition + 1);
+    struct watermarks *w = &m->marks[topic][e->partition];
+    if (which == RD_KAFKA_OFFSET_BEGINNING) {
+        w->low = e->offset;
+        w->low_asked = asked;
+    } else {
+        w->high = e->offset;
+        w->high_asked = asked;
+    }
+}
+
 /* `which` is RD_KAFKA_OFFSET_BEGINNING or _END. False when a partition did not answer. */
-static bool ask_offsets(struct monitor *m, int64_t which, rd_kafka_topic_partition_list_t *list)
+static bool ask_offsets(struct monitor *m, int64_t which, uint64_t asked, rd_kafka_topic_partition_list_t *list)
 {
     struct kafka_log *log = m->log;
     for (int i = 0; i < list->cnt; i++)
@@ -96,10 +108,8 @@ static bool ask_offsets(struct monitor *m, int64_t which, rd_kafka_topic_partiti
             continue;
         }
         for (int t = 0; t < TOPICS; t++)
-            if (is_watched(log, t) && strcmp(e->topic, log->settings.topics[t]) == 0) {
-                make_room(m, t, e->partition + 1);
-                (which == RD_KAFKA_OFFSET_BEGINNING ? m->low : m->high)[t][e->partition] = e->offset;
-            }
+            if (is_watched(log, t) && strcmp(e->topic, log->settings.topics[t]) == 0)
+                note_mark(m, t, e, which, asked);
     }
     pthread_mutex_unlock(&m->lock);
     return all;
@@ -110,6 +120,9 @@ static bool ask_watermarks(struct monitor *m)
 {
     struct kafka_log *log = m->log;
     bool all = true, tables = log->settings.tables;
+    pthread_mutex_lock(&m->lock);
+    uint64_t asked = ++m->asking;
+    pthread_mutex_unlock(&m->lock);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(64);
     for (int t = 0; t < TOPICS; t++) {
         if (!is_watched(log, t))
@@ -120,8 +133,8 @@ static bool ask_watermarks(struct monitor *m)
         for (int32_t p = 0; p < count; p++)
             rd_kafka_topic_partition_list_add(list, log->settings.topics[t], p);
     }
-    bool answered = list->cnt > 0 && ask_offsets(m, RD_KAFKA_OFFSET_BEGINNING, list);
-    answered = list->cnt > 0 && ask_offsets(m, RD_KAFKA_OFFSET_END, list) && answered;
+    bool answered = list->cnt > 0 && ask_offsets(m, RD_KAFKA_OFFSET_BEGINNING, asked, list);
+    answered = list->cnt > 0 && ask_offsets(m, RD_KAFKA_OFFSET_END, asked, list) && answered;
     rd_kafka_topic_partition_list_destroy(list);
     pthread_mutex_lock(&m->lock);
     bool news = answered && tables && !m->tables_known;
@@ -132,7 +145,8 @@ static bool ask_watermarks(struct monitor *m)
     return all && answered;
 }
 
-static bool sleep_or_stop(struct monitor *m, int64_t wait_ms)
+/* Until then, until somebody hurries or until it is to stop, which is true. */
+static bool sleep_or_stop(struct monitor *m, int64_t wait_ms, bool *out_hurry)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
@@ -143,9 +157,11 @@ static bool sleep_or_stop(struct monitor *m, int64_t wait_ms)
         until.tv_nsec -= 1000000000;
     }
     pthread_mutex_lock(&m->lock);
-    while (!m->stop && pthread_cond_timedwait(&m->wake, &m->lock, &until) == 0) {
+    while (!m->stop && !m->hurry && pthread_cond_timedwait(&m->wake, &m->lock, &until) == 0) {
     }
     bool stop = m->stop;
+    *out_hurry = m->hurry;
+    m->hurry = false;
     pthread_mutex_unlock(&m->lock);
     return stop;
 }
@@ -154,18 +170,23 @@ static void *watch(void *arg)
 {
     struct monitor *m = arg;
     const struct kafka_log_settings *s = &m->log->settings;
-    int64_t counts_due = 0, marks_due = 0, lateness_due = kafka_clock_ms() + LATENESS_MS, wait_ms = 0;
-    while (!sleep_or_stop(m, wait_ms)) {
+    int64_t counts_due = 0, marks_due = 0, soonest = 0, lateness_due = kafka_clock_ms() + LATENESS_MS, wait_ms = 0;
+    bool hurry;
+    while (!sleep_or_stop(m, wait_ms, &hurry)) {
         int64_t now = kafka_clock_ms();
         bool complete = true;
+        if (hurry && soonest < marks_due)
+            marks_due = soonest;
         if (now >= counts_due) {
             ask_counts(m);
             for (int t = 0; t < TOPICS; t++)
                 complete = complete && atomic_load(&m->log->counts[t]) > 0;
             counts_due = now + (complete ? s->metadata_refresh_ms : IMPATIENT_MS);
         }
-        if (now >= marks_due)
+        if (now >= marks_due) {
+            soonest = now + IMPATIENT_MS;
             marks_due = now + (ask_watermarks(m) ? s->watermark_refresh_ms : IMPATIENT_MS);
+        }
         if (now >= lateness_due) {
             kafka_ask_lateness(m->log);
             lateness_due = now + LATENESS_MS;
@@ -201,8 +222,7 @@ void monitor_stop(struct monitor *m)
         m->running = false;
     }
     for (int t = 0; t < TOPICS; t++) {
-        free(m->low[t]);
-        free(m->high[t]);
+        free(m->marks[t]);
     }
 }
 
@@ -216,14 +236,23 @@ int32_t monitor_take_moved(struct monitor *m, struct place out[MOVED_MAX])
     return count;
 }
 
-bool monitor_watermarks(struct monitor *m, enum topic topic, int32_t partition, int64_t *out_low, int64_t *out_high)
+bool monitor_ends(struct monitor *m, enum topic topic, int32_t partition, struct log_ends *out)
 {
     pthread_mutex_lock(&m->lock);
-    bool known = partition < m->sized[topic] && m->low[topic][partition] >= 0 && m->high[topic][partition] >= 0;
-    if (known) {
-        *out_low = m->low[topic][partition];
-        *out_high = m->high[topic][partition];
-    }
+    const struct watermarks *w = partition < m->sized[topic] ? &m->marks[topic][partition] : NULL;
+    bool known = w && w->low_asked && w->high_asked;
+    if (known)
+        *out = (struct log_ends){w->low, w->high, w->low_asked < w->high_asked ? w->low_asked : w->high_asked};
     pthread_mutex_unlock(&m->lock);
     return known;
+}
+
+uint64_t monitor_ask(struct monitor *m)
+{
+    pthread_mutex_lock(&m->lock);
+    uint64_t next = m->asking + 1;
+    m->hurry = true;
+    pthread_cond_signal(&m->wake);
+    pthread_mutex_unlock(&m->lock);
+    return next;
 }

@@ -75,6 +75,12 @@ struct place {
 
 #define MOVED_MAX 1024 /* partitions of inputs; more than a worker can have */
 
+/* A value is unknown while its `asked` is 0. */
+struct watermarks {
+    int64_t low, high;
+    uint64_t low_asked, high_asked;
+};
+
 /* The thread that asks what can only be asked by waiting: partition counts and watermarks. */
 struct monitor {
     struct kafka_log *log;
@@ -84,9 +90,10 @@ struct monitor {
     pthread_cond_t wake;
     bool stop;
     /* Under the lock from here. */
-    int64_t *low[TOPICS]; /* owned; counts[topic] values, -1 unknown */
-    int64_t *high[TOPICS];
+    struct watermarks *marks[TOPICS]; /* owned; `sized` values */
     int32_t sized[TOPICS];
+    uint64_t asking; /* number of the newest question for them */
+    bool hurry;      /* somebody waits for the next one */
     int32_t leaders[TOPIC_INPUTS][MOVED_MAX]; /* broker + 1; 0 unknown */
     struct place moved[MOVED_MAX];            /* led by another broker since the last turn */
     int32_t moved_count;
@@ -158,7 +165,8 @@ bool monitor_start(struct monitor *m, struct kafka_log *log);
 void monitor_stop(struct monitor *m);
 /* Takes the partitions that changed their leader; answers how many. */
 int32_t monitor_take_moved(struct monitor *m, struct place out[MOVED_MAX]);
-bool monitor_watermarks(struct monitor *m, enum topic topic, int32_t partition, int64_t *out_low, int64_t *out_high);
+bool monitor_ends(struct monitor *m, enum topic topic, int32_t partition, struct log_ends *out);
+uint64_t monitor_ask(struct monitor *m); /* as log_port.ask_ends */
 
 void tables_open(struct tables *t, struct kafka_log *log);
 void tables_turn(struct kafka_log *log, const struct kafka_log_events *events, void *arg, size_t records_max);

@@ -39,10 +39,10 @@ static void begin(struct kafka_log *log)
     int32_t n = 0;
     for (int i = 0; i < TABLE_TOPICS; i++)
         for (int32_t p = 0; p < atomic_load(&log->counts[TOPIC_CATALOG + i]) && n < t->count; p++, n++) {
-            int64_t low = 0, high = 0;
-            monitor_watermarks(m, TOPIC_CATALOG + i, p, &low, &high);
-            t->partitions[n] = (struct table_partition){TOPIC_CATALOG + i, p, high, high <= low};
-            t->left += high > low;
+            struct log_ends ends = {0};
+            monitor_ends(m, TOPIC_CATALOG + i, p, &ends);
+            t->partitions[n] = (struct table_partition){TOPIC_CATALOG + i, p, ends.high, ends.high <= ends.low};
+            t->left += ends.high > ends.low;
             rd_kafka_consume_start_queue(t->topics[i], p, RD_KAFKA_OFFSET_BEGINNING, t->queue);
         }
     t->count = n;

@@ -111,11 +111,11 @@ static void submit_slot(struct init *n, const struct daemon_settings *settings, 
 /* All partition counts and where every input log begins and ends; false while some are missing. */
 static bool is_known(const struct log_port *log)
 {
-    int64_t low, high;
+    struct log_ends ends;
     for (int t = 0; t < TOPIC_INPUTS; t++) {
         int32_t count = log->partitions(log->self, (enum topic)t);
         for (int32_t p = 0; p < count; p++)
-            if (!log->watermarks(log->self, (enum topic)t, p, &low, &high))
+            if (!log->ends(log->self, (enum topic)t, p, &ends))
                 return false;
         if (count == 0)
             return false;
@@ -135,9 +135,9 @@ static enum err run(struct init *n, const struct daemon_settings *settings, bool
         }
     for (int s = 0; s < STAGES; s++)
         for (int32_t p = 0; p < log->partitions(log->self, (enum topic)s); p++) {
-            int64_t low = 0, high = 0;
-            log->watermarks(log->self, (enum topic)s, p, &low, &high);
-            submit_slot(n, settings, (enum stage)s, p, from_end ? high : low);
+            struct log_ends ends = {0};
+            log->ends(log->self, (enum topic)s, p, &ends);
+            submit_slot(n, settings, (enum stage)s, p, from_end ? ends.high : ends.low);
         }
     while (n->outstanding)
         turn(n, &events);

@@ -179,13 +179,17 @@ static void port_pause(void *self, enum topic topic, int32_t partition, bool pau
     l->read[topic][partition].paused = paused;
 }
 
-static bool port_watermarks(void *self, enum topic topic, int32_t partition, int64_t *out_low, int64_t *out_high)
+static bool port_ends(void *self, enum topic topic, int32_t partition, struct log_ends *out)
 {
     struct memory_log *l = self;
     const struct partition *p = &l->cluster->logs[topic][partition];
-    *out_low = p->low > p->start ? p->low : p->start;
-    *out_high = p->start + (int64_t)p->count;
+    *out = (struct log_ends){.low = p->low > p->start ? p->low : p->start, .high = p->start + (int64_t)p->count};
     return true;
+}
+
+static uint64_t port_ask_ends(void *self)
+{
+    return 0; /* what is told is always so */
 }
 
 static void port_commit_offset(void *self, enum topic topic, int32_t partition, int64_t offset)
@@ -218,7 +222,7 @@ struct memory_log *memory_log_create(struct memory_cluster *c)
         ASSERT(l->read[t]);
     }
     l->port = (struct log_port){l,            port_produce,       port_start,   port_stop,      port_pause,
-                                port_watermarks, port_commit_offset, port_release, port_partitions, port_topic_name};
+                                port_ends,    port_ask_ends, port_commit_offset, port_release, port_partitions, port_topic_name};
     return l;
 }
 
@@ -285,14 +289,14 @@ static size_t deliver_partition(struct memory_log *l, struct worker *w, enum top
     struct position_of *at = &l->read[topic][partition];
     size_t n = 0;
     while (n < max && at->started && !at->paused) {
-        int64_t low, high;
-        port_watermarks(l, topic, partition, &low, &high);
-        if (at->next < low || at->next > high) {
+        struct log_ends ends;
+        port_ends(l, topic, partition, &ends);
+        if (at->next < ends.low || at->next > ends.high) {
             at->started = false;
-            worker_out_of_range(w, topic, partition, now_ms);
+            worker_out_of_range(w, topic, partition);
             break;
         }
-        if (at->next == high)
+        if (at->next == ends.high)
             break;
         const struct record *r = memory_find(l->cluster, topic, partition, at->next++);
         if (!r)

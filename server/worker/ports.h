@@ -62,6 +62,12 @@ struct outgoing {
     void *opaque; /* comes back in worker_acknowledged() */
 };
 
+/* Where a log begins and ends, and the number of the question to which that was the answer. */
+struct log_ends {
+    int64_t low, high;
+    uint64_t asked;
+};
+
 struct log_port {
     void *self;
     /* ERR_TOO_LARGE: never; ERR_MEMORY: the producer's queue is full, try again next turn. */
@@ -70,8 +76,10 @@ struct log_port {
     void (*start)(void *self, enum topic topic, int32_t partition, int64_t offset);
     void (*stop)(void *self, enum topic topic, int32_t partition);
     void (*pause)(void *self, enum topic topic, int32_t partition, bool paused);
-    /* Low and high watermark as last seen with a fetch; false while unknown. */
-    bool (*watermarks)(void *self, enum topic topic, int32_t partition, int64_t *out_low, int64_t *out_high);
+    /* As last heard, which may be a while ago; false while unknown. */
+    bool (*ends)(void *self, enum topic topic, int32_t partition, struct log_ends *out);
+    /* Asks anew, soon. Answers whose `asked` is at least what this returns were asked for after this call. */
+    uint64_t (*ask_ends)(void *self);
     /* Advisory: for lag tools only. */
     void (*commit_offset)(void *self, enum topic topic, int32_t partition, int64_t offset);
     void (*release)(void *self, struct record *record);

@@ -235,9 +235,9 @@ static bool slot_accept(struct task *t, struct load *l, int64_t now_ms)
 
 static bool has_records(const struct task *t, int64_t from)
 {
-    int64_t low, high;
+    struct log_ends ends;
     const struct log_port *log = t->worker->log;
-    return !log->watermarks(log->self, (enum topic)t->ops->stage, t->partition, &low, &high) || high > from;
+    return !log->ends(log->self, (enum topic)t->ops->stage, t->partition, &ends) || ends.high > from;
 }
 
 /* Writes a fresh token over exactly what was read (rule 2). */
@@ -425,7 +425,7 @@ static void look_again(struct task *t, int64_t now_ms)
         read_slot(t, now_ms);
     if (t->state == TASK_LOST && now_ms - t->lost_ms >= s->reclaim_ms)
         read_slot(t, now_ms);
-    task_listen_again(t, now_ms);
+    task_listen(t, now_ms);
     if (t->state == TASK_HALTED && (!t->halt_seen || now_ms - t->asked_ms >= s->audit_ms)) {
         t->asked_ms = now_ms;
         load_create(t, 0);

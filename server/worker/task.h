@@ -136,6 +136,8 @@ struct task {
     int64_t asked_ms;             /* last time the slot was read */
     int64_t lost_ms;
     int64_t heard_ms;             /* last time the log delivered something */
+    bool in_doubt;                /* whether the log reaches from here to there: its ends are being asked for */
+    uint64_t doubt;               /* the least `asked` of an answer that resolves it */
     int64_t record_ms;            /* timestamp of the last folded record */
     int64_t running_ms;           /* when it last ran, or halted */
     uint64_t folded, replayed;
@@ -148,7 +150,7 @@ struct task *task_create(struct worker *w, const struct stage_ops *ops, int32_t 
 /* Stops at once; what is in flight is buried when it comes back. */
 void task_release(struct task *t);
 void task_record(struct task *t, struct record *r, int64_t now_ms); /* takes it */
-void task_out_of_range(struct task *t, int64_t now_ms);
+void task_out_of_range(struct task *t);
 /* Answers of the store to any task, also one that is gone. */
 void task_stored(struct store_request *request, int64_t now_ms);
 void task_drain(struct task *t, int64_t now_ms);

@@ -27,7 +27,7 @@ void task_verify(struct task *t, int64_t now_ms)
     t->committed_ms = now_ms;
     t->has_print = t->position.has_print;
     t->print = t->position.print;
-    t->gap_seen = false;
+    t->gap_seen = t->in_doubt = false;
     t->step_by_step = MUTANT(poison_unmarked, false, t->position.claims > t->worker->settings.claims_max);
     t->steps_left = t->worker->settings.steps;
     t->marked = -1;
@@ -40,20 +40,39 @@ void task_verify(struct task *t, int64_t now_ms)
     start_log(t, t->next);
 }
 
-void task_out_of_range(struct task *t, int64_t now_ms)
+/* What is known of the log's ends may be older than the position: they are asked for again before anything is concluded. */
+static void doubt(struct task *t)
 {
-    if (t->state != TASK_VERIFY && t->state != TASK_RUN)
+    if (t->in_doubt)
         return;
-    int64_t low, high;
+    t->in_doubt = true;
+    t->doubt = t->worker->log->ask_ends(t->worker->log->self);
+}
+
+void task_out_of_range(struct task *t)
+{
+    if (t->state == TASK_VERIFY || t->state == TASK_RUN)
+        doubt(t);
+}
+
+static void judge_ends(struct task *t, int64_t from)
+{
+    struct log_ends ends;
     const struct log_port *log = t->worker->log;
-    bool known = log->watermarks(log->self, (enum topic)t->ops->stage, t->partition, &low, &high);
-    if (t->state == TASK_VERIFY && known && low == t->next && t->next <= high) {
+    if (t->queue_count || t->paused || !log->ends(log->self, (enum topic)t->ops->stage, t->partition, &ends) ||
+        MUTANT(ends_stale, false, ends.asked < t->doubt))
+        return;
+    t->in_doubt = false;
+    if (t->state == TASK_VERIFY && ends.low == t->next && t->next <= ends.high) {
         t->state = TASK_RUN; /* the log begins at the position: nothing is left to compare, and that is legal */
         start_log(t, t->next);
-        return;
+    } else if (t->next > ends.high) {
+        task_halt(t, HALT_LOG_TRUNCATED, "the position is beyond the end of the log");
+    } else if (from < ends.low) {
+        task_halt(t, HALT_LOG_TRUNCATED, "the position is before the start of the log");
+    } else {
+        start_log(t, from);
     }
-    task_halt(t, HALT_LOG_TRUNCATED, known && t->next > high ? "the position is beyond the end of the log"
-                                                            : "the position is before the start of the log");
 }
 
 void task_record(struct task *t, struct record *r, int64_t now_ms)
@@ -97,20 +116,26 @@ void task_record(struct task *t, struct record *r, int64_t now_ms)
     t->queue[(t->queue_at + t->queue_count++) % t->queue_capacity] = *r;
 }
 
-void task_listen_again(struct task *t, int64_t now_ms)
+void task_listen(struct task *t, int64_t now_ms)
 {
-    int64_t low, high, from = t->state == TASK_VERIFY ? t->next - 1 : t->next;
+    struct log_ends ends;
+    int64_t from = t->state == TASK_VERIFY ? t->next - 1 : t->next;
     const struct log_port *log = t->worker->log;
-    if (MUTANT(tail_unheard, true, t->state != TASK_RUN && t->state != TASK_VERIFY) || t->queue_count || t->paused ||
-        now_ms - t->heard_ms < t->worker->settings.audit_ms)
+    if (t->state != TASK_RUN && t->state != TASK_VERIFY)
+        return;
+    if (t->in_doubt) {
+        judge_ends(t, from);
+        return;
+    }
+    if (MUTANT(tail_unheard, true, false) || t->queue_count || t->paused || now_ms - t->heard_ms < t->worker->settings.audit_ms)
         return;
     t->heard_ms = now_ms;
-    if (!log->watermarks(log->self, (enum topic)t->ops->stage, t->partition, &low, &high))
+    if (!log->ends(log->self, (enum topic)t->ops->stage, t->partition, &ends))
         return;
-    if (high > from)
+    if (ends.high > from)
         start_log(t, from);
-    else if (t->state == TASK_VERIFY) /* Kafka takes it for the end of the log and waits */
-        task_halt(t, HALT_LOG_TRUNCATED, "the record before the position is beyond the end of the log");
+    else if (t->state == TASK_VERIFY || ends.high < from) /* Kafka takes it for the end of the log and waits */
+        doubt(t);
 }
 
 void task_pause_or_resume(struct task *t)

@@ -150,11 +150,11 @@ void worker_records(struct worker *w, struct record *records, size_t count, int6
     }
 }
 
-void worker_out_of_range(struct worker *w, enum topic topic, int32_t partition, int64_t now_ms)
+void worker_out_of_range(struct worker *w, enum topic topic, int32_t partition)
 {
     struct task *t = find_task(w, topic, partition);
     if (t)
-        task_out_of_range(t, now_ms);
+        task_out_of_range(t);
 }
 
 void worker_leader_changed(struct worker *w, enum topic topic, int32_t partition, int64_t now_ms)
@@ -283,8 +283,8 @@ static struct task_report report_of(const struct task *t, int64_t now_ms)
 {
     static const char *const states[TASK_STATES] = {"read", "claim", "verify", "run", "halted", "lost"};
     const struct log_port *log = t->worker->log;
-    int64_t low, high;
-    bool known = log->watermarks(log->self, (enum topic)t->ops->stage, t->partition, &low, &high);
+    struct log_ends ends;
+    bool known = log->ends(log->self, (enum topic)t->ops->stage, t->partition, &ends);
     return (struct task_report){
         .stage = t->ops->stage,
         .partition = t->partition,
@@ -296,7 +296,7 @@ static struct task_report report_of(const struct task *t, int64_t now_ms)
         .commit_age_ms = task_owes(t) ? now_ms - t->committed_ms : 0,
         .commit_every_ms = t->ops->commit_ms(t),
         .stopped_ms = t->state == TASK_RUN || t->state == TASK_HALTED ? 0 : now_ms - t->running_ms,
-        .lag_records = known && high >= t->next ? high - t->next : -1,
+        .lag_records = known && ends.high >= t->next ? ends.high - t->next : -1,
         .record_ms = t->record_ms,
         .folded = t->folded,
         .replayed = t->replayed,

@@ -80,7 +80,7 @@ void worker_table_record(struct worker *w, struct record *record, int64_t now_ms
 /* Every table has been read to the end offset seen at start. */
 void worker_tables_ready(struct worker *w);
 /* The log cannot deliver from where it was started: the offset is outside the log. */
-void worker_out_of_range(struct worker *w, enum topic topic, int32_t partition, int64_t now_ms);
+void worker_out_of_range(struct worker *w, enum topic topic, int32_t partition);
 /* Another broker leads the partition now: it may lack records that were read from the one before. The task reads again. */
 void worker_leader_changed(struct worker *w, enum topic topic, int32_t partition, int64_t now_ms);
 /* An outgoing record is durable (ERR_NONE) or lost. `offset` is where it stands, or -1. */

@@ -62,6 +62,6 @@ void task_no_memory(struct task *t, int64_t now_ms);
 /* Claimed: from here on nobody else commits without our noticing. The record before the position is read again. */
 void task_verify(struct task *t, int64_t now_ms);
 /* A client can skip the newest records; nothing later would ever show the gap. So a silent lag is read again. */
-void task_listen_again(struct task *t, int64_t now_ms);
+void task_listen(struct task *t, int64_t now_ms);
 void task_pause_or_resume(struct task *t);
 void task_release_queue(struct task *t);

@@ -321,11 +321,11 @@ class Chaos:
         return bool(spare.compare(self.redis.direct()).differences)
 
     def logged(self, code):
-        count = 0
+        lines = []
         for number in range(self.numbers):
             with open(os.path.join(self.directory, f"worker-{number}.log"), errors="replace") as file:
-                count += sum(f'"code":"{code}"' in line for line in file)
-        return count
+                lines += [f"worker {number}: {line.strip()}" for line in file if f'"code":"{code}"' in line]
+        return lines
 
     def run(self):
         subprocess.run([self.sluice, "init", "--start", "earliest", "--brokers", self.brokers, "--redis", self.redis.direct()], check=True,
@@ -338,10 +338,9 @@ class Chaos:
             self.failures.append("the oracle does not see that an event is missing")
         for w in self.workers:
             w.signal(signal.SIGTERM)
-        self.sums["rebalances"] = self.logged("assigned")
-        self.sums["halts"] = self.logged("task_halted")
-        if self.sums["halts"]:
-            self.failures.append(f"{self.sums['halts']} tasks halted")
+        halted = self.logged("task_halted")
+        self.failures += halted
+        self.sums.update(rebalances=len(self.logged("assigned")), halts=len(halted))
         taken = sorted(self.takeovers)
         self.sums.update(events=self.check.oracle.folded, takeovers=len(taken), failures=len(self.failures), session_ms=SESSION_MS,
                          takeover_p50_ms=round(taken[len(taken) // 2]) if taken else 0,

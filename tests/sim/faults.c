@@ -4,7 +4,7 @@
 #include "tests/sim/sim.h"
 
 const char *const fault_names[FAULTS] = {
-    "crash", "crash_at", "stop", "zombie", "rebalance", "ack_lost", "send_lost", "sent_twice", "send_refused", "delay", "reorder",
+    "crash", "crash_at", "stop", "zombie", "rebalance", "ack_lost", "send_lost", "sent_twice", "send_refused", "delay", "silence", "reorder",
     "skip", "repeat", "break", "failover", "slot_moves", "memory", "clock", "bad_events", "reload", "retention", "migrate", "configuration",
     "effects_lost", "log_lost", "recreated", "retention_short", "skip_always", "shard_empty", "position_lost", "poison",
 };
@@ -118,16 +118,27 @@ static void set_aside(struct sim *s, const struct strike *k)
     if (!m->worker)
         return;
     s->struck[k->fault]++;
-    if (k->fault != FAULT_DELAY)
-        fault_tears(s, m, -1);
+    if (k->fault == FAULT_DELAY) {
+        m->delayed = until;
+        return;
+    }
+    fault_tears(s, m, -1);
     if (k->fault == FAULT_STOP)
         m->stopped = until;
-    else if (k->fault == FAULT_ZOMBIE)
-        m->stalled = until;
     else
-        m->delayed = until;
-    if (k->fault != FAULT_DELAY)
-        group_rebalance(s);
+        m->stalled = until;
+    group_rebalance(s);
+}
+
+/* Long enough for its tasks to wonder; what comes to it meanwhile has gone on since it last heard of the logs. */
+static void silence(struct sim *s, const struct strike *k)
+{
+    struct member *m = &s->members[k->a % (uint32_t)s->member_count];
+    if (!m->worker)
+        return;
+    s->struck[FAULT_SILENCE]++;
+    m->dealt_while_silent = s->step + 5 + (int)(k->b % 40);
+    m->silent = m->dealt_while_silent + 20 + (int)(k->b / 64 % 80);
 }
 
 static void failover(struct sim *s, const struct strike *k)
@@ -357,6 +368,7 @@ void fault_strike(struct sim *s, const struct strike *k)
     case FAULT_STOP:
     case FAULT_ZOMBIE:
     case FAULT_DELAY: set_aside(s, k); break;
+    case FAULT_SILENCE: silence(s, k); break;
     case FAULT_REBALANCE: s->storm += 1 + (int)(k->b % 6); break;
     case FAULT_REORDER: s->reorder_until = s->step + 2 + (int)(k->b % 60); s->struck[FAULT_REORDER]++; break;
     case FAULT_FAILOVER: failover(s, k); break;
@@ -382,7 +394,7 @@ void fault_strike(struct sim *s, const struct strike *k)
 
 static bool member_step(struct sim *s, struct member *m)
 {
-    bool changed = m->stalled == s->step || m->stopped == s->step;
+    bool changed = m->stalled == s->step || m->stopped == s->step || m->dealt_while_silent == s->step;
     if (m->worker && m->misconfigured == s->step)
         member_crash(s, m, 1);
     if (!m->worker && m->down <= s->step) {
@@ -423,9 +435,9 @@ void faults_end(struct sim *s)
     memset(s->slot_until, 0, sizeof s->slot_until);
     for (int i = 0; i < s->member_count; i++) {
         struct member *m = &s->members[i];
-        m->client.faults = (struct client_faults){0};
+        m->client.faults = (struct client_faults){.skips = m->client.struck.skips > 0}; /* then behind a last record nothing comes */
         m->link.breaks = m->link.breaks_unheard = m->crash_in = 0;
-        m->stalled = m->stopped = m->delayed = -1;
+        m->stalled = m->stopped = m->delayed = m->silent = m->dealt_while_silent = -1;
         if (m->misconfigured >= s->step)
             member_crash(s, m, 1);
         m->misconfigured = m->down = -1;

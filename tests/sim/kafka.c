@@ -170,12 +170,15 @@ static void port_pause(void *self, enum topic topic, int32_t partition, bool pau
     ((struct client *)self)->reads[topic][partition].paused = paused;
 }
 
-static bool port_watermarks(void *self, enum topic topic, int32_t partition, int64_t *out_low, int64_t *out_high)
+static bool port_ends(void *self, enum topic topic, int32_t partition, struct log_ends *out)
 {
-    const struct log_partition *log = &((struct client *)self)->kafka->logs[topic][partition];
-    *out_low = log->low;
-    *out_high = log->count;
-    return true;
+    *out = ((struct client *)self)->reads[topic][partition].ends;
+    return out->asked > 0;
+}
+
+static uint64_t port_ask_ends(void *self)
+{
+    return ((struct client *)self)->asked + 1;
 }
 
 static void port_commit_offset(void *self, enum topic topic, int32_t partition, int64_t offset)
@@ -204,12 +207,13 @@ void client_begin(struct client *c, struct kafka *k, io_step *step, void *arg)
     c->step_arg = arg;
     c->send_count = c->answer_count = 0;
     c->faults = c->struck = (struct client_faults){0};
+    c->asked = 0;
     for (int t = 0; t < TOPIC_INPUTS; t++)
         for (int32_t p = 0; p < PARTITIONS; p++)
             c->reads[t][p] = (struct reading){.skipped = -1, .leader = k->logs[t][p].leader};
     c->port = (struct log_port){
         .self = c, .produce = port_produce, .start = port_start, .stop = port_stop, .pause = port_pause,
-        .watermarks = port_watermarks, .commit_offset = port_commit_offset, .release = port_release,
+        .ends = port_ends, .ask_ends = port_ask_ends, .commit_offset = port_commit_offset, .release = port_release,
         .partitions = port_partitions, .topic_name = port_topic_name,
     };
 }
@@ -261,7 +265,7 @@ static void deliver(struct client *c, struct worker *w, enum topic topic, int32_
     for (size_t n = 0; n < max && at->started && !at->paused; n++) {
         if (at->next < log->low || at->next > log->count) {
             at->started = false;
-            worker_out_of_range(w, topic, partition, now_ms);
+            worker_out_of_range(w, topic, partition);
             return;
         }
         if (at->next == log->count)
@@ -283,6 +287,10 @@ static void deliver(struct client *c, struct worker *w, enum topic topic, int32_
 
 void client_deliver(struct client *c, struct worker *w, size_t max, uint64_t order, int64_t now_ms)
 {
+    c->asked++;
+    for (int t = 0; t < TOPIC_INPUTS; t++)
+        for (int32_t p = 0; p < c->kafka->partitions[t]; p++)
+            c->reads[t][p].ends = (struct log_ends){c->kafka->logs[t][p].low, c->kafka->logs[t][p].count, c->asked};
     for (uint64_t i = 0; i < TOPIC_INPUTS * PARTITIONS; i++) {
         uint64_t at = (i + order) % (TOPIC_INPUTS * PARTITIONS);
         enum topic topic = (enum topic)(at / PARTITIONS);

@@ -53,6 +53,7 @@ struct reading {
     int64_t next;
     int64_t skipped;      /* greatest that was skipped: each is once at most; -1 none */
     int leader;           /* last heard of */
+    struct log_ends ends; /* as last heard; asked 0: never */
 };
 
 /* Runs before each operation that leaves a client; false: it does not, as the process is dead by then. */
@@ -67,6 +68,7 @@ struct client {
     size_t answer_count, answer_capacity;
     struct reading reads[TOPIC_INPUTS][PARTITIONS];
     struct client_faults faults, struck;
+    uint64_t asked;       /* questions for the ends of logs so far */
     io_step *step;
     void *step_arg;
 };
@@ -76,7 +78,7 @@ void client_fini(struct client *c);
 /* Brings up to `sends` records to the logs; `reorder` 0 in order, else the draw that picks the partition. */
 void client_carry(struct client *c, size_t sends, uint64_t reorder);
 void client_answer(struct client *c, struct worker *w, size_t answers);
-/* Up to `max` records a partition, beginning with a partition drawn from `order`. */
+/* Asks for the ends of all logs, and delivers up to `max` records a partition, beginning with a partition drawn from `order`. */
 void client_deliver(struct client *c, struct worker *w, size_t max, uint64_t order, int64_t now_ms);
 /* The process died: some of what it sent may still arrive, nobody hears of it. */
 void client_abandon(struct client *c, struct worker *w, size_t carried);

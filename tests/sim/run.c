@@ -102,7 +102,7 @@ static void begin(struct sim *s, const struct schedule *schedule, struct totals 
     s->member_count = 2 + (int)sim_draw(s, schedule->small ? 1 : MEMBERS - 1);
     for (int i = 0; i < s->member_count; i++) {
         struct member *m = &s->members[i];
-        m->down = m->stalled = m->stopped = m->delayed = m->misconfigured = -1;
+        m->down = m->stalled = m->stopped = m->delayed = m->silent = m->dealt_while_silent = m->misconfigured = -1;
         m->skew_ms = 0;
         member_start(s, m);
     }

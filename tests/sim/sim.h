@@ -29,6 +29,7 @@ enum fault {
     FAULT_SENT_TWICE,
     FAULT_SEND_REFUSED,  /* the producer's queue is full */
     FAULT_DELAY,         /* answers of both servers take their time */
+    FAULT_SILENCE,       /* Kafka takes what it is sent and tells nothing but a rebalance: no records, no ends of logs */
     FAULT_REORDER,       /* between partitions and slots */
     FAULT_SKIP,          /* the client skips records, once each */
     FAULT_REPEAT,        /* or delivers them twice */
@@ -98,7 +99,8 @@ struct member {
     struct topic_partition pending[STAGES * PARTITIONS]; /* the group's answer, not read yet */
     size_t pending_count;
     bool has_pending;
-    int down, stalled, stopped, delayed, misconfigured; /* until this step */
+    int down, stalled, stopped, delayed, silent, misconfigured; /* until this step */
+    int dealt_while_silent; /* at this step partitions are dealt anew */
     int64_t skew_ms;
     uint32_t crash_in; /* operations; 0 never */
     bool crash_unheard, dead, sleeps;

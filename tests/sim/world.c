@@ -127,7 +127,8 @@ void member_drive(struct sim *s, struct member *m, size_t records, size_t answer
     client_carry(&m->client, records, s->reorder_until > s->step ? order + 1 : 0);
     if (!slow)
         client_answer(&m->client, m->worker, records);
-    client_deliver(&m->client, m->worker, records, order, now_ms);
+    if (m->silent <= s->step)
+        client_deliver(&m->client, m->worker, records, order, now_ms);
     link_carry(&m->link, answers, s->reorder_until > s->step ? order + 1 : 0);
     if (!slow)
         link_answer(&m->link, m->worker, answers, now_ms);
