@@ -15,7 +15,7 @@ float similarity_next(const struct similarity_settings *s, const struct similari
 
 float similarity_of(const struct similarity_settings *s, const struct similarity *own, const struct neighbour *n, int64_t count)
 {
-    float mine = (float)own->count, theirs = count > 0 ? (float)count : mine;
-    float cosine = mine > 0 ? (float)n->pair_count / sqrtf(mine * theirs) : 0;
-    return (cosine < 1 ? cosine : 1) + similarity_next(s, own, n) * (float)s->next_weight_permille / 1000;
+    float mine = (float)own->count, theirs = count > 0 ? (float)count : mine, pairs = (float)n->pair_count;
+    float cosine = mine > 0 ? pairs / sqrtf(mine * theirs) : 0, users = theirs > 0 ? pairs / sqrtf(theirs * (float)s->user_cosine) : 0;
+    return (s->user_cosine ? users : cosine < 1 ? cosine : 1) + similarity_next(s, own, n) * (float)s->next_weight_permille / 1000;
 }

@@ -1,16 +1,14 @@
 /* P1, P2, P3, P4a: rankings of items. */
 #include "server/evaluate/protocols.h"
+#include "server/evaluate/ratings.h"
+#include "server/evaluate/user_cosine.h"
 
 #include "common/check.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-struct rating {
-    int user, item, value, order;
-    int64_t ts_ms;
-};
+#include <time.h>
 
 static int by_time(const void *a, const void *b)
 {
@@ -20,7 +18,7 @@ static int by_time(const void *a, const void *b)
     return x->order - y->order;
 }
 
-static struct rating *read_ratings(const char *data, int *out_count)
+struct rating *ratings_read(const char *data, int *out_count)
 {
     struct table *t = table_open(data, "ml-100k/u.data");
     struct rating *list = calloc(100001, sizeof *list);
@@ -54,48 +52,24 @@ static void add_share(struct figures *out, const char *method, const char *metri
     figure_add(out, method, metric, p, sqrt(p * (1 - p) / n));
 }
 
-bool protocol_p1(const struct stream_settings *settings, const char *data, struct figures *out)
+int ratings_keep_fives(struct rating *list, int count)
 {
-    int count, fives = 0, asked = 0, new_items = 0, new_users = 0;
-    double hits[METHODS] = {0}, ranks[METHODS] = {0};
-    struct rating *list = read_ratings(data, &count);
+    int fives = 0;
     for (int i = 0; i < count; i++)
         if (list[i].value == 5)
             list[fives++] = list[i];
-    struct stream *s = stream_create(settings);
-    for (int i = 0; i < fives; i++) {
-        char user[16], item[16];
-        snprintf(user, sizeof user, "u%d", list[i].user);
-        snprintf(item, sizeof item, "i%d", list[i].item);
-        uint32_t u = stream_user(s, user), target = stream_item(s, item);
-        if (i >= fives / 5) {
-            float *const *scores = stream_rank(s, u, list[i].ts_ms, false);
-            bool asks = i >= fives - (int)(fives * 0.7 + 0.5);
-            bool is_new = !stream_seen(s, target);
-            for (int m = 0; asks && m < METHODS; m++) {
-                float kept = scores[m][target];
-                if (is_new)
-                    scores[m][target] = 0; /* the target is a candidate in any case */
-                hits[m] += hit_at(scores[m], stream_items(s), target, 10);
-                ranks[m] += rank_of(scores[m], stream_items(s), target) / 1171 * 100;
-                scores[m][target] = kept;
-            }
-            asked += asks;
-            new_items += asks && is_new;
-            new_users += asks && !stream_profile(s, u);
-        }
-        rate(s, &list[i]);
-    }
-    for (int m = 0; asked && m < METHODS; m++) {
-        add_share(out, method_names[m], "recall_at_10", hits[m], asked);
-        figure_add(out, method_names[m], "mpr", ranks[m] / asked, 0);
-    }
-    figure_add(out, "data", "asked", asked, 0);
-    figure_add(out, "data", "new_item_share", asked ? (double)new_items / asked : 0, 0);
-    figure_add(out, "data", "new_user_share", asked ? (double)new_users / asked : 0, 0);
-    stream_destroy(s);
-    free(list);
-    return asked > 0;
+    return fives;
+}
+
+static double hit_of(float *scores, uint32_t items, uint32_t target, bool is_new, double *rank)
+{
+    float kept = scores[target];
+    if (is_new)
+        scores[target] = 0; /* the target is a candidate in any case */
+    double hit = hit_at(scores, items, target, 10);
+    *rank += rank_of(scores, items, target) / 1171 * 100;
+    scores[target] = kept;
+    return hit;
 }
 
 /* The first k of the candidates, best first; ties by number. */
@@ -111,6 +85,93 @@ static uint32_t top(const float *scores, uint32_t count, uint32_t k, uint32_t *l
         list[at] = i;
     }
     return n;
+}
+
+/* How far scores are from the reference's, of which they may be any multiple: mean error over the reference's mean. */
+static double error_of(const float *scores, const float *reference, uint32_t items)
+{
+    double sum = 0, wanted = 0, error = 0;
+    for (uint32_t i = 0; i < items; i++)
+        if (reference[i] >= 0) {
+            sum += scores[i];
+            wanted += reference[i];
+        }
+    for (uint32_t i = 0; i < items; i++)
+        if (reference[i] >= 0 && sum > 0)
+            error += fabs(scores[i] * wanted / sum - reference[i]);
+    return wanted > 0 ? sum > 0 ? error / wanted : 1 : 0;
+}
+
+/* The reference ranks the same candidates. */
+static void ask_reference(struct user_cosine *c, float *const *scores, uint32_t items, uint32_t user, float *out, struct p1_sums *sum)
+{
+    uint32_t ours[10], theirs[10], our_count = top(scores[METHOD_SLUICE], items, 10, ours);
+    user_cosine_score(c, user, out);
+    for (uint32_t i = 0; i < items; i++)
+        if (scores[METHOD_POPULARITY][i] < 0)
+            out[i] = -1;
+    uint32_t count = top(out, items, 10, theirs);
+    for (uint32_t i = 0; i < our_count; i++)
+        for (uint32_t k = 0; k < count; k++)
+            sum->reference_shared += ours[i] == theirs[k] ? 0.1 : 0;
+    sum->reference_error += error_of(scores[METHOD_SLUICE], out, items);
+}
+
+static void p1_ask(struct stream *s, struct user_cosine *c, uint32_t u, uint32_t target, int64_t now_ms, struct p1_sums *out)
+{
+    float *const *scores = stream_rank(s, u, now_ms, false);
+    bool is_new = !stream_seen(s, target);
+    static float reference[2000];
+    double unused = 0;
+    if (c) {
+        ask_reference(c, scores, stream_items(s), u, reference, out);
+        out->reference_hits += hit_of(reference, stream_items(s), target, is_new, &unused);
+    }
+    for (int m = 0; m < METHODS; m++)
+        out->hits[m] += hit_of(scores[m], stream_items(s), target, is_new, &out->ranks[m]);
+    out->asked++;
+    out->new_items += is_new;
+    out->new_users += !stream_profile(s, u);
+}
+
+void p1_run(const struct stream_settings *settings, const struct rating *list, int fives, bool with_reference, struct p1_sums *out)
+{
+    struct stream *s = stream_create(settings);
+    struct user_cosine *c = with_reference ? user_cosine_create(1000, 2000) : NULL;
+    clock_t began = clock();
+    *out = (struct p1_sums){0};
+    for (int i = 0; i < fives; i++) {
+        char user[16], item[16];
+        snprintf(user, sizeof user, "u%d", list[i].user);
+        snprintf(item, sizeof item, "i%d", list[i].item);
+        uint32_t u = stream_user(s, user), target = stream_item(s, item);
+        if (i >= fives - (int)(fives * 0.7 + 0.5))
+            p1_ask(s, c, u, target, list[i].ts_ms, out);
+        rate(s, &list[i]);
+        if (c)
+            user_cosine_rate(c, u, target, 1);
+    }
+    out->cpu_s = (double)(clock() - began) / CLOCKS_PER_SEC;
+    out->table_bytes = stream_bytes(s);
+    user_cosine_destroy(c);
+    stream_destroy(s);
+}
+
+bool protocol_p1(const struct stream_settings *settings, const char *data, struct figures *out)
+{
+    struct p1_sums sum = {0};
+    int count;
+    struct rating *list = ratings_read(data, &count);
+    p1_run(settings, list, ratings_keep_fives(list, count), false, &sum);
+    for (int m = 0; sum.asked && m < METHODS; m++) {
+        add_share(out, method_names[m], "recall_at_10", sum.hits[m], sum.asked);
+        figure_add(out, method_names[m], "mpr", sum.ranks[m] / sum.asked, 0);
+    }
+    figure_add(out, "data", "asked", sum.asked, 0);
+    figure_add(out, "data", "new_item_share", sum.asked ? (double)sum.new_items / sum.asked : 0, 0);
+    figure_add(out, "data", "new_user_share", sum.asked ? (double)sum.new_users / sum.asked : 0, 0);
+    free(list);
+    return sum.asked > 0;
 }
 
 #define P2_MAX 2000
@@ -141,7 +202,7 @@ bool protocol_p2(const struct stream_settings *settings, const char *data, struc
     char *f[4000], name[16];
     int count, users = 0;
     struct p2_sums sums[METHODS] = {{0}};
-    struct rating *list = read_ratings(data, &count);
+    struct rating *list = ratings_read(data, &count);
     struct table *t = table_open(data, "ml-100k-mcrec-split/ml-100k.train.rating");
     while (t && table_next(t, "\t ", f, 8) >= 3)
         train[atoi(f[0]) % 1000][atoi(f[1]) % P2_MAX] = true;

@@ -17,6 +17,14 @@ const char *const method_names[METHODS] = {"sluice", "popularity", "decayed", "f
 struct pair {
     uint32_t item;
     float count;
+    int64_t next; /* NEXT_UNITs */
+};
+
+/* All of them, without a bound. */
+struct pairs {
+    struct pair *at; /* owned */
+    uint32_t count, capacity;
+    struct map of;   /* item + 1 -> place + 1 */
 };
 
 struct item {
@@ -31,9 +39,8 @@ struct item {
     uint32_t list_count;
     double popular, faded;         /* events; and those fading, as of faded_ms */
     int64_t faded_ms;
-    struct pair *pairs;            /* owned; for the method itemitem: users in common, all of them */
-    uint32_t pair_count, pair_capacity;
-    struct map pair_of;            /* item + 1 -> place + 1 */
+    struct pairs plain;            /* for the method itemitem: users in common */
+    struct pairs counted;          /* with all_pairs: what the table would hold if it had no bound */
 };
 
 struct own {
@@ -71,6 +78,11 @@ void stream_settings_default(struct stream_settings *s)
     similarity_settings_default(&s->similarity);
     recommend_settings_default(&s->recommend);
     s->methods = (struct method_settings){7, 21, 300, 0.2, 0.78, 0.15, 0.1, 2, 2.2};
+    stream_settings_adapt(s);
+}
+
+void stream_settings_adapt(struct stream_settings *s)
+{
     s->recommend.returning[FORMAT_BOOK] = 1; /* goods, as in a shop; the data hold no courses */
     s->profile.early_ms_max = INT64_MAX / 4; /* the record's timestamp is the event's */
 }
@@ -104,6 +116,24 @@ struct stream *stream_create(const struct stream_settings *settings)
     return s;
 }
 
+static void pairs_fini(struct pairs *p)
+{
+    free(p->at);
+    map_fini(&p->of);
+}
+
+static struct pair *pair_of(struct pairs *p, uint32_t other)
+{
+    uintptr_t number = (uintptr_t)map_find(&p->of, other + 1ull);
+    if (!number) {
+        p->at = grown(p->at, &p->capacity, p->count, sizeof *p->at);
+        p->at[p->count++] = (struct pair){other, 0, 0};
+        number = p->count;
+        map_put(&p->of, other + 1ull, (void *)number);
+    }
+    return &p->at[number - 1];
+}
+
 void stream_destroy(struct stream *s)
 {
     if (!s)
@@ -111,8 +141,8 @@ void stream_destroy(struct stream *s)
     for (uint32_t i = 0; i < s->item_count; i++) {
         counters_destroy(s->items[i].counters);
         neighbours_destroy(s->items[i].neighbours);
-        free(s->items[i].pairs);
-        map_fini(&s->items[i].pair_of);
+        pairs_fini(&s->items[i].plain);
+        pairs_fini(&s->items[i].counted);
     }
     for (uint32_t u = 0; u < s->user_count; u++) {
         profile_destroy(s->users[u].profile);
@@ -195,18 +225,6 @@ static double faded(double value, int64_t at_ms, int64_t now_ms)
     return now_ms > at_ms ? value * exp2(-(double)(now_ms - at_ms) / DECAYED_HALF_LIFE_MS) : value;
 }
 
-static void pair_up(struct item *it, uint32_t other)
-{
-    uintptr_t number = (uintptr_t)map_find(&it->pair_of, other + 1ull);
-    if (!number) {
-        it->pairs = grown(it->pairs, &it->pair_capacity, it->pair_count, sizeof *it->pairs);
-        it->pairs[it->pair_count++] = (struct pair){other, 0};
-        number = it->pair_count;
-        map_put(&it->pair_of, other + 1ull, (void *)number);
-    }
-    it->pairs[number - 1].count++;
-}
-
 /* What the simple methods know. */
 static void note_plain(struct stream *s, struct user *u, uint32_t item, int64_t ts_ms)
 {
@@ -219,8 +237,8 @@ static void note_plain(struct stream *s, struct user *u, uint32_t item, int64_t 
         i++;
     if (i == u->own_count) {
         for (uint32_t k = 0; k < u->own_count; k++) {
-            pair_up(it, u->own[k].item);
-            pair_up(&s->items[u->own[k].item], item);
+            pair_of(&it->plain, u->own[k].item)->count++;
+            pair_of(&s->items[u->own[k].item].plain, item)->count++;
         }
         u->own = grown(u->own, &u->own_capacity, u->own_count, sizeof *u->own);
         u->own[u->own_count++] = (struct own){item, 0};
@@ -242,6 +260,12 @@ static void change_pair(struct stream *s, entity_id id, struct neighbour_change 
     it->changed = true;
     it->neighbours = it->neighbours ? it->neighbours : neighbours_create();
     neighbours_apply(it->neighbours, &s->settings.entity, &c, ts_ms);
+    const struct item *other = s->settings.all_pairs ? item_with(s, c.other) : NULL;
+    if (!other)
+        return;
+    struct pair *p = pair_of(&it->counted, (uint32_t)(other - s->items));
+    p->count += (float)c.delta;
+    p->next += c.step ? NEXT_UNIT / c.step : 0;
 }
 
 /* What the entity stage does with the effects of one event. */
@@ -297,31 +321,49 @@ bool stream_seen(const struct stream *s, uint32_t item)
     return s->items[item].popular > 0;
 }
 
+size_t stream_bytes(const struct stream *s)
+{
+    size_t sum = 0;
+    for (uint32_t i = 0; i < s->item_count; i++)
+        sum += s->items[i].neighbours ? neighbours_bytes(s->items[i].neighbours) : 0;
+    return sum;
+}
+
 static int64_t count_of(const struct item *it)
 {
     return it && it->counters ? counters_rating(it->counters) : 0;
 }
 
+/* Keeps the list sorted, best first. */
+static void list_add(struct stream *s, struct item *it, const struct neighbour *n)
+{
+    struct similarity own = {it->neighbours, count_of(it)};
+    const struct item *other = item_with(s, n->id);
+    float sim = similarity_of(&s->settings.similarity, &own, n, count_of(other));
+    uint32_t at = it->list_count, max = s->settings.similarity.length;
+    if (!other || (at == max && sim <= it->list[at - 1].sim))
+        return;
+    at = at == max ? at - 1 : it->list_count++;
+    for (; at > 0 && it->list[at - 1].sim < sim; at--) {
+        it->list[at] = it->list[at - 1];
+        it->next[at] = it->next[at - 1];
+    }
+    it->list[at] = (struct similar){other->number, sim};
+    it->next[at] = similarity_next(&s->settings.similarity, &own, n);
+}
+
 static void make_list(struct stream *s, struct item *it)
 {
     struct neighbour top[SIMILAR_FROM_MAX];
-    struct similarity own = {it->neighbours, count_of(it)};
-    uint32_t found = neighbours_top(it->neighbours, &s->settings.entity, s->settings.similarity.from, top), max = s->settings.similarity.length;
+    uint32_t found = s->settings.all_pairs ? 0 : neighbours_top(it->neighbours, &s->settings.entity, s->settings.similarity.from, top);
     it->changed = false;
     it->list_count = 0;
-    for (uint32_t i = 0; i < found; i++) {
-        const struct item *other = item_with(s, top[i].id);
-        float sim = similarity_of(&s->settings.similarity, &own, &top[i], count_of(other));
-        uint32_t at = it->list_count;
-        if (!other || (at == max && sim <= it->list[at - 1].sim))
-            continue;
-        at = at == max ? at - 1 : it->list_count++;
-        for (; at > 0 && it->list[at - 1].sim < sim; at--) {
-            it->list[at] = it->list[at - 1];
-            it->next[at] = it->next[at - 1];
-        }
-        it->list[at] = (struct similar){other->number, sim};
-        it->next[at] = similarity_next(&s->settings.similarity, &own, &top[i]);
+    for (uint32_t i = 0; i < found; i++)
+        list_add(s, it, &top[i]);
+    for (uint32_t i = 0; i < it->counted.count; i++) {
+        const struct pair *p = &it->counted.at[i];
+        if (p->count > 0)
+            list_add(s, it, &(struct neighbour){s->items[p->item].id, (int64_t)p->count, p->next});
     }
 }
 
@@ -351,9 +393,21 @@ static void rank_plain(struct stream *s, const struct user *u, int64_t now_ms)
         s->out[METHOD_FREQUENCY][u->own[k].item] += u->own[k].count;
     for (uint32_t k = u->own_count > PLAIN_ITEMS ? u->own_count - PLAIN_ITEMS : 0; k < u->own_count; k++) {
         const struct item *mine = &s->items[u->own[k].item];
-        for (uint32_t i = 0; i < mine->pair_count; i++)
-            s->out[METHOD_ITEMITEM][mine->pairs[i].item] +=
-                mine->pairs[i].count / sqrtf((float)mine->popular * (float)s->items[mine->pairs[i].item].popular);
+        for (uint32_t i = 0; i < mine->plain.count; i++) {
+            const struct pair *p = &mine->plain.at[i];
+            s->out[METHOD_ITEMITEM][p->item] += p->count / sqrtf((float)mine->popular * (float)s->items[p->item].popular);
+        }
+    }
+}
+
+/* By catalog number: the sum over the history of rating and similarity. */
+static void add_lists(struct stream *s, const struct profile *p)
+{
+    memset(s->all, 0, catalog_number_bound(s->catalog) * sizeof *s->all);
+    for (uint32_t k = 0; k < p->history_count; k++) {
+        struct similar_list list = similar(s, p->history[k].id);
+        for (uint32_t i = 0; i < list.count; i++)
+            s->all[list.at[i].number] += (float)p->history[k].rating * list.at[i].sim;
     }
 }
 
@@ -361,7 +415,10 @@ float *const *stream_rank(struct stream *s, uint32_t user, int64_t now_ms, bool 
 {
     const struct user *u = &s->users[user];
     struct asker asker = {u->profile ? u->profile : s->nobody, now_ms, similar, s};
-    recommend_all(s->recommender, &asker, s->all);
+    if (s->settings.lists_only)
+        add_lists(s, asker.profile);
+    else
+        recommend_all(s->recommender, &asker, s->all);
     rank_plain(s, u, now_ms);
     for (uint32_t i = 0; i < s->item_count; i++)
         s->out[METHOD_SLUICE][i] = s->all[s->items[i].number];

@@ -35,9 +35,13 @@ struct stream_settings {
     struct similarity_settings similarity;
     struct recommend_settings recommend;
     struct method_settings methods;
+    bool all_pairs;  /* lists are made of all pairs ever counted, not of what the bounded tables hold */
+    bool lists_only; /* METHOD_SLUICE is the plain sum of the user's lists, all else of the ranker left out */
 };
 
 void stream_settings_default(struct stream_settings *s);
+/* The profile's, entities', similarity and ranker's settings are set: now what all data sets need of them. */
+void stream_settings_adapt(struct stream_settings *s);
 uint64_t stream_settings_hash(const struct stream_settings *s);
 
 struct stream;
@@ -55,6 +59,7 @@ bool stream_event(struct stream *s, uint32_t user, const char *type, uint32_t it
 /* Whether the user had an event with the item. */
 bool stream_has(const struct stream *s, uint32_t user, uint32_t item);
 bool stream_seen(const struct stream *s, uint32_t item); /* anybody */
+size_t stream_bytes(const struct stream *s); /* of all neighbours' tables, in memory */
 /*
  * Scores of all items for every method: out[method][item], -1 for what is no candidate (not seen; without repeats the
  * user's own). Valid until the next call.

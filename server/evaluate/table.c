@@ -126,5 +126,6 @@ const struct protocol protocols[] = {
     {"P5", "cdnow: purchases in the 39 weeks after; a Poisson regression of its own, not the daemon's", protocol_p5},
     {"P6", "open-bandit: clicks over uniform; Thompson sampling of its own, not the daemon's exploration", protocol_p6},
     {"P7", "repeat-go_sf: probability of what comes again; a mixture of its own, not the daemon's", protocol_p7},
+    {"similarity", "P1 with one part of the similarity changed at a time: what it is worth and costs", protocol_similarity},
     {NULL, NULL, NULL},
 };

@@ -94,8 +94,8 @@ static void print_digests(const struct backtest *b)
                    (unsigned long long)memory_redis_digest(b->redis, (enum stage)s, p));
 }
 
-/* One public data set by its protocol. */
-static int run_protocol(const char *name, const char *data, bool json)
+/* One public data set by its protocol. Of the settings only what rates, relates and ranks. */
+static int run_protocol(const struct worker_settings *w, const char *name, const char *data, bool json)
 {
     static struct figures figures;
     struct stream_settings settings;
@@ -110,6 +110,11 @@ static int run_protocol(const char *name, const char *data, bool json)
         return EXIT_USAGE;
     }
     stream_settings_default(&settings);
+    settings.profile = w->profile;
+    settings.entity = w->entity;
+    settings.similarity = w->similarity;
+    settings.recommend = w->recommend;
+    stream_settings_adapt(&settings);
     if (!p->run(&settings, data, &figures))
         return 1;
     unsigned long long hash = stream_settings_hash(&settings);
@@ -141,7 +146,7 @@ int verb_backtest(int argc, char **argv)
     if (!is_all_taken(argc, argv, 1))
         return EXIT_USAGE;
     if (protocol)
-        return run_protocol(protocol, data, format && strcmp(format, "json") == 0);
+        return run_protocol(&settings.daemon.worker, protocol, data, format && strcmp(format, "json") == 0);
     const char *path = argc > 1 ? argv[1] : NULL;
     if (!path) {
         fputs("sluice backtest: which file?\n", stderr);
