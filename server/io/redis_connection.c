@@ -50,6 +50,7 @@ struct redis_connection {
     redisReplyObjectFunctions make; /* the reader's, but bounded */
     const redisReplyObjectFunctions *make_any;
     size_t reply_elements, reply_bytes; /* announced and read of the answer under way */
+    bool too_many; /* elements announced: the reader takes that for missing memory */
     struct writer out;
     struct pending *pending; /* owned ring, oldest at `first` */
     size_t first, count, capacity;
@@ -145,6 +146,8 @@ static void fail(struct redis_connection *c, enum redis_down why)
 {
     bool was_ready = c->state == READY;
     bool has_primary = c->has_primary;
+    bool lacks_memory = why == DOWN_PROTOCOL && c->reader->err == REDIS_ERR_OOM && !c->too_many;
+    ASSERT(!lacks_memory); /* the process ends, as everywhere; it is no fault of the peer */
     close_stream(c);
     set_state(c, WAITING);
     wait_backoff(c);
@@ -159,13 +162,11 @@ static void fail(struct redis_connection *c, enum redis_down why)
 
 static void record_readable(struct bufferevent *stream, void *arg)
 {
-    (void)stream;
-    (void)arg; /* the bytes stay in the buffer until the turn */
+    /* The bytes stay in the buffer until the turn. */
 }
 
 static void record_event(struct bufferevent *stream, short what, void *arg)
 {
-    (void)stream;
     struct redis_connection *c = arg;
     if (what & BEV_EVENT_CONNECTED)
         c->connected = true;
@@ -183,7 +184,8 @@ typedef size_t reader_count;
 static void *make_array(const redisReadTask *task, reader_count count)
 {
     struct redis_connection *c = task->privdata;
-    if ((size_t)count > REPLY_ELEMENTS_MAX - c->reply_elements)
+    c->too_many = (size_t)count > REPLY_ELEMENTS_MAX - c->reply_elements;
+    if (c->too_many)
         return NULL;
     c->reply_elements += (size_t)count;
     return c->make_any->createArray(task, count);
@@ -200,6 +202,7 @@ static void create_reader(struct redis_connection *c)
     c->reader->fn = &c->make;
     c->reader->privdata = c;
     c->reply_elements = c->reply_bytes = 0;
+    c->too_many = false;
 }
 
 static void start_attempt(struct redis_connection *c)

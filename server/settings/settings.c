@@ -412,6 +412,7 @@ static bool read_user_key(struct settings *s, FILE *report)
         return true;
     }
     FILE *file = fopen(s->user_key_file, "rb");
+    int failed = errno;
     size_t size = file ? fread(w->user_key, 1, sizeof w->user_key, file) : 0;
     if (file)
         fclose(file);
@@ -419,7 +420,7 @@ static bool read_user_key(struct settings *s, FILE *report)
         size--;
     w->user_key_size = (uint32_t)size;
     if (size < 16)
-        fprintf(report, "%s: a key is 16 to 64 bytes\n", s->user_key_file);
+        fprintf(report, "%s: %s\n", s->user_key_file, file ? "a key is 16 to 64 bytes" : strerror(failed));
     return size >= 16;
 }
 

@@ -14,6 +14,8 @@ struct fuzz_target {
     size_t memory_factor;
     void (*make)(struct writer *out);       /* a good input; NULL: the corpus alone */
     bool (*run)(struct slice input);        /* whether it was accepted */
+    bool (*lacked_memory)(void);            /* whether the last was refused for want of memory, and so by name; NULL: never */
+    bool timed;                             /* the verdict also depends on when bytes arrive */
 };
 
 extern const struct fuzz_target fuzz_target;

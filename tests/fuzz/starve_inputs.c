@@ -1,4 +1,7 @@
-/* starve_NAME DIR: every input of the corpus, and a few made, through a fuzz target with each request for memory refused once. */
+/*
+ * starve_NAME DIR [SPREAD]: every input of the corpus, and a few made, through a fuzz target without one request for
+ * memory at a time; which, says SPREAD (starve.h).
+ */
 #include "tests/fuzz/fuzz.h"
 #include "tests/lib/heap.h"
 #include "tests/lib/starve.h"
@@ -30,14 +33,16 @@ struct input {
     int verdict; /* of the first time; -1 */
 };
 
-static bool operation(void *arg)
+static enum starve_result operation(void *arg)
 {
     struct input *in = arg;
     chance = begin;
     bool accepted = fuzz_target.run(in->bytes);
-    bool same = in->verdict < 0 || in->verdict == accepted;
+    if (fuzz_target.lacked_memory && fuzz_target.lacked_memory())
+        return STARVE_REFUSED;
+    bool same = in->verdict < 0 || fuzz_target.timed || in->verdict == accepted;
     in->verdict = accepted;
-    return same;
+    return same ? STARVE_RIGHT : STARVE_WRONG;
 }
 
 static void starve_input(const struct writer *w, const char *name, struct starved *sum)
@@ -53,7 +58,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 
 int main(int argc, char **argv)
 {
-    struct starved sum = {0};
+    struct starved sum = {.spread = argc > 2 ? strtoull(argv[2], NULL, 10) : 0};
     struct writer w = {0};
     struct dirent **names = NULL;
     char path[512];
