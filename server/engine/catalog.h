@@ -62,23 +62,24 @@ struct host_draft {
 
 /* Interned lists are sorted by number. Owned by the catalog, as are all pointers; valid until the next put or remove. */
 struct catalog_item {
-    entity_id id;
-    struct slice name;
+    /* What a ranking looks at stands first, in few cache lines. */
     uint32_t number; /* dense, from 1; kept while the item is there, used again for another only when all are taken */
-    uint32_t category;
-    uint32_t tag_count;
-    uint32_t tags[SCENE_TAGS_MAX];
-    enum item_format format;
-    int64_t price;
-    uint32_t currency;
-    int32_t level;
     uint32_t series; /* 0 none */
     uint32_t requires_count;
-    entity_id requires[CATALOG_REQUIRES_MAX];
     bool restricted;
     uint16_t dims;
     float scale;             /* value = scale * embedding[i] */
     const int8_t *embedding; /* unit length before rounding; NULL without */
+    uint32_t tag_count;
+    uint32_t tags[SCENE_TAGS_MAX];
+    entity_id id;
+    struct slice name;
+    uint32_t category;
+    enum item_format format;
+    int64_t price;
+    uint32_t currency;
+    int32_t level;
+    entity_id requires[CATALOG_REQUIRES_MAX];
 };
 
 struct catalog_host {

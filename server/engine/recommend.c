@@ -35,6 +35,8 @@ struct recommender *recommender_create(const struct recommend_settings *s, const
     ASSERT(r);
     r->settings = *s;
     r->catalog = catalog;
+    for (int i = 0; i < REASONS; i++)
+        r->weights[i] = (float)s->weights[i];
     return r;
 }
 
@@ -48,25 +50,56 @@ void recommender_destroy(struct recommender *r)
         free(slot.value);
     map_fini(&r->funnels);
     shelf_fini(&r->shelf);
-    free(r->items);
-    free(r->hosts);
-    free(r->rooms);
-    free(r->item_at);
-    free(r->groups);
+    free(r->items.memory);
+    free(r->slots);
     free(r->touched_rooms);
     free(r->sorted_rooms);
-    free(r->bins);
-    free(r->values);
-    free(r->sums);
+    free(r->room_bins);
+    free(r->taste.place_of);
     free(r->popular);
     free(r);
+}
+
+/* The columns lie one behind the other, the widest first, so that each is aligned; `bound` is a multiple of 16. */
+static void lay_out(struct tallies *t, uint32_t bound)
+{
+    char *at = calloc(bound, sizeof *t->strongest + 5 * sizeof(uint32_t) + sizeof *t->times + 3);
+    ASSERT(at);
+    free(t->memory);
+    *t = (struct tallies){.memory = at, .strongest = (uint64_t *)at};
+    t->number = (uint32_t *)(t->strongest + bound);
+    t->base = (float *)(t->number + bound);
+    t->interest = t->base + bound;
+    t->similar = t->interest + bound;
+    t->value = t->similar + bound;
+    t->times = (uint16_t *)(t->value + bound);
+    t->bin = (int8_t *)(t->times + bound);
+    t->marks = (uint8_t *)(t->bin + bound);
+    t->exact = t->marks + bound;
+}
+
+void recommender_reserve(struct recommender *r)
+{
+    uint32_t need = catalog_number_bound(r->catalog);
+    if (need <= r->item_bound)
+        return;
+    uint32_t bound = (need + need / 4 + 64) / 16 * 16;
+    r->slots = realloc(r->slots, bound * sizeof *r->slots);
+    ASSERT(r->slots);
+    memset(r->slots + r->item_bound, 0, (bound - r->item_bound) * sizeof *r->slots);
+    lay_out(&r->items, bound);
+    r->item_bound = bound;
 }
 
 void recommend(struct recommender *r, const struct profile *p, struct slice scene, int64_t now_ms, uint64_t seed,
                struct similar_list (*similar)(void *arg, entity_id item), void *arg, struct recommendation *out)
 {
-    struct context c = {r, p, catalog_number(r->catalog, scene), now_ms, seed, similar, arg};
+    struct context c;
     struct shortlist s;
+    context_init(&c, r, &(struct asker){p, now_ms, similar, arg});
+    c.scene = catalog_number(r->catalog, scene);
+    c.seed = seed;
+    recommender_reserve(r);
     shelf_refresh(r, now_ms);
     user_begin(&c);
     user_shorten(&c, &s);

@@ -118,7 +118,7 @@ struct taste_word {
 };
 
 /* The strongest tags the user likes, strongest first; answers how many. */
-uint32_t recommender_taste(const struct recommender *r, const struct profile *p, int64_t now_ms, struct taste_word *out, uint32_t max);
+uint32_t recommender_taste(struct recommender *r, const struct profile *p, int64_t now_ms, struct taste_word *out, uint32_t max);
 /* Counts an applied event. */
 void recommender_see(struct recommender *r, const struct event *e, int64_t now_ms);
 /* Click and purchase rate of an entity over everybody's, as far as seen here and believed; 1: average or unknown. */

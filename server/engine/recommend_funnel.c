@@ -91,9 +91,8 @@ void recommender_see(struct recommender *r, const struct event *e, int64_t now_m
     count(r, &r->all, exposures, looks, buys, now_ms);
 }
 
-float funnel_lift(const struct recommender *r, entity_id id, int64_t now_ms)
+float funnel_lift(const struct recommender *r, const struct funnel *f, int64_t now_ms)
 {
-    const struct funnel *f = funnel_find(r, id);
     if (!f)
         return 1;
     double fade = funnel_fade(r, f, now_ms);
@@ -107,5 +106,5 @@ float funnel_lift(const struct recommender *r, entity_id id, int64_t now_ms)
 
 float recommender_lift(const struct recommender *r, entity_id id, int64_t now_ms)
 {
-    return funnel_lift(r, id, now_ms);
+    return funnel_lift(r, funnel_find(r, id), now_ms);
 }

@@ -1,6 +1,7 @@
 /* Shared by the recommend*.c files only. */
 #pragma once
 
+#include "common/order.h"
 #include "server/engine/recommend.h"
 
 #define TOP_ITEMS 96     /* kept in the order of what they are worth to everybody */
@@ -16,7 +17,6 @@
 #define EXACT_MAX 250    /* more than the short rooms, all offers of a few of them, and the short items */
 #define SERIES_MAX 16    /* of which the user owns a part */
 #define TASTE_TAGS 40
-#define TASTE_SLOTS 256  /* of the table of tags; more than twice their number */
 #define TASTE_STEPS 1000 /* a taste's vector is rounded to so many steps either way */
 #define PULL_STEPS 262144 /* and an item's pull on it, times the embedding's scale: at most 8 / 127 */
 #define NEXT_ITEMS 4     /* newest of the history whose transitions count apart */
@@ -30,9 +30,8 @@ struct funnel {
     double taken; /* items: forward decay, to be divided by what it is worth now (Cormode et al. 2009) */
 };
 
-/* What is the same for all users of an item, by its catalog number. */
+/* What is the same for all users of an item, by its catalog number; what it is worth to everybody stands in the slots. */
 struct shelf_item {
-    float base;     /* parts that do not depend on the user, in thousandths */
     float popular;  /* value of the part, in [0, 1] */
     float cube;     /* cube root of its lift */
     float scale;    /* 1 / sqrt(tags) */
@@ -40,26 +39,47 @@ struct shelf_item {
     uint32_t count; /* 0: on offer nowhere */
 };
 
+/* A room on offer, and what one ranking says of it: together, so that a ranking waits for its memory once. */
 struct shelf_room {
-    entity_id id;
-    uint32_t host;  /* number */
-    uint32_t from;  /* in items_of_room */
-    uint32_t count;
-    uint32_t best;  /* item that is worth most to everybody; 0 none */
-    float base;     /* without its items */
-    float total;    /* with the best */
-    float cube;     /* cube root of room's and host's lift */
-    float trending, explore;
+    float base;         /* without its items */
+    float total;        /* with the best */
+    uint32_t best;      /* item that is worth most to everybody; 0 none */
+    uint32_t host;      /* number */
+    uint32_t group;     /* the category's number on the shelf */
     uint32_t category;
-    uint32_t group; /* the category's number on the shelf */
     uint32_t scene_count;
     uint32_t scenes[CATALOG_SCENES_MAX];
+    float cube;         /* cube root of room's and host's lift */
+    int32_t trending, explore; /* parts */
+    uint32_t from;      /* in items_of_room */
+    uint32_t count;
+    entity_id id;
+    /* Void unless the stamp is the ranking's. */
+    uint32_t stamp;
+    uint32_t marks;
+    float offer;        /* estimate of the best item */
+    uint32_t item;      /* number; 0 none */
+    float value;        /* estimate of the room */
+    /* The catalog's entry at its version `seen`. */
+    uint32_t shown;     /* item on show; 0 none */
+    uint64_t seen;
+    const struct catalog_room *room; /* borrowed; NULL: not open any more */
 };
 
 struct shelf_host {
+    uint32_t stamp;     /* as of a room */
+    float known;
+    uint32_t marks;
+    uint8_t listed, chosen; /* rooms on the shortlist, and in the list */
+    int32_t popular;    /* part */
+    uint32_t from, count;   /* in rooms_of_host */
     entity_id id;
-    uint32_t from, count; /* in rooms_of_host */
-    float popular;
+};
+
+/* A category. */
+struct shelf_group {
+    uint32_t stamp;
+    uint8_t listed, chosen;
 };
 
 /* Lists of numbers by key, one behind the other. */
@@ -84,6 +104,7 @@ struct shelf {
     struct shelf_host *hosts; /* owned */
     uint32_t host_count;
     struct map host_numbers;  /* id -> number + 1 */
+    struct shelf_group *groups; /* owned */
     struct map group_numbers; /* category -> number + 1 */
     uint32_t group_count;
     struct lists rooms_of_item, items_of_room, rooms_of_host, items_of_tag, rooms_of_scene; /* the last two best first */
@@ -95,61 +116,54 @@ enum mark { MARK_BLOCKED = 1, MARK_FOLLOWED = 2, MARK_DISLIKED = 4, MARK_SHOWN =
 
 #define MARK_NEVER (MARK_BLOCKED | MARK_DISLIKED | MARK_OWNED)
 
-/* What one ranking says of an item. The tallies of a ranking lie one behind the other, in the order in which it came upon the items. */
-struct item_tally {
-    uint32_t number;
-    float interest; /* estimate, in thousandths */
-    float similar;  /* sum over the lists */
-    float strongest;
-    uint16_t of;    /* in the history: the strongest */
-    uint8_t marks;
-    uint8_t exact;  /* place + 1 among the exact scores */
-    uint16_t times; /* occasions; 0: it is not known, or does not return */
+/*
+ * What one ranking says of items, one behind the other in the order in which it came upon them, a column a value: so sums over
+ * all of them compute several at a time.
+ */
+struct tallies {
+    void *memory;      /* owned; of all columns */
+    uint32_t count;
+    uint32_t touched;  /* so many by the taste and the lists; they come first */
+    uint32_t *number;
+    float *base;       /* worth to everybody, in thousandths */
+    float *interest;   /* estimate, in thousandths */
+    float *similar;    /* sum over the lists */
+    float *value;      /* estimate; of the touched */
+    uint64_t *strongest; /* of the lists: the bits of its part, then the place in the history */
+    int8_t *bin;       /* scratch of the touched */
+    uint16_t *times;   /* occasions; 0: it is not known, or does not return */
+    uint8_t *marks;
+    uint8_t *exact;    /* place + 1 among the exact scores */
 };
 
-/* Of a host, a room, a category; void unless the stamp is the ranking's. */
-struct host_tally {
-    uint32_t stamp;
-    float known;
-    uint32_t marks;
-    uint8_t listed, chosen; /* rooms on the shortlist, and in the list */
+/* By catalog number. */
+struct item_slot {
+    uint32_t place; /* of its tally, if that is there and names the number */
+    float base;     /* value without the user, in thousandths; 0 unless on offer */
 };
 
-struct room_tally {
-    uint32_t stamp;
-    float best;    /* estimate of the best item */
-    uint32_t item; /* number; 0 none */
-    uint32_t marks;
-    float value;   /* estimate of the room */
-};
-
-struct group_tally {
-    uint32_t stamp;
-    uint8_t listed, chosen;
-};
+#define PARTS 12 /* REASONS and nothing, to a width that computes several at a time */
 
 struct exact {
     const struct catalog_item *item;
-    int32_t parts[REASONS]; /* in 1 / PART_STEPS */
+    int32_t parts[PARTS]; /* in 1 / PART_STEPS */
     int32_t score;
+    uint32_t place; /* among the tallies */
     bool offerable;
 };
 
-struct taste_tag {
-    uint32_t tag;
-    float weight;
-};
-
 struct taste {
-    uint32_t tag_count;
-    struct taste_tag tags[TASTE_TAGS];
+    uint32_t tag_count;      /* with the first, which stands for every other tag and weighs nothing */
+    uint32_t tags[TASTE_TAGS + 1];
+    float weights[TASTE_TAGS + 1];
     uint32_t best_count;
-    uint8_t best[TAGS_ASKED];          /* places of the strongest above 0, in order */
-    uint8_t slots[TASTE_SLOTS];        /* place + 1 in tags, by tag: open addressing */
+    uint8_t best[TAGS_ASKED]; /* places of the strongest above 0, in order */
     float tag_scale; /* 1 / length of the tags' vector */
     uint32_t dims; /* 0: no embeddings in the history */
     int32_t vector[CATALOG_DIMS_MAX];
     int16_t rounded[CATALOG_DIMS_MAX]; /* the vector over its norm, in steps */
+    uint8_t *place_of; /* owned; by tag: where it stands, 0 if nowhere */
+    uint32_t place_bound;
 };
 
 struct recommender {
@@ -164,17 +178,14 @@ struct recommender {
     int64_t taken_from_ms; /* landmark of the forward decay; 0: nothing yet */
     struct shelf shelf;
     uint32_t stamp;
-    struct item_tally *items; /* owned; item_count of them, room for item_bound */
-    uint32_t *item_at;        /* owned; by catalog number: where its tally is, if it is there and names the number */
-    struct host_tally *hosts; /* owned; by number on the shelf, as are rooms and groups */
-    struct room_tally *rooms;
-    struct group_tally *groups;
-    uint32_t item_bound, host_bound, room_bound, group_bound;
-    uint32_t *touched_rooms;  /* owned */
+    struct tallies items;     /* room for item_bound of them */
+    struct item_slot *slots;  /* owned */
+    uint32_t item_bound;
+    uint32_t *touched_rooms;  /* owned; with the two behind it room for room_bound */
     uint32_t *sorted_rooms;   /* owned; scratch */
-    uint8_t *bins;            /* owned; scratch by touched item or room */
-    float *values, *sums;     /* owned; scratch likewise */
-    uint32_t item_count, touched_item_count, touched_room_count; /* items touched come first */
+    uint8_t *room_bins;       /* owned; scratch by touched room */
+    uint32_t room_bound, touched_room_count;
+    float weights[PARTS];     /* the settings' */
     float similar_scale;      /* of the sums before they are squashed */
     uint32_t series[SERIES_MAX];
     uint32_t series_count;
@@ -191,7 +202,22 @@ struct context {
     uint64_t seed;
     struct similar_list (*similar)(void *arg, entity_id item);
     void *arg;
+    /* By place in the history. */
+    const struct catalog_item *items[PROFILE_HISTORY_MAX]; /* NULL: not one of the catalog's */
+    uint32_t hosts[PROFILE_HISTORY_MAX]; /* number + 1; 0: not a host on the shelf */
 };
+
+/* Without scene and seed. The rest is filled by user_begin(): it is too much to be cleared for each ranking. */
+static inline void context_init(struct context *c, struct recommender *r, const struct asker *a)
+{
+    c->r = r;
+    c->p = a->profile;
+    c->scene = 0;
+    c->now_ms = a->now_ms;
+    c->seed = 0;
+    c->similar = a->similar;
+    c->arg = a->arg;
+}
 
 struct shortlist {
     uint32_t room_count, item_count;
@@ -223,74 +249,103 @@ static inline float fade_of(float x)
     return y.value;
 }
 
-/* NULL when the ranking has not come upon the item. */
-static inline struct item_tally *item_find(const struct recommender *r, uint32_t number)
+/* Where the tally of an item is; UINT32_MAX when the ranking has not come upon it. */
+static inline uint32_t item_find(const struct recommender *r, uint32_t number)
 {
-    uint32_t at = number < r->item_bound ? r->item_at[number] : UINT32_MAX;
-    return at < r->item_count && r->items[at].number == number ? &r->items[at] : NULL;
+    uint32_t at = number < r->item_bound ? r->slots[number].place : UINT32_MAX;
+    return at < r->items.count && r->items.number[at] == number ? at : UINT32_MAX;
 }
 
 /* Makes it when needed. The number is below the bound. */
-static inline struct item_tally *item_of(struct recommender *r, uint32_t number)
+static inline uint32_t item_of(struct recommender *r, uint32_t number)
 {
-    struct item_tally *t = item_find(r, number);
-    if (t)
-        return t;
-    t = &r->items[r->item_count];
-    r->item_at[number] = r->item_count++;
-    *t = (struct item_tally){.number = number};
-    return t;
+    struct tallies *t = &r->items;
+    struct item_slot *slot = &r->slots[number];
+    if (slot->place < t->count && t->number[slot->place] == number)
+        return slot->place;
+    uint32_t at = slot->place = t->count++;
+    t->number[at] = number;
+    t->base[at] = slot->base;
+    t->interest[at] = t->similar[at] = 0;
+    t->strongest[at] = 0;
+    t->times[at] = 0;
+    t->marks[at] = t->exact[at] = 0;
+    return at;
 }
 
-static inline struct host_tally *host_of(struct recommender *r, uint32_t number)
+/* A value as a part; below 0 it counts as 0, above 1 as 1. */
+static inline int32_t part_of(const struct recommender *r, enum reason reason, float value)
 {
-    struct host_tally *t = &r->hosts[number];
-    if (t->stamp != r->stamp)
-        *t = (struct host_tally){.stamp = r->stamp};
-    return t;
+    float clamped = value < 0 ? 0 : value > 1 ? 1 : value;
+    return (int32_t)(clamped * r->weights[reason] * (PART_STEPS / 1000.0f) + 0.5f);
 }
 
-static inline struct room_tally *room_of(struct recommender *r, uint32_t number)
+static inline struct shelf_host *host_of(struct recommender *r, uint32_t number)
 {
-    struct room_tally *t = &r->rooms[number];
-    if (t->stamp != r->stamp)
-        *t = (struct room_tally){.stamp = r->stamp};
-    return t;
+    struct shelf_host *h = &r->shelf.hosts[number];
+    if (h->stamp != r->stamp) {
+        h->stamp = r->stamp;
+        h->known = 0;
+        h->marks = 0;
+        h->listed = h->chosen = 0;
+    }
+    return h;
 }
 
-static inline struct group_tally *group_of(struct recommender *r, uint32_t number)
+static inline struct shelf_room *room_of(struct recommender *r, uint32_t number)
 {
-    struct group_tally *t = &r->groups[number];
-    if (t->stamp != r->stamp)
-        *t = (struct group_tally){.stamp = r->stamp};
-    return t;
+    struct shelf_room *room = &r->shelf.rooms[number];
+    if (room->stamp != r->stamp) {
+        room->stamp = r->stamp;
+        room->marks = 0;
+        room->offer = room->value = 0;
+        room->item = 0;
+    }
+    return room;
+}
+
+static inline struct shelf_group *group_of(struct recommender *r, uint32_t number)
+{
+    struct shelf_group *g = &r->shelf.groups[number];
+    if (g->stamp != r->stamp)
+        *g = (struct shelf_group){.stamp = r->stamp};
+    return g;
+}
+
+static inline bool anything_returns(const struct recommender *r)
+{
+    bool any = false;
+    for (int f = 0; f < FORMATS; f++)
+        any |= r->settings.returning[f] != 0;
+    return any;
 }
 
 /* Value of an item before its exact score, in thousandths. */
-static inline float estimate_tally(const struct recommender *r, const struct item_tally *t)
-{
-    float base = t->number < r->shelf.item_bound ? r->shelf.items[t->number].base : 0;
-    return base + t->interest + (float)r->settings.weights[REASON_SIMILAR_ITEM] * squash(r->similar_scale * t->similar);
-}
-
 static inline float estimate_item(const struct recommender *r, uint32_t number)
 {
-    const struct item_tally *t = item_find(r, number);
-    return t ? estimate_tally(r, t) : number < r->shelf.item_bound ? r->shelf.items[number].base : 0;
+    uint32_t at = item_find(r, number);
+    if (at == UINT32_MAX)
+        return number < r->item_bound ? r->slots[number].base : 0;
+    return r->items.base[at] + r->items.interest[at] + r->weights[REASON_SIMILAR_ITEM] * squash(r->similar_scale * r->items.similar[at]);
 }
 
-void taste_of(const struct recommender *r, const struct profile *p, int64_t now_ms, struct taste *out);
+/* Sets the recommender's. `items` by place in the history, NULL where there is none. */
+void taste_of(struct recommender *r, const struct profile *p, const struct catalog_item *const *items, int64_t now_ms);
 /* In [0, 1]. */
 float taste_match(const struct taste *t, const struct catalog_item *it);
 
 double funnel_fade(const struct recommender *r, const struct funnel *f, int64_t now_ms);
 /* NULL when nothing was seen of it. */
 const struct funnel *funnel_find(const struct recommender *r, entity_id id);
-/* Smoothed conversion against the average of all; 1 = average. */
-float funnel_lift(const struct recommender *r, entity_id id, int64_t now_ms);
+/* Smoothed conversion against the average of all; 1 = average, as without a funnel. */
+float funnel_lift(const struct recommender *r, const struct funnel *f, int64_t now_ms);
 
-/* Brings the shelf up to date. */
+/* Makes place for what the catalog has numbers for; before the shelf is refreshed. */
+void recommender_reserve(struct recommender *r);
+/* Brings the shelf up to date; the slots with it. */
 void shelf_refresh(struct recommender *r, int64_t now_ms);
+/* Brings what the room says of the catalog's entry up to date. */
+void shelf_look(struct recommender *r, struct shelf_room *room);
 void shelf_fini(struct shelf *s);
 /* Value of the part `popular` of an item. */
 float shelf_popular(const struct recommender *r, const struct catalog_item *it, int64_t now_ms);

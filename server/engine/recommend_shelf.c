@@ -68,6 +68,7 @@ void shelf_fini(struct shelf *s)
     free(s->offered);
     free(s->rooms);
     free(s->hosts);
+    free(s->groups);
     *s = (struct shelf){0};
 }
 
@@ -178,11 +179,19 @@ static void link_items(struct recommender *r)
     }
 }
 
+/* What the slots hold of the shelf before is void. */
+static void clear_bases(struct recommender *r)
+{
+    for (uint32_t n = 0; n < r->item_bound; n++)
+        r->slots[n].base = 0;
+}
+
 static void build(struct recommender *r, int64_t now_ms)
 {
     struct shelf *s = &r->shelf;
     uint32_t open = catalog_open_count(r->catalog);
     shelf_fini(s);
+    clear_bases(r);
     s->built = true;
     s->shape = catalog_shape(r->catalog);
     s->built_ms = now_ms;
@@ -190,17 +199,23 @@ static void build(struct recommender *r, int64_t now_ms)
     s->items = array_of(s->item_bound, sizeof *s->items);
     s->rooms = array_of(open, sizeof *s->rooms);
     s->hosts = array_of(open, sizeof *s->hosts);
+    s->groups = array_of(open, sizeof *s->groups);
     for (uint32_t i = 0; i < open; i++)
         add_room(s, catalog_open(r->catalog, i));
     link_rooms(r);
     link_items(r);
 }
 
+static float popular_of(const struct recommender *r, const struct funnel *f, float lift)
+{
+    float taken = f && r->taken_most > 0 ? (float)(f->taken / r->taken_most) : 0;
+    return squash(lift) * 0.5f + taken * 0.5f;
+}
+
 float shelf_popular(const struct recommender *r, const struct catalog_item *it, int64_t now_ms)
 {
     const struct funnel *f = funnel_find(r, it->id);
-    float taken = f && r->taken_most > 0 ? (float)(f->taken / r->taken_most) : 0;
-    return squash(funnel_lift(r, it->id, now_ms)) * 0.5f + taken * 0.5f;
+    return popular_of(r, f, funnel_lift(r, f, now_ms));
 }
 
 static void value_items(struct recommender *r, int64_t now_ms)
@@ -211,30 +226,33 @@ static void value_items(struct recommender *r, int64_t now_ms)
         const struct catalog_item *it = catalog_numbered(r->catalog, s->offered[i]);
         if (!it)
             continue; /* gone since the shelf was built */
-        item->cube = (float)cbrt(funnel_lift(r, it->id, now_ms));
-        item->popular = shelf_popular(r, it, now_ms);
-        item->base = item->popular * (float)r->settings.weights[REASON_POPULAR];
+        const struct funnel *f = funnel_find(r, it->id);
+        float lift = funnel_lift(r, f, now_ms);
+        item->cube = (float)cbrt(lift);
+        item->popular = popular_of(r, f, lift);
+        r->slots[s->offered[i]].base = item->popular * r->weights[REASON_POPULAR];
     }
 }
 
-static void value_room(struct recommender *r, struct shelf_room *room, uint32_t number, int64_t now_ms)
+static void value_room(struct recommender *r, struct shelf_room *room, int64_t now_ms)
 {
     const struct shelf *s = &r->shelf;
-    const uint32_t *w = r->settings.weights;
+    const float *w = r->weights;
     const struct funnel *f = funnel_find(r, room->id);
     double fade = f ? funnel_fade(r, f, now_ms) : 0;
-    float lift = funnel_lift(r, room->id, now_ms) * funnel_lift(r, s->hosts[room->host].id, now_ms), best = 0;
+    float lift = funnel_lift(r, f, now_ms) * funnel_lift(r, funnel_find(r, s->hosts[room->host].id), now_ms), best = 0;
+    float trending = f ? squash((float)(50 * f->looks * fade / (r->all.looks + 100))) : 0;
+    float explore = f ? (float)(1 / (1 + f->exposures * fade / 50)) : 1;
     room->cube = (float)cbrt(lift);
-    room->trending = f ? squash((float)(50 * f->looks * fade / (r->all.looks + 100))) : 0;
-    room->explore = f ? (float)(1 / (1 + f->exposures * fade / 50)) : 1;
-    room->base = squash(room->cube * room->cube) * (float)w[REASON_POPULAR] + room->trending * (float)w[REASON_TRENDING] +
-                 room->explore * (float)w[REASON_EXPLORE];
+    room->trending = part_of(r, REASON_TRENDING, trending);
+    room->explore = part_of(r, REASON_EXPLORE, explore);
+    room->base = squash(room->cube * room->cube) * w[REASON_POPULAR] + trending * w[REASON_TRENDING] + explore * w[REASON_EXPLORE];
     room->best = 0;
     for (uint32_t i = 0; i < room->count; i++) {
-        uint32_t item = s->items_of_room.at[s->rooms[number].from + i];
-        if (s->items[item].base <= best)
+        uint32_t item = s->items_of_room.at[room->from + i];
+        if (r->slots[item].base <= best)
             continue;
-        best = s->items[item].base;
+        best = r->slots[item].base;
         room->best = item;
     }
     room->total = room->base + best;
@@ -271,12 +289,12 @@ static void value(struct recommender *r, int64_t now_ms)
     s->valued_ms = now_ms;
     value_items(r, now_ms);
     for (uint32_t h = 0; h < s->host_count; h++)
-        s->hosts[h].popular = squash(funnel_lift(r, s->hosts[h].id, now_ms));
+        s->hosts[h].popular = part_of(r, REASON_POPULAR, squash(funnel_lift(r, funnel_find(r, s->hosts[h].id), now_ms)));
     for (uint32_t i = 0; i < s->room_count; i++)
-        value_room(r, &s->rooms[i], i, now_ms);
-    bring_lists(&s->items_of_tag, TAG_ITEMS, &s->items[0].base, sizeof *s->items);
+        value_room(r, &s->rooms[i], now_ms);
+    bring_lists(&s->items_of_tag, TAG_ITEMS, &r->slots[0].base, sizeof *r->slots);
     bring_lists(&s->rooms_of_scene, TOP_ROOMS, &s->rooms[0].total, sizeof *s->rooms);
-    bring_best(s->offered, s->offered_count, TOP_ITEMS, &s->items[0].base, sizeof *s->items);
+    bring_best(s->offered, s->offered_count, TOP_ITEMS, &r->slots[0].base, sizeof *r->slots);
     s->top_count = s->offered_count < TOP_ITEMS ? s->offered_count : TOP_ITEMS;
     memcpy(s->top, s->offered, s->top_count * sizeof *s->top);
 }
@@ -296,4 +314,16 @@ void shelf_refresh(struct recommender *r, int64_t now_ms)
     else if (!is_over(s->valued_ms, now_ms, VALUE_MS))
         return;
     value(r, now_ms);
+}
+
+void shelf_look(struct recommender *r, struct shelf_room *room)
+{
+    uint64_t version = catalog_version(r->catalog);
+    if (room->seen == version)
+        return;
+    const struct catalog_room *entry = catalog_room(r->catalog, room->id);
+    const struct catalog_item *shown = entry && entry->explaining ? catalog_item(r->catalog, entry->explaining) : NULL;
+    room->seen = version;
+    room->room = entry && entry->open ? entry : NULL;
+    room->shown = shown && shown->number < r->item_bound ? shown->number : 0;
 }

@@ -4,7 +4,10 @@
  */
 #include "server/engine/recommend_internal.h"
 
+#include "common/check.h"
+
 #include <math.h>
+#include <stdlib.h>
 
 /* Rating, watch time and stars of one entity, fading; negative for what was disliked. */
 static float pull_of(const struct recommender *r, const struct history_entry *h, int64_t now_ms)
@@ -15,25 +18,35 @@ static float pull_of(const struct recommender *r, const struct history_entry *h,
     return (float)(h->flags & HISTORY_NEGATIVE ? -1 : rating) * fade;
 }
 
-/* Where the tag stands in `slots`, or would. */
-static uint32_t slot_of(const struct taste *t, uint32_t tag)
-{
-    uint32_t at = tag % TASTE_SLOTS;
-    while (t->slots[at] && t->tags[t->slots[at] - 1].tag != tag)
-        at = (at + 1) % TASTE_SLOTS;
-    return at;
-}
-
 static void add_tag(struct taste *t, uint32_t tag, float weight)
 {
-    uint32_t at = slot_of(t, tag);
-    if (!t->slots[at] && t->tag_count == TASTE_TAGS)
+    uint32_t at = t->place_of[tag];
+    if (!at && t->tag_count > TASTE_TAGS)
         return;
-    if (!t->slots[at]) {
-        t->tags[t->tag_count++] = (struct taste_tag){tag, 0};
-        t->slots[at] = (uint8_t)t->tag_count;
+    if (!at) {
+        at = t->tag_count++;
+        t->tags[at] = tag;
+        t->weights[at] = 0;
+        t->place_of[tag] = (uint8_t)at;
     }
-    t->tags[t->slots[at] - 1].weight += weight;
+    t->weights[at] += weight;
+}
+
+/* Forgets the taste before, and makes place for tags that are new. */
+static void begin(struct taste *t, uint32_t tag_bound)
+{
+    for (uint32_t i = 1; i < t->tag_count; i++)
+        t->place_of[t->tags[i]] = 0;
+    t->tag_count = 1;
+    t->weights[0] = 0;
+    t->dims = 0;
+    if (tag_bound <= t->place_bound)
+        return;
+    uint32_t bound = tag_bound + tag_bound / 4 + 64;
+    t->place_of = realloc(t->place_of, bound);
+    ASSERT(t->place_of);
+    memset(t->place_of + t->place_bound, 0, bound - t->place_bound);
+    t->place_bound = bound;
 }
 
 static void add_item(struct taste *t, const struct catalog_item *it, float pull)
@@ -55,93 +68,85 @@ static void add_item(struct taste *t, const struct catalog_item *it, float pull)
     }
 }
 
-/* Places of the strongest, in order. */
+/* Places of the strongest, in order. Weights above 0 are in the order of their bits. */
 static void order(struct taste *t)
 {
-    t->best_count = 0;
-    for (uint32_t i = 0; i < t->tag_count; i++) {
-        float weight = t->tags[i].weight;
-        uint32_t at = t->best_count;
-        if (weight <= 0 || (at == TAGS_ASKED && weight <= t->tags[t->best[at - 1]].weight))
-            continue;
-        at = at == TAGS_ASKED ? at - 1 : t->best_count++;
-        for (; at > 0 && t->tags[t->best[at - 1]].weight < weight; at--)
-            t->best[at] = t->best[at - 1];
-        t->best[at] = (uint8_t)i;
+    int32_t keys[ORDER_MAX];
+    uint8_t places[TASTE_TAGS + 1];
+    memcpy(keys, t->weights, t->tag_count * sizeof *keys);
+    order_of(keys, t->tag_count, places);
+    for (t->best_count = 0; t->best_count < TAGS_ASKED && t->best_count < t->tag_count; t->best_count++) {
+        if (t->weights[places[t->best_count]] <= 0)
+            return;
+        t->best[t->best_count] = places[t->best_count];
     }
 }
 
 /* Of the history, the newest first, so that they find place; asked for at once, so that the waits for memory overlap. */
-static uint32_t newest_items(const struct recommender *r, const struct profile *p, const struct catalog_item **items,
-                             const struct history_entry **entries)
+static uint32_t newest_items(const struct profile *p, const struct catalog_item *const *items, uint8_t out[TASTE_ITEMS])
 {
     uint32_t count = 0;
     for (uint32_t i = p->history_count; i-- > 0 && count < TASTE_ITEMS;) {
-        const struct history_entry *h = &p->history[i];
-        const struct catalog_item *it = entity_kind_of(h->id) == ENTITY_ITEM ? catalog_item(r->catalog, h->id) : NULL;
-        if (!it)
+        if (!items[i])
             continue;
-        __builtin_prefetch(&it->tag_count);
-        __builtin_prefetch(&it->embedding);
-        entries[count] = h;
-        items[count++] = it;
-    }
-    for (uint32_t i = 0; i < count; i++)
+        __builtin_prefetch(items[i]->tags);
         __builtin_prefetch(items[i]->embedding);
+        out[count++] = (uint8_t)i;
+    }
     return count;
 }
 
-void taste_of(const struct recommender *r, const struct profile *p, int64_t now_ms, struct taste *out)
+void taste_of(struct recommender *r, const struct profile *p, const struct catalog_item *const *items, int64_t now_ms)
 {
-    const struct catalog_item *items[TASTE_ITEMS];
-    const struct history_entry *entries[TASTE_ITEMS];
+    struct taste *t = &r->taste;
+    uint8_t places[TASTE_ITEMS];
     float tags = 0, vector = 0;
-    out->tag_count = out->dims = 0;
-    memset(out->slots, 0, sizeof out->slots);
-    uint32_t count = newest_items(r, p, items, entries);
+    begin(t, catalog_text_bound(r->catalog));
+    uint32_t count = newest_items(p, items, places);
     for (uint32_t i = 0; i < count; i++) {
-        float pull = pull_of(r, entries[i], now_ms);
+        float pull = pull_of(r, &p->history[places[i]], now_ms);
         if (pull > 0.01f || pull < -0.01f)
-            add_item(out, items[i], pull);
+            add_item(t, items[places[i]], pull);
     }
-    for (uint32_t i = 0; i < out->tag_count; i++)
-        tags += out->tags[i].weight * out->tags[i].weight;
-    for (uint32_t d = 0; d < out->dims; d++)
-        vector += (float)out->vector[d] * (float)out->vector[d];
-    out->tag_scale = tags > 0 ? 1 / sqrtf(tags) : 0;
+    for (uint32_t i = 1; i < t->tag_count; i++)
+        tags += t->weights[i] * t->weights[i];
+    for (uint32_t d = 0; d < t->dims; d++)
+        vector += (float)t->vector[d] * (float)t->vector[d];
+    t->tag_scale = tags > 0 ? 1 / sqrtf(tags) : 0;
     float scale = vector > 0 ? TASTE_STEPS / sqrtf(vector) : 0;
-    for (uint32_t d = 0; d < out->dims; d++)
-        out->rounded[d] = (int16_t)((float)out->vector[d] * scale);
-    order(out);
+    for (uint32_t d = 0; d < t->dims; d++)
+        t->rounded[d] = (int16_t)((float)t->vector[d] * scale);
+    order(t);
 }
 
 float taste_match(const struct taste *t, const struct catalog_item *it)
 {
     float tags = 0;
     int32_t dot = 0;
-    for (uint32_t k = 0; k < it->tag_count && t->tag_count; k++) {
-        uint32_t at = t->slots[slot_of(t, it->tags[k])];
-        tags += at ? t->tags[at - 1].weight : 0;
-    }
+    for (uint32_t k = 0; k < it->tag_count; k++)
+        tags += t->weights[t->place_of[it->tags[k]]];
     tags = it->tag_count ? tags * t->tag_scale / sqrtf((float)it->tag_count) : 0;
     if (!t->dims || it->dims != t->dims)
         return tags > 0 ? tags : 0;
-    for (uint32_t d = 0; d < t->dims; d++)
+    for (uint32_t d = 0, dims = t->dims; d < dims; d++)
         dot += (int32_t)t->rounded[d] * it->embedding[d];
     float both = 0.5f * tags + 0.5f * (float)dot * it->scale / TASTE_STEPS;
     return both > 0 ? both : 0;
 }
 
-uint32_t recommender_taste(const struct recommender *r, const struct profile *p, int64_t now_ms, struct taste_word *out, uint32_t max)
+uint32_t recommender_taste(struct recommender *r, const struct profile *p, int64_t now_ms, struct taste_word *out, uint32_t max)
 {
-    struct taste t;
+    const struct catalog_item *items[PROFILE_HISTORY_MAX];
+    const struct taste *t = &r->taste;
     uint32_t count = 0;
     float norm = 0;
-    taste_of(r, p, now_ms, &t);
-    for (; count < t.best_count && count < max; count++) {
-        const struct taste_tag *tag = &t.tags[t.best[count]];
-        out[count] = (struct taste_word){catalog_text(r->catalog, tag->tag), tag->weight};
-        norm += tag->weight * tag->weight;
+    for (uint32_t i = 0; i < p->history_count; i++)
+        items[i] = entity_kind_of(p->history[i].id) == ENTITY_ITEM ? catalog_item(r->catalog, p->history[i].id) : NULL;
+    taste_of(r, p, items, now_ms);
+    for (; count < t->best_count && count < max; count++) {
+        float weight = t->weights[t->best[count]];
+        out[count] = (struct taste_word){catalog_text(r->catalog, t->tags[t->best[count]]), weight};
+        norm += weight * weight;
     }
     for (uint32_t i = 0; i < count; i++)
         out[i].weight /= sqrtf(norm);
