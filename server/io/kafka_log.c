@@ -154,8 +154,8 @@ static bool port_ends(void *self, enum topic topic, int32_t partition, struct lo
     const struct input_partition *p = find_assigned(log, topic, partition);
     if (p && p->fetching && !p->changed &&
         !rd_kafka_get_watermark_offsets(log->inputs[topic].fetcher->client, log->settings.topics[topic], partition, &low, &high) &&
-        high > out->high)
-        out->high = high;
+        high > out->heard)
+        out->heard = high;
     return true;
 }
 

@@ -242,7 +242,7 @@ bool monitor_ends(struct monitor *m, enum topic topic, int32_t partition, struct
     const struct watermarks *w = partition < m->sized[topic] ? &m->marks[topic][partition] : NULL;
     bool known = w && w->low_asked && w->high_asked;
     if (known)
-        *out = (struct log_ends){w->low, w->high, w->low_asked < w->high_asked ? w->low_asked : w->high_asked};
+        *out = (struct log_ends){w->low, w->high, w->low_asked < w->high_asked ? w->low_asked : w->high_asked, w->high};
     pthread_mutex_unlock(&m->lock);
     return known;
 }

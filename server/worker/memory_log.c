@@ -183,7 +183,8 @@ static bool port_ends(void *self, enum topic topic, int32_t partition, struct lo
 {
     struct memory_log *l = self;
     const struct partition *p = &l->cluster->logs[topic][partition];
-    *out = (struct log_ends){.low = p->low > p->start ? p->low : p->start, .high = p->start + (int64_t)p->count};
+    int64_t end = p->start + (int64_t)p->count;
+    *out = (struct log_ends){.low = p->low > p->start ? p->low : p->start, .high = end, .heard = end};
     return true;
 }
 

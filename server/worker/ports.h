@@ -62,10 +62,11 @@ struct outgoing {
     void *opaque; /* comes back in worker_acknowledged() */
 };
 
-/* Where a log begins and ends, and the number of the question to which that was the answer. */
+/* Where a log begins and ends, the number of the question to which that was the answer, and the end as fetches tell it. */
 struct log_ends {
     int64_t low, high;
     uint64_t asked;
+    int64_t heard; /* at least `high`; of a log that was cut it may be the old end */
 };
 
 struct log_port {

@@ -237,7 +237,7 @@ static bool has_records(const struct task *t, int64_t from)
 {
     struct log_ends ends;
     const struct log_port *log = t->worker->log;
-    return !log->ends(log->self, (enum topic)t->ops->stage, t->partition, &ends) || ends.high > from;
+    return !log->ends(log->self, (enum topic)t->ops->stage, t->partition, &ends) || ends.heard > from;
 }
 
 /* Writes a fresh token over exactly what was read (rule 2). */

@@ -132,9 +132,9 @@ void task_listen(struct task *t, int64_t now_ms)
     t->heard_ms = now_ms;
     if (!log->ends(log->self, (enum topic)t->ops->stage, t->partition, &ends))
         return;
-    if (ends.high > from)
+    if (ends.heard > from)
         start_log(t, from);
-    else if (t->state == TASK_VERIFY || ends.high < from) /* Kafka takes it for the end of the log and waits */
+    else if (t->state == TASK_VERIFY || ends.heard < from) /* Kafka takes it for the end of the log and waits */
         doubt(t);
 }
 

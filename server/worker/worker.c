@@ -296,7 +296,7 @@ static struct task_report report_of(const struct task *t, int64_t now_ms)
         .commit_age_ms = task_owes(t) ? now_ms - t->committed_ms : 0,
         .commit_every_ms = t->ops->commit_ms(t),
         .stopped_ms = t->state == TASK_RUN || t->state == TASK_HALTED ? 0 : now_ms - t->running_ms,
-        .lag_records = known && ends.high >= t->next ? ends.high - t->next : -1,
+        .lag_records = known && ends.heard >= t->next ? ends.heard - t->next : -1,
         .record_ms = t->record_ms,
         .folded = t->folded,
         .replayed = t->replayed,

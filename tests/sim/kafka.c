@@ -290,7 +290,7 @@ void client_deliver(struct client *c, struct worker *w, size_t max, uint64_t ord
     c->asked++;
     for (int t = 0; t < TOPIC_INPUTS; t++)
         for (int32_t p = 0; p < c->kafka->partitions[t]; p++)
-            c->reads[t][p].ends = (struct log_ends){c->kafka->logs[t][p].low, c->kafka->logs[t][p].count, c->asked};
+            c->reads[t][p].ends = (struct log_ends){c->kafka->logs[t][p].low, c->kafka->logs[t][p].count, c->asked, c->kafka->logs[t][p].count};
     for (uint64_t i = 0; i < TOPIC_INPUTS * PARTITIONS; i++) {
         uint64_t at = (i + order) % (TOPIC_INPUTS * PARTITIONS);
         enum topic topic = (enum topic)(at / PARTITIONS);
