@@ -1,4 +1,5 @@
 """Redis for tests: the protocol, servers that can be killed, a primary with its replica, a cluster of three and three."""
+import atexit
 import os
 import shutil
 import signal
@@ -87,6 +88,7 @@ def commits_in(data):
 class Server:
     def __init__(self, port, directory, *options):
         self.port, self.directory, self.options, self.process = port, directory, options, None
+        atexit.register(self.kill)  # also when its cluster was never whole
 
     def start(self, *more):
         os.makedirs(self.directory, exist_ok=True)
