@@ -353,4 +353,23 @@ float shelf_popular(const struct recommender *r, const struct catalog_item *it, 
 /* What the profile says of items, hosts and rooms: marks, taste, similarity; then the candidates worth exact scores. */
 void user_begin(struct context *c);
 void user_shorten(struct context *c, struct shortlist *out);
+/* One candidate room; what stands in it is in the exact scores. */
+struct candidate {
+    const struct shelf_room *on;
+    const struct exact *item; /* NULL: a room without items */
+    uint32_t host, category;
+    int32_t parts[PARTS];
+    int32_t score;
+};
+
+/* The score of an item, computed once a ranking. NULL when there is no such item. */
+const struct exact *score_item(const struct context *c, uint32_t number);
+/* After shelf_look(). False: nothing here may be shown. */
+bool score_room(const struct context *c, const struct shelf_room *on, struct candidate *out);
+/* What a host is offered for: the best room's interest, and what is the host's own. Answers the sum. */
+int32_t score_host(const struct recommender *r, const struct candidate *best, int32_t parts[PARTS]);
+void score_write(struct recommended *o, const int32_t parts[PARTS], int32_t score, double propensity);
+void score_write_room(const struct context *c, const struct candidate *one, double propensity, struct recommended *o);
+/* The entity of the history through whose list most of an item's similarity came, when there was one. */
+struct slice score_similar_to(const struct context *c, const struct exact *e);
 void score_all(struct context *c, const struct shortlist *s, struct recommendation *out);

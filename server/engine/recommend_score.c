@@ -11,15 +11,6 @@
 
 #define ROOMS_MAX (SHORT_ROOMS_MAX + ANY_ROOMS)
 
-/* One candidate room; what stands in it is in the exact scores. */
-struct candidate {
-    const struct shelf_room *on;
-    const struct exact *item; /* NULL: a room without items */
-    uint32_t host, category;
-    int32_t parts[PARTS];
-    int32_t score;
-};
-
 /* part_of() of all values; answers their sum. */
 static int32_t parts_of(const float *restrict values, const float *restrict weights, int32_t *restrict parts)
 {
@@ -68,8 +59,7 @@ static void value_item(const struct context *c, const struct catalog_item *it, u
                              offered ? s->items[it->number].popular : shelf_popular(r, it, c->now_ms);
 }
 
-/* The score of an item, computed once a ranking. NULL when there is no such item. */
-static const struct exact *score_item(const struct context *c, uint32_t number)
+const struct exact *score_item(const struct context *c, uint32_t number)
 {
     struct recommender *r = c->r;
     const struct catalog_item *it = catalog_numbered(r->catalog, number);
@@ -151,8 +141,7 @@ static const struct exact *best_item(const struct context *c, const struct shelf
     return may_offer(best) ? best : NULL;
 }
 
-/* False: nothing here may be shown. */
-static bool score_room(const struct context *c, const struct shelf_room *on, struct candidate *out)
+bool score_room(const struct context *c, const struct shelf_room *on, struct candidate *out)
 {
     struct recommender *r = c->r;
     const struct shelf *s = &r->shelf;
@@ -179,7 +168,7 @@ static bool score_room(const struct context *c, const struct shelf_room *on, str
     return true;
 }
 
-static void write(struct recommended *o, const int32_t parts[PARTS], int32_t score, double propensity)
+void score_write(struct recommended *o, const int32_t parts[PARTS], int32_t score, double propensity)
 {
     for (int i = 0; i < REASONS; i++)
         o->parts[i] = parts[i] * (1.0 / PART_STEPS);
@@ -187,21 +176,21 @@ static void write(struct recommended *o, const int32_t parts[PARTS], int32_t sco
     o->propensity = propensity;
 }
 
-static struct slice similar_to(const struct context *c, const struct exact *e)
+struct slice score_similar_to(const struct context *c, const struct exact *e)
 {
     const struct tallies *t = &c->r->items;
     const struct catalog_item *of = t->similar[e->place] > 0 ? c->items[(uint32_t)t->strongest[e->place]] : NULL;
     return of ? of->name : (struct slice){0};
 }
 
-static void write_room(const struct context *c, const struct candidate *one, double propensity, struct recommended *o)
+void score_write_room(const struct context *c, const struct candidate *one, double propensity, struct recommended *o)
 {
     o->id = one->on->id;
     o->name = one->on->room->name;
     o->host = one->on->room->draft.host;
     o->item = one->item ? one->item->item->name : (struct slice){0};
-    o->of = one->item ? similar_to(c, one->item) : (struct slice){0};
-    write(o, one->parts, one->score, propensity);
+    o->of = one->item ? score_similar_to(c, one->item) : (struct slice){0};
+    score_write(o, one->parts, one->score, propensity);
 }
 
 /* By score, ties by id. */
@@ -265,7 +254,7 @@ static void choose_rooms(const struct context *c, const struct candidate *scored
         bool any = (double)(draw(&random) >> 11) * 0x1p-53 < explore;
         uint32_t taken = any ? (uint32_t)(draw(&random) % q.count) : 0;
         double propensity = (taken == 0 ? 1 - explore : 0) + explore / q.count;
-        write_room(c, take(c->r, &q, scored, taken), propensity, &out->rooms[out->room_count++]);
+        score_write_room(c, take(c->r, &q, scored, taken), propensity, &out->rooms[out->room_count++]);
     }
 }
 
@@ -289,13 +278,12 @@ static void choose_items(const struct context *c, const struct shortlist *s, str
         o->id = e->item->id;
         o->name = o->item = e->item->name;
         o->host = (struct slice){0};
-        o->of = similar_to(c, e);
-        write(o, e->parts, e->score, 1);
+        o->of = score_similar_to(c, e);
+        score_write(o, e->parts, e->score, 1);
     }
 }
 
-/* What a host is offered for: the best room's interest, and what is the host's own. */
-static int32_t host_parts(const struct recommender *r, const struct candidate *one, int32_t parts[PARTS])
+int32_t score_host(const struct recommender *r, const struct candidate *one, int32_t parts[PARTS])
 {
     memset(parts, 0, PARTS * sizeof *parts);
     parts[REASON_INTEREST] = one->parts[REASON_INTEREST];
@@ -319,7 +307,7 @@ static void choose_hosts(const struct context *c, const struct candidate *scored
         if (host->marks & MARK_TAKEN)
             continue;
         host->marks |= MARK_TAKEN;
-        keys[found] = host_parts(r, one, parts);
+        keys[found] = score_host(r, one, parts);
         best[found++] = one;
     }
     order_of(keys, found, order);
@@ -327,8 +315,8 @@ static void choose_hosts(const struct context *c, const struct candidate *scored
         const struct candidate *one = best[order[i]];
         struct recommended *o = &out->hosts[out->host_count++];
         *o = (struct recommended){.id = one->on->room->host, .name = one->on->room->draft.host};
-        int32_t score = host_parts(r, one, parts);
-        write(o, parts, score, 1);
+        int32_t score = score_host(r, one, parts);
+        score_write(o, parts, score, 1);
     }
 }
 

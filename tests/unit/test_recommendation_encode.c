@@ -47,6 +47,13 @@ static void test_head(void)
 }
 
 /* Random parts, every limit: none lost, none beyond the limit, the strongest first, `other` last. */
+static int descending(const void *a, const void *b)
+{
+    const double *x = a, *y = b;
+    return *x < *y ? 1 : *x > *y ? -1 : 0;
+}
+
+/* And those that are named are the largest. */
 static void test_parts_add_up_under_every_limit(void)
 {
     srand(4);
@@ -63,6 +70,9 @@ static void test_parts_add_up_under_every_limit(void)
             json_t *reasons = json_object_get(item, "reasons");
             long long sum = 0, before = 100000;
             size_t count = json_array_size(reasons);
+            double largest[REASONS];
+            memcpy(largest, parts, sizeof largest);
+            qsort(largest, REASONS, sizeof *largest, descending);
             CHECK_INT(count, nonzero < (int)max ? nonzero : (int)max);
             for (size_t i = 0; i < count; i++) {
                 json_t *reason = json_array_get(reasons, i);
@@ -71,6 +81,7 @@ static void test_parts_add_up_under_every_limit(void)
                 sum += part;
                 CHECK((strcmp(code, "other") == 0) == (i == max - 1 && nonzero > (int)max));
                 CHECK(strcmp(code, "other") == 0 || part <= before);
+                CHECK(strcmp(code, "other") == 0 || part == (long long)(largest[i] * 10000 + 0.5));
                 CHECK((json_object_get(reason, "of") != NULL) == (strcmp(code, "similar_item") == 0));
                 before = part;
             }
