@@ -6,8 +6,8 @@
  */
 #include "server/verbs/audit.h"
 
-#include "server/io/kafka_client.h"
 #include "server/verbs/connect.h"
+#include "server/verbs/read_log.h"
 #include "server/verbs/verb.h"
 
 #include <jansson.h>
@@ -15,8 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SILENCE_MS 3000
-#define ANSWER_MS 10000
 #define PRINTED_MAX 100
 #define PLACES_MAX 64
 
@@ -132,53 +130,25 @@ static void on_recommendation(struct audit *a, const rd_kafka_message_t *m, int6
     json_decref(root);
 }
 
-/* Everything that stands in a topic now. False when it cannot be read. */
-static bool read_topic(struct audit *a, rd_kafka_t *client, enum topic topic, record_handler *handle)
+struct reading {
+    struct audit *a;
+    record_handler *handle;
+};
+
+static void on_record(void *arg, const rd_kafka_message_t *m)
 {
-    const char *name = a->settings.daemon.kafka.topics[topic];
-    const struct rd_kafka_metadata *meta;
-    rd_kafka_topic_t *t = rd_kafka_topic_new(client, name, NULL);
-    int partitions = 0;
-    if (rd_kafka_metadata(client, 0, t, &meta, ANSWER_MS) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        partitions = meta->topic_cnt ? meta->topics[0].partition_cnt : 0;
-        rd_kafka_metadata_destroy(meta);
-    }
-    bool ok = partitions > 0;
-    for (int p = 0; ok && p < partitions; p++) {
-        int64_t low, high, reached;
-        ok = rd_kafka_query_watermark_offsets(client, name, p, &low, &high, ANSWER_MS) == RD_KAFKA_RESP_ERR_NO_ERROR;
-        if (!ok || low == high)
-            continue;
-        rd_kafka_consume_start(t, p, low);
-        int silent_ms = 0;
-        for (reached = low; reached < high && silent_ms < SILENCE_MS;) {
-            rd_kafka_message_t *m = rd_kafka_consume(t, p, 100);
-            silent_ms = m ? 0 : silent_ms + 100;
-            if (m && !m->err) {
-                handle(a, m, rd_kafka_message_timestamp(m, NULL));
-                reached = m->offset + 1;
-            } else if (m && m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-                reached = high;
-            }
-            if (m)
-                rd_kafka_message_destroy(m);
-        }
-        rd_kafka_consume_stop(t, p);
-    }
-    rd_kafka_topic_destroy(t);
-    if (!ok)
-        fprintf(stderr, "sluice audit: %s cannot be read\n", name);
-    return ok;
+    const struct reading *r = arg;
+    r->handle(r->a, m, rd_kafka_message_timestamp(m, NULL));
 }
 
-static rd_kafka_t *open_client(const struct kafka_log_settings *k)
+static bool read_topic(struct audit *a, rd_kafka_t *client, enum topic topic, record_handler *handle)
 {
-    char why[256];
-    const char *options[] = {"enable.partition.eof", "true", "fetch.wait.max.ms", "10", NULL};
-    rd_kafka_t *client = kafka_client_open(k, RD_KAFKA_CONSUMER, options, why);
-    if (!client)
-        fprintf(stderr, "sluice audit: %s\n", why);
-    return client;
+    struct reading reading = {a, handle};
+    const struct read_log what = {.topic = a->settings.daemon.kafka.topics[topic], .each = on_record, .arg = &reading};
+    bool ok = read_log(client, &what);
+    if (!ok)
+        fprintf(stderr, "sluice audit: %s cannot be read\n", what.topic);
+    return ok;
 }
 
 int verb_audit(int argc, char **argv)
@@ -190,7 +160,7 @@ int verb_audit(int argc, char **argv)
         return EXIT_CONFIG;
     if (!is_all_taken(argc, argv, 0))
         return EXIT_USAGE;
-    rd_kafka_t *client = open_client(&a->settings.daemon.kafka);
+    rd_kafka_t *client = read_log_open(&a->settings.daemon.kafka, "audit");
     bool ok = client && read_topic(a, client, TOPIC_CATALOG, audit_catalog) && read_topic(a, client, TOPIC_EVENTS, audit_event) &&
               read_topic(a, client, TOPIC_RECOMMENDATIONS, on_recommendation) && read_topic(a, client, TOPIC_TRAFFIC_SNAPSHOT, audit_snapshot) &&
               read_topic(a, client, TOPIC_TRAFFIC, audit_weight);

@@ -5,6 +5,7 @@
 #include "server/engine/profile.h"
 #include "server/io/redis_ask.h"
 #include "server/verbs/connect.h"
+#include "server/verbs/inspect_why.h"
 #include "server/verbs/state_json.h"
 #include "server/verbs/verb.h"
 
@@ -16,6 +17,8 @@ struct inspection {
     struct settings settings;
     struct redis_ask *redis;
     json_t *out;
+    const char *why, *scene; /* asked for, or NULL */
+    bool failed;
 };
 
 static json_t *text_of(const redisReply *r)
@@ -53,8 +56,8 @@ static void add_view(struct inspection *in, const char *name, const char *kind, 
         freeReplyObject(value);
 }
 
-/* The blob stands in the slot of one of the profile tasks: which, the key's hash and the number of partitions say. */
-static void add_state(struct inspection *in, const char *user, const uint8_t key[USER_KEY_BYTES])
+/* The blob stands in the slot of one of the profile tasks. Answers the state, the caller's; NULL: there is none. */
+static struct profile *add_state(struct inspection *in, const uint8_t key[USER_KEY_BYTES])
 {
     struct blob_key blob = {.class = 'u'};
     memcpy(&blob.id, key, sizeof blob.id);
@@ -73,15 +76,29 @@ static void add_state(struct inspection *in, const char *user, const uint8_t key
             json_object_set_new(in->out, "task", json_sprintf("profile.%d", (int)p));
             json_object_set_new(in->out, "state_bytes", json_integer((json_int_t)value->len));
             json_object_set_new(in->out, "state", profile_json(profile));
-            profile_destroy(profile);
         }
         if (value)
             freeReplyObject(value);
         writer_fini(&header);
         writer_fini(&name);
         if (!exists || profile)
-            return;
+            return profile;
     }
+    return NULL;
+}
+
+static void add_why(struct inspection *in, const struct profile *profile)
+{
+    static const char *const seen[] = {"state", "view", "recommendations", "items"}; /* the answer alone is asked for */
+    struct profile *none = profile ? NULL : profile_create(); /* of whom nothing is known is ranked too */
+    struct why_question q = {&in->settings, in->redis, profile ? profile : none, json_object_get(in->out, "recommendations"), in->why, in->scene};
+    json_t *answer = inspect_why(&q);
+    in->failed = !answer;
+    for (size_t i = 0; i < sizeof seen / sizeof *seen; i++)
+        json_object_del(in->out, seen[i]);
+    if (answer)
+        json_object_set_new(in->out, "why", answer);
+    profile_destroy(none);
 }
 
 static void inspect_user(struct inspection *in, const char *user)
@@ -96,10 +113,13 @@ static void inspect_user(struct inspection *in, const char *user)
     user_key_text(key, text);
     user_hmac_destroy(h);
     json_object_set_new(in->out, "key", json_string(text));
-    add_state(in, user, key);
+    struct profile *profile = add_state(in, key);
     add_view(in, "view", "user", text);
     add_view(in, "recommendations", "rec", text);
     add_view(in, "items", "history", text);
+    if (in->why)
+        add_why(in, profile);
+    profile_destroy(profile);
 }
 
 static void print_plain(const json_t *value, const char *path)
@@ -131,10 +151,16 @@ int verb_inspect(int argc, char **argv)
     if (!connect_options(&argc, argv, &in.settings))
         return EXIT_CONFIG;
     const char *format = take_option(&argc, argv, "-o");
+    in.why = take_option(&argc, argv, "--why");
+    in.scene = take_option(&argc, argv, "--scene");
     const char *kind = argc == 3 ? argv[1] : "";
     bool user = strcmp(kind, "user") == 0;
     if (!user && strcmp(kind, "room") != 0 && strcmp(kind, "host") != 0 && strcmp(kind, "item") != 0) {
         fputs("sluice inspect: user, room, host or item, and its id\n", stderr);
+        return EXIT_USAGE;
+    }
+    if ((in.why || in.scene) && (!user || !in.why)) {
+        fputs("sluice inspect: --why, with or without --scene, is asked of a user\n", stderr);
         return EXIT_USAGE;
     }
     in.redis = redis_ask_open(&in.settings.daemon.redis);
@@ -147,14 +173,14 @@ int verb_inspect(int argc, char **argv)
         add_view(&in, "card", kind, argv[2]);
     if (strcmp(kind, "item") == 0)
         add_view(&in, "similar", "sim", argv[2]);
-    bool found = json_object_size(in.out) > (user ? 2u : 1u);
+    bool found = in.why ? !in.failed : json_object_size(in.out) > (user ? 2u : 1u);
     if (format && strcmp(format, "json") == 0) {
         json_dumpf(in.out, stdout, JSON_INDENT(1));
         putchar('\n');
     } else {
         print_plain(in.out, "");
     }
-    if (!found)
+    if (!found && !in.failed)
         fprintf(stderr, "sluice inspect: nothing is known of %s %s\n", kind, argv[2]);
     redis_ask_close(in.redis);
     json_decref(in.out);

@@ -24,8 +24,11 @@ const struct verb verbs[] = {
      "Example:\n  sluice digest --verify --brokers 127.0.0.1:9092 --redis 127.0.0.1:6379\n",
      verb_digest},
     {"inspect", "what is known of a user, room, host or item",
-     "sluice inspect user|room|host|item ID [-o json] " CONNECT_USAGE "\n\nPrints its views, and for a user the folded state, as lines of path and value or with -o json as one object.\n\n"
-     "Example:\n  sluice inspect user u_88 -o json --redis 127.0.0.1:6379\n",
+     "sluice inspect user|room|host|item ID [--why ENTITY [--scene SCENE]] [-o json] " CONNECT_USAGE "\n\n"
+     "Prints its views, and for a user the folded state, as lines of path and value or with -o json as one object.\n"
+     "--why ranks for the user once more and says of a room, item or host what its score is made of, or why it is not\n"
+     "offered; ENTITY is an id, with room:, item: or host: before it where several have it.\n\n"
+     "Examples:\n  sluice inspect user u_88 -o json --redis 127.0.0.1:6379\n  sluice inspect user u_88 --why r_102\n",
      verb_inspect},
     {"task", "the tasks as they stand, and what to do about one that halted",
      "sluice task status | restore TASK | rebuild TASK [--from OFFSET] [--new-log] | accept-loss TASK --from OFFSET |\n"

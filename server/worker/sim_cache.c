@@ -127,11 +127,11 @@ void sim_cache_turn(struct sim_cache *c, int64_t now_ms)
     c->store->read_views(c->store->self, &c->read);
 }
 
-static void parse(struct list *l, const struct catalog *catalog, struct slice text)
+uint32_t similar_view_parse(const struct catalog *catalog, struct slice text, struct similar *out, float *out_next, uint32_t max)
 {
     const char *at = text.at, *end = text.at + text.size;
-    l->count = 0;
-    while (at < end && l->count < LIST_MAX) {
+    uint32_t count = 0;
+    while (at < end && count < max) {
         const char *line = memchr(at, '\n', (size_t)(end - at));
         const char *stop = line ? line : end, *space = memchr(at, ' ', (size_t)(stop - at));
         char number[32], *rest;
@@ -140,11 +140,12 @@ static void parse(struct list *l, const struct catalog *catalog, struct slice te
         if (it && digits > 0 && digits < sizeof number) {
             memcpy(number, space + 1, digits);
             number[digits] = 0;
-            l->at[l->count] = (struct similar){it->number, strtof(number, &rest)};
-            l->next[l->count++] = strtof(rest, NULL);
+            out[count] = (struct similar){it->number, strtof(number, &rest)};
+            out_next[count++] = strtof(rest, NULL);
         }
         at = stop + 1;
     }
+    return count;
 }
 
 void sim_cache_read(struct sim_cache *c, struct view_read *read, int64_t now_ms)
@@ -156,6 +157,6 @@ void sim_cache_read(struct sim_cache *c, struct view_read *read, int64_t now_ms)
         l->asked = false;
         l->fetched_ms = now_ms;
         if (!read->failed && read->values[i].present)
-            parse(l, c->catalog, read->values[i].value);
+            l->count = similar_view_parse(c->catalog, read->values[i].value, l->at, l->next, LIST_MAX);
     }
 }

@@ -10,6 +10,9 @@
 
 struct sim_cache;
 
+/* Such a text, at most `max` places of it; items that the catalog does not have are left out. Answers how many. */
+uint32_t similar_view_parse(const struct catalog *catalog, struct slice text, struct similar *out, float *out_next, uint32_t max);
+
 struct sim_cache *sim_cache_create(const struct store_port *store, const struct catalog *catalog, uint32_t lists_max, uint32_t age_ms);
 /* Nothing may be under way in the store any more, or is never handed back. */
 void sim_cache_destroy(struct sim_cache *c);
