@@ -67,6 +67,8 @@ bool settings_finish(struct settings *s, FILE *report);
  */
 bool settings_reload(const struct settings *running, struct worker_settings *out, FILE *report);
 uint64_t settings_fold_hash(const struct daemon_settings *d);
+/* Over everything but texts: two daemons with the same behave alike. */
+uint64_t settings_hash(const struct daemon_settings *d);
 /* Why state folded with `from` cannot go on with `to` but only be folded again from its origin; NULL when it can. */
 const char *settings_fold_obstacle(const struct daemon_settings *from, const struct daemon_settings *to);
 /* Most bytes the process holds by these settings: caches, tables, queues. */

@@ -53,12 +53,12 @@ bool settings_reload(const struct settings *running, struct worker_settings *out
     return ok;
 }
 
-/* Over path and value of every row that changes the fold; a new row at its default changes it too, deliberately. */
-uint64_t settings_fold_hash(const struct daemon_settings *d)
+/* Over path and value of the rows with one of the flags, and the currencies. */
+static uint64_t hash_rows(const struct daemon_settings *d, unsigned flags)
 {
     uint64_t hash = 1;
     for (const struct setting *r = settings_table; r->path; r++)
-        if (r->flags & SETTING_FOLD) {
+        if (r->kind != SETTING_TEXT && (r->flags & flags || flags == ~0u)) {
             hash = hash64(r->path, strlen(r->path), hash);
             hash = hash64((const char *)d + r->offset, row_size(r), hash);
         }
@@ -68,6 +68,17 @@ uint64_t settings_fold_hash(const struct daemon_settings *d)
         hash = hash64(values, sizeof values, hash);
     }
     return hash;
+}
+
+/* A new row at its default changes it too, deliberately. */
+uint64_t settings_fold_hash(const struct daemon_settings *d)
+{
+    return hash_rows(d, SETTING_FOLD);
+}
+
+uint64_t settings_hash(const struct daemon_settings *d)
+{
+    return hash_rows(d, ~0u);
 }
 
 const char *settings_fold_obstacle(const struct daemon_settings *from, const struct daemon_settings *to)

@@ -14,6 +14,7 @@ extern const struct verb verbs[]; /* ends with name = NULL */
 #define EXIT_USAGE 64
 #define EXIT_CONFIG 78
 
+extern const char backtest_usage[];
 extern const char simulate_usage[];
 extern const char watch_usage[];
 

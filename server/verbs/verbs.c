@@ -61,11 +61,7 @@ const struct verb verbs[] = {
     {"simulate", "write simulated events to Kafka or a file, and act on what comes back", simulate_usage, verb_simulate},
     {"version", "print the version", "sluice version\n\nPrints the version of this binary.\n\nExample:\n  sluice version\n", verb_version},
     {"backtest", "fold a file of events in memory and print what came out",
-     "sluice backtest FILE [--digest] [--config FILE] | --protocol P1|P2|P3|P4a|P4b|P4c|P5|P6|P7 --data DIR [-o json]\n\nFolds a file of events (one JSON object a line: timestamp, key, value) through all stages, without\n"
-     "Kafka or Redis. Prints the counters; with --digest also the digest of every task's state.\n"
-     "With --protocol: a public data set from DIR through decoder and engine, the simple methods beside.\n\nExample:\n"
-     "  sluice backtest events.jsonl --digest\n",
-     verb_backtest},
+     backtest_usage, verb_backtest},
     {"watch", NULL, watch_usage, verb_watch},
     {NULL, NULL, NULL, NULL},
 };

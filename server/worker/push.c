@@ -1,6 +1,7 @@
 #include "server/worker/push.h"
 
 #include "common/check.h"
+#include "common/hash.h"
 #include "common/mutant.h"
 #include "server/codec/recommendation_encode.h"
 #include "server/worker/push_views.h"
@@ -53,6 +54,7 @@ struct push {
     int64_t tick;                    /* last one served */
     struct recommendation_text text; /* owned: scratch */
     struct recommendation *list;     /* owned: scratch */
+    struct profile *nobody;          /* owned: of whom nothing is known */
 };
 
 void push_settings_default(struct push_settings *s)
@@ -72,6 +74,7 @@ struct push *push_create(struct worker *w)
     p->views = push_views_create(w, p->settings.view_ms, p->settings.view_bytes);
     p->list = malloc(sizeof *p->list);
     ASSERT(p->list);
+    p->nobody = profile_create();
     return p;
 }
 
@@ -85,6 +88,7 @@ void push_destroy(struct push *p)
     for (int i = 0; i < WHEEL; i++)
         free(p->wheel[i].at);
     free(p->list);
+    profile_destroy(p->nobody);
     writer_fini(&p->text.bytes);
     free(p);
 }
@@ -159,6 +163,30 @@ static void rank(struct push *p, struct task *t, struct cell *cell, struct slice
     sent->sent_ms = now_ms;
     send_list(p, t, sent, user, now_ms);
     push_views_put(p->views, &sent->view, &(struct viewed){user, profile, &sent->standing, &p->text}, now_ms);
+}
+
+/* As folded here; of a user whose state is not in memory nothing is known. */
+static const struct profile *profile_of(struct push *p, struct slice user, int64_t now_ms)
+{
+    const struct worker *w = p->worker;
+    int32_t partition = kafka_partition(user.at, user.size, w->log->partitions(w->log->self, TOPIC_EVENTS));
+    const struct task *t = w->tasks[STAGE_PROFILE][partition];
+    const struct cell *cell = t ? map_find(&t->cells.by_local, hash64(user.at, user.size, w->secret)) : NULL;
+    if (!cell || !cell->object)
+        return p->nobody;
+    want_lists(p, cell->object, now_ms);
+    return cell->object;
+}
+
+void push_ask(struct push *p, const struct question *q, struct recommendation *out)
+{
+    recommend(p->recommender, profile_of(p, q->user, q->now_ms), q->scene, q->now_ms, q->seed, similar, p, out);
+}
+
+void push_ask_items(struct push *p, const struct question *q, float *out)
+{
+    const struct asker a = {profile_of(p, q->user, q->now_ms), q->now_ms, similar, p};
+    recommend_all(p->recommender, &a, out);
 }
 
 static void put_off(struct push *p, const struct request *q)

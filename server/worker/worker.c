@@ -274,6 +274,21 @@ int64_t worker_turn(struct worker *w, int64_t now_ms)
     return work_is_ready(w) ? now_ms : now_ms + TURN_MS;
 }
 
+void worker_ask(struct worker *w, const struct question *q, struct recommendation *out)
+{
+    push_ask(w->push, q, out);
+}
+
+void worker_ask_items(struct worker *w, const struct question *q, float *out)
+{
+    push_ask_items(w->push, q, out);
+}
+
+const struct catalog *worker_catalog(const struct worker *w)
+{
+    return w->tables.catalog;
+}
+
 const struct worker_counts *worker_get_counts(const struct worker *w)
 {
     return &w->counts;

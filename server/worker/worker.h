@@ -91,6 +91,18 @@ void worker_views_read(struct worker *w, struct view_read *read, int64_t now_ms)
 int64_t worker_turn(struct worker *w, int64_t now_ms);
 /* From now on about so many records a turn, never more than settings.turn_records_max. */
 void worker_pace(struct worker *w, uint32_t records);
+/* For whom a list is asked for outside the stream of events. */
+struct question {
+    struct slice user, scene;
+    int64_t now_ms;
+    uint64_t seed; /* of the draws */
+};
+
+/* The list the worker would make now; nothing is sent or remembered. Texts are borrowed from the catalog. */
+void worker_ask(struct worker *w, const struct question *q, struct recommendation *out);
+/* Scores of all items by catalog number, as recommend_all(); `out` holds catalog_number_bound() of them. */
+void worker_ask_items(struct worker *w, const struct question *q, float *out);
+const struct catalog *worker_catalog(const struct worker *w);
 const struct worker_counts *worker_get_counts(const struct worker *w);
 /* Fills at most `max`; answers how many tasks there are. */
 size_t worker_report(const struct worker *w, int64_t now_ms, struct task_report *out, size_t max);
