@@ -15,7 +15,7 @@
 #define FRAMES_MAX 24
 #define FRAMES_OWN 3 /* of this file and heap.c */
 
-enum { WENT_ON = 10, REFUSED, MISSED, WRONG, LEAKED };
+enum { WENT_ON = 10, REFUSED, ENDED, MISSED, WRONG, LEAKED };
 
 static struct map places, chosen; /* by hash of the chain of calls; by number of the request */
 static uint64_t numbered;
@@ -31,7 +31,7 @@ static int try_without(enum starve_result (*operation)(void *arg), void *arg, ui
         heap_watch.requests = 0;
         heap_watch.refuse = number;
         enum starve_result result = operation(arg);
-        _exit(!heap_watch.refused ? MISSED : result == STARVE_WRONG ? WRONG : heap_watch.pieces != pieces ? LEAKED : result == STARVE_REFUSED ? REFUSED : WENT_ON);
+        _exit(!heap_watch.refused ? MISSED : result == STARVE_WRONG ? WRONG : result == STARVE_ENDED ? ENDED : heap_watch.pieces != pieces ? LEAKED : result == STARVE_REFUSED ? REFUSED : WENT_ON);
     }
     int status = 0;
     waitpid(child, &status, 0);
@@ -46,10 +46,15 @@ static bool names_the_cause(int output)
     return strstr(text, "\"code\":\"out_of_memory\"") != NULL;
 }
 
+bool starve_line_stands(void)
+{
+    return names_the_cause(STDERR_FILENO);
+}
+
 static void judge(const char *name, uint64_t number, int status, int output, struct starved *sum)
 {
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-    bool ended = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && names_the_cause(output);
+    bool ended = code == ENDED || (WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && names_the_cause(output));
     sum->tried++;
     sum->ended += ended;
     sum->went_on += code == WENT_ON;

@@ -12,7 +12,8 @@
 enum starve_result {
     STARVE_WRONG,
     STARVE_RIGHT,
-    STARVE_REFUSED /* what was asked for was not done, and the caller told that memory is missing */
+    STARVE_REFUSED, /* what was asked for was not done, and the caller told that memory is missing */
+    STARVE_ENDED    /* a process that the operation plays has ended with its line, and the result is right all the same */
 };
 
 /*
@@ -28,5 +29,7 @@ struct starved {
 
 /* It runs twice unhindered before: for what is made only once, and to count. */
 void starve(const char *name, enum starve_result (*operation)(void *arg), void *arg, struct starved *sum);
+/* Within an operation: the line of the end is written. */
+bool starve_line_stands(void);
 /* Prints the sums; the exit code. */
 int starved_report(const char *name, const struct starved *sum);
