@@ -115,8 +115,10 @@ static void list_rooms(struct hindsight *h, const struct visitor *v, const struc
     uint32_t scene = catalog_number(c, q->scene);
     for (int i = 0; i < RIVALS; i++)
         best[i] = (struct best){.list = &s->lists[i], .seed = q->seed};
-    for (uint32_t i = 0; i < catalog_open_count(c); i++)
+    for (uint32_t i = 0; i < catalog_open_count(c); i++) { /* numbers, and so ties, are the same under any settings */
         plain_thing(h->hosts, catalog_open(c, i)->host);
+        plain_thing(h->rooms, catalog_open(c, i)->id);
+    }
     const float *related = plain_related(h->hosts, v->number);
     for (uint32_t i = 0; i < r->room_count; i++) {
         uint32_t thing = plain_thing(h->rooms, r->rooms[i].id);
@@ -186,7 +188,7 @@ static void drop_slate(struct slate *s)
         free(s);
 }
 
-static struct slate *slate_of(struct hindsight *h, struct visitor *v, const struct event *e, enum kind kind, uint64_t line)
+static struct slate *slate_of(struct hindsight *h, struct visitor *v, const struct event *e, enum kind kind)
 {
     static struct recommendation list;
     int64_t now_ms = shadow_now_ms(h->shadow);
@@ -199,7 +201,7 @@ static struct slate *slate_of(struct hindsight *h, struct visitor *v, const stru
     s->users = 1;
     s->at_ms = now_ms;
     v->open[kind] = true;
-    struct question q = {e->user, e->scene, now_ms, hash_mix(line)};
+    struct question q = {e->user, e->scene, now_ms, hash64(e->id.at, e->id.size, v->number)};
     double before = cpu_ns();
     worker_ask(shadow_worker(h->shadow), &q, &list);
     h->counts->ranking_ns += cpu_ns() - before;
@@ -233,7 +235,7 @@ static bool is_possible(const struct hindsight *h, entity_id id, struct slice sc
 }
 
 /* The contact with a target, begun when there is none. */
-static struct contact *meet(struct hindsight *h, struct visitor *v, const struct event *e, entity_id id, uint64_t line)
+static struct contact *meet(struct hindsight *h, struct visitor *v, const struct event *e, entity_id id)
 {
     for (uint32_t i = 0; i < v->contact_count; i++)
         if (v->contacts[i].id == id)
@@ -244,7 +246,7 @@ static struct contact *meet(struct hindsight *h, struct visitor *v, const struct
         ASSERT(v->contacts);
     }
     enum kind kind = entity_kind_of(id) == ENTITY_ROOM ? KIND_ROOM : KIND_ITEM;
-    struct slate *s = slate_of(h, v, e, kind, line);
+    struct slate *s = slate_of(h, v, e, kind);
     struct contact *c = &v->contacts[v->contact_count++];
     *c = (struct contact){id, shadow_now_ms(h->shadow), s, is_possible(h, id, e->scene), false};
     s->users++;
@@ -329,20 +331,20 @@ static entity_id target_of(const struct hindsight *h, const struct event *e)
 }
 
 /* Lists are made before the event is folded. */
-static void foresee(struct hindsight *h, struct visitor *v, const struct event *e, uint64_t line)
+static void foresee(struct hindsight *h, struct visitor *v, const struct event *e)
 {
     bool rooms = h->settings->interest >> EVENT_ENTER & 1, items = h->settings->interest & ~(1u << EVENT_ENTER);
     forget_contacts(h, v, shadow_now_ms(h->shadow));
     if (h->settings->within_ms == 0) {
         v->open[KIND_ROOM] = v->open[KIND_ITEM] = false;
         if (target_of(h, e))
-            meet(h, v, e, target_of(h, e), line);
+            meet(h, v, e, target_of(h, e));
         return;
     }
     if (rooms && e->room.size)
-        meet(h, v, e, entity_id_of(ENTITY_ROOM, e->room), line);
+        meet(h, v, e, entity_id_of(ENTITY_ROOM, e->room));
     if (items && e->item.size)
-        meet(h, v, e, entity_id_of(ENTITY_ITEM, e->item), line);
+        meet(h, v, e, entity_id_of(ENTITY_ITEM, e->item));
 }
 
 static void on_event(struct hindsight *h, const struct journal_record *r, const struct event *e, enum shadow_answer *out_answer)
@@ -352,7 +354,7 @@ static void on_event(struct hindsight *h, const struct journal_record *r, const 
     if (h->bare)
         enter_bare(h->shadow, e, r->timestamp_ms);
     shadow_advance(h->shadow, r->timestamp_ms);
-    foresee(h, v, e, r->line);
+    foresee(h, v, e);
     *out_answer = shadow_record(h->shadow, r);
     if (*out_answer != SHADOW_APPLIED)
         return;

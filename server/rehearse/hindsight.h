@@ -6,7 +6,7 @@
  * A list counts as foresight only if it was made before the user first met the target: an impression or a click just
  * before would give it away. So the list that is held against an event of interest is the one made before the first event
  * of this user with this target within `within_ms`; impressions in a row, a minute at most, are met with one list.
- * Each target counts once within that time. Ties are broken by chance, the same for a line.
+ * Each target counts once within that time. Ties are broken by chance, the same for an event.
  */
 #pragma once
 

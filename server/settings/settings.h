@@ -69,6 +69,8 @@ bool settings_reload(const struct settings *running, struct worker_settings *out
 uint64_t settings_fold_hash(const struct daemon_settings *d);
 /* Over everything but texts: two daemons with the same behave alike. */
 uint64_t settings_hash(const struct daemon_settings *d);
+/* The paths of what differs, each as "before" and "after" it; answers how many. Texts and secrets are not compared. */
+int settings_differences(const struct daemon_settings *a, const struct daemon_settings *b, FILE *out, const char *before, const char *after);
 /* Why state folded with `from` cannot go on with `to` but only be folded again from its origin; NULL when it can. */
 const char *settings_fold_obstacle(const struct daemon_settings *from, const struct daemon_settings *to);
 /* Most bytes the process holds by these settings: caches, tables, queues. */

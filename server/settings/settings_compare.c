@@ -81,6 +81,20 @@ uint64_t settings_hash(const struct daemon_settings *d)
     return hash_rows(d, ~0u);
 }
 
+int settings_differences(const struct daemon_settings *a, const struct daemon_settings *b, FILE *out, const char *before, const char *after)
+{
+    int count = 0;
+    bool currencies = memcmp(a->worker.profile.currencies, b->worker.profile.currencies, sizeof a->worker.profile.currencies) != 0;
+    for (const struct setting *r = settings_table; r->path; r++)
+        if (r->kind != SETTING_TEXT && !row_equal(r, a, b)) {
+            fprintf(out, "%s%s%s", before, r->path, after);
+            count++;
+        }
+    if (currencies)
+        fprintf(out, "%sprofile.currencies%s", before, after);
+    return count + currencies;
+}
+
 const char *settings_fold_obstacle(const struct daemon_settings *from, const struct daemon_settings *to)
 {
     for (const struct setting *r = settings_table; r->path; r++)

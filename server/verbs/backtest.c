@@ -14,7 +14,8 @@
 
 const char backtest_usage[] =
     "sluice backtest FILE [--digest] [--config FILE]\n"
-    "sluice backtest --events FILE [--config FILE] [--interest TYPE,...] [--within SECONDS] [-o json]\n"
+    "sluice backtest --events FILE [--config FILE] [--interest TYPE,...] [--within SECONDS]\n"
+    "                [--compare CONFIG2] [-o json]\n"
     "sluice backtest --protocol P1|P2|P3|P4a|P4b|P4c|P5|P6|P7 --data DIR [--config FILE] [-o json]\n"
     "\n"
     "FILE holds one JSON object a line, as `sluice simulate --to-file` writes it: {\"timestamp\":MS,\"key\":USER,\"value\":{EVENT}},\n"
@@ -35,13 +36,17 @@ const char backtest_usage[] =
     "entry for each. What the users of a log were shown decided what they took: figures compare methods, they promise nothing.\n"
     "\n"
     "  --interest TYPES   what counts as taking (enter,trial,purchase,rating): enter takes the room, any other the item\n"
-    "  -o json            one flat object, METHOD.METRIC and METHOD.METRIC_se\n"
+    "  --compare CONFIG2  the same log under a second configuration too: both, the settings that differ, and the difference of\n"
+    "                     each figure, paired by groups of users (of CPU there is none: no two runs take the same)\n"
+    "  -o json            one flat object: METHOD.METRIC and METHOD.METRIC_se; with --compare also compared.METHOD.METRIC and\n"
+    "                     difference.METHOD.METRIC (second less first), and `differs`, the settings\n"
     "\n"
     "--protocol: a public data set from DIR through decoder and engine, the simple methods beside.\n"
     "\n"
     "Examples:\n"
     "  sluice backtest events.jsonl --digest\n"
-    "  sluice simulate --to-file day.jsonl --seconds 7200 && sluice backtest --events day.jsonl --interest purchase\n";
+    "  sluice simulate --to-file day.jsonl --seconds 7200 && sluice backtest --events day.jsonl --interest purchase\n"
+    "  sluice backtest --events day.jsonl --config sluice.json --compare bolder.json\n";
 
 struct backtest {
     struct worker_settings settings;
@@ -174,7 +179,7 @@ int verb_backtest(int argc, char **argv)
         return EXIT_CONFIG;
     const char *protocol = take_option(&argc, argv, "--protocol"), *data = take_option(&argc, argv, "--data");
     const char *format = take_option(&argc, argv, "-o");
-    struct backtest_events events = {take_option(&argc, argv, "--events"), take_option(&argc, argv, "--interest"), take_option(&argc, argv, "--within"),
+    struct backtest_events events = {take_option(&argc, argv, "--events"), take_option(&argc, argv, "--interest"), take_option(&argc, argv, "--within"), take_option(&argc, argv, "--compare"),
                                      format && strcmp(format, "json") == 0};
     bool digests = take_flag(&argc, argv, "--digest");
     if (!is_all_taken(argc, argv, 1))

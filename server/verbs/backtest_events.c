@@ -66,16 +66,16 @@ static void print_counts_json(const struct run *r, uint64_t bad)
     printf(",\"sluice.ns_per_event\":%.0f,\"sluice.ns_per_ranking\":%.0f", c->event_ns, c->ranking_ns);
 }
 
-static void print_values_json(const struct run *r, const struct valued *values)
+static void print_values_json(const struct run *r, const char *prefix, const struct valued *values)
 {
     char method[32], metric[48];
     for (int i = 0; i < TALLY_VALUES; i++) {
-        if (!is_told(r, i))
+        if (!is_told(r, i) || !isfinite(values[i].value))
             continue;
         tally_name(i, method, metric);
-        printf(",\"%s.%s\":%.6g", method, metric, values[i].value);
+        printf(",\"%s%s.%s\":%.6g", prefix, method, metric, values[i].value);
         if (isfinite(values[i].error))
-            printf(",\"%s.%s_se\":%.3g", method, metric, values[i].error);
+            printf(",\"%s%s.%s_se\":%.3g", prefix, method, metric, values[i].error);
     }
 }
 
@@ -135,28 +135,73 @@ static bool run_one(struct run *r, const struct hindsight_settings *s, struct jo
     return good;
 }
 
+static void print_run(const struct run *r, const struct settings *s, const struct journal *j)
+{
+    printf("configuration %016llx%s%s\n", (unsigned long long)settings_hash(&s->daemon), s->file ? ", " : "", s->file ? s->file : "");
+    print_counts(r, journal_bad(j));
+    print_values(r, r->values);
+}
+
+/* Both, then the second less the first. */
+static void print_both(const struct run runs[2], const struct settings *const settings[2], const struct journal *j)
+{
+    static struct valued difference[TALLY_VALUES];
+    for (int i = 0; i < 2; i++) {
+        print_run(&runs[i], settings[i], j);
+        putchar('\n');
+    }
+    tally_differences(runs[0].tally, runs[1].tally, difference);
+    printf("second less first; settings that differ:");
+    if (settings_differences(&settings[0]->daemon, &settings[1]->daemon, stdout, " ", "") == 0)
+        printf(" none");
+    putchar('\n');
+    print_values(&runs[0], difference);
+}
+
+static void print_json(const struct run runs[2], const struct settings *const settings[2], const struct journal *j)
+{
+    static struct valued difference[TALLY_VALUES];
+    printf("{\"protocol\":\"events\",\"configuration\":\"%016llx\"", (unsigned long long)settings_hash(&settings[0]->daemon));
+    print_counts_json(&runs[0], journal_bad(j));
+    print_values_json(&runs[0], "", runs[0].values);
+    if (settings[1]) {
+        tally_differences(runs[0].tally, runs[1].tally, difference);
+        printf(",\"compared.configuration\":\"%016llx\",\"differs\":\"", (unsigned long long)settings_hash(&settings[1]->daemon));
+        settings_differences(&settings[0]->daemon, &settings[1]->daemon, stdout, " ", "");
+        putchar('"');
+        print_values_json(&runs[0], "compared.", runs[1].values);
+        print_values_json(&runs[0], "difference.", difference);
+    }
+    puts("}");
+}
+
 int backtest_events(const struct backtest_events *b, const struct settings *settings)
 {
-    static struct run run;
+    static struct run runs[2];
+    static struct settings second;
+    const struct settings *both[2] = {settings, b->compare ? &second : NULL};
     struct hindsight_settings s = {.worker = &settings->daemon.worker};
     if (!parse_settings(b, &s))
         return EXIT_USAGE;
+    settings_init(&second);
+    if (b->compare && !(settings_load(&second, b->compare, stderr) && settings_finish(&second, stderr)))
+        return EXIT_CONFIG;
     struct journal *j = journal_open(b->path);
-    if (!j)
-        return 1;
-    bool good = run_one(&run, &s, j);
-    if (b->json) {
-        printf("{\"protocol\":\"events\",\"configuration\":\"%016llx\"", (unsigned long long)settings_hash(&settings->daemon));
-        print_counts_json(&run, journal_bad(j));
-        print_values_json(&run, run.values);
-        puts("}");
-    } else {
-        printf("configuration %016llx\n", (unsigned long long)settings_hash(&settings->daemon));
-        print_counts(&run, journal_bad(j));
-        print_values(&run, run.values);
+    bool good = j != NULL;
+    for (int i = 0; good && i < 2 && both[i]; i++) {
+        s.worker = &both[i]->daemon.worker;
+        good = run_one(&runs[i], &s, j);
     }
+    if (good && b->json)
+        print_json(runs, both, j);
+    else if (good && b->compare)
+        print_both(runs, both, j);
+    else if (good)
+        print_run(&runs[0], settings, j);
     good = good && journal_bad(j) == 0;
-    tally_destroy(run.tally);
+    for (int i = 0; i < 2; i++)
+        tally_destroy(runs[i].tally);
+    settings_fini(&second);
     journal_close(j);
     return good ? 0 : 1;
 }

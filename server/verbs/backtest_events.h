@@ -5,6 +5,7 @@
 
 struct backtest_events {
     const char *path, *interest, *within; /* as given; NULL: the defaults */
+    const char *compare;                  /* a second configuration; NULL: none */
     bool json;
 };
 
