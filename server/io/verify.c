@@ -26,14 +26,14 @@ struct slot {
 
 struct verification {
     const struct daemon_settings *settings;
-    struct slot *slots[STAGES][SLOTS_MAX]; /* owned */
+    struct slot *slots[STAGE_LEARNER][SLOTS_MAX]; /* owned; the learner, the last stage, is outside the digest */
     rd_kafka_t *client;
 };
 
 static void keep_blob(void *arg, enum stage stage, int32_t partition, struct blob_key key, struct slice value)
 {
     struct verification *v = arg;
-    if (partition < 0 || partition >= SLOTS_MAX)
+    if (stage >= STAGE_LEARNER || partition < 0 || partition >= SLOTS_MAX)
         return;
     struct slot **slot = &v->slots[stage][partition];
     if (!*slot)
@@ -207,7 +207,7 @@ enum err verify_state(const struct daemon_settings *settings, bool fold,
     enum err err = redis_scan(&settings->redis, keep_blob, v);
     if (err == ERR_NONE && fold && !open_client(v))
         err = ERR_IO;
-    for (int s = 0; s < STAGE_LEARNER; s++) /* the learner is outside the digest */
+    for (int s = 0; s < STAGE_LEARNER; s++)
         for (int32_t p = 0; p < SLOTS_MAX; p++) {
             if (!v->slots[s][p])
                 continue;

@@ -153,9 +153,8 @@ static bool read_topic(struct audit *a, rd_kafka_t *client, enum topic topic, re
 
 int verb_audit(int argc, char **argv)
 {
-    struct audit *a = calloc(1, sizeof *a);
-    if (!a)
-        return 1;
+    static struct audit audit; /* what was read is kept until the process ends */
+    struct audit *a = &audit;
     if (!connect_options(&argc, argv, &a->settings))
         return EXIT_CONFIG;
     if (!is_all_taken(argc, argv, 0))

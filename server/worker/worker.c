@@ -52,6 +52,8 @@ void worker_destroy(struct worker *w)
     worker_assigned(w, NULL, 0, 0);
     for (struct held *h = w->first_held, *later; h; h = later) {
         later = h->later;
+        if (h->cut)
+            cut_acknowledged(h->cut, ERR_CONFLICT);
         held_destroy(w, h);
     }
     dead_letter_fini(w);

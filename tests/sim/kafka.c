@@ -251,7 +251,8 @@ void client_answer(struct client *c, struct worker *w, size_t answers)
     for (size_t i = 0; i < n; i++)
         worker_acknowledged(w, c->answers[i].opaque, c->answers[i].err, c->answers[i].offset);
     c->answer_count -= n;
-    memmove(c->answers, c->answers + n, c->answer_count * sizeof *c->answers);
+    if (n)
+        memmove(c->answers, c->answers + n, c->answer_count * sizeof *c->answers);
 }
 
 static void deliver(struct client *c, struct worker *w, enum topic topic, int32_t partition, size_t max, int64_t now_ms)
