@@ -45,8 +45,10 @@ void sample_encode(const struct sample *s, struct writer *out)
     put_u8(out, (uint8_t)s->kind);
     put_u64(out, s->user);
     put_signed(out, s->ts_ms);
+    put_u8(out, s->format);
     if (s->kind != SAMPLE_SEEN)
         return;
+    put_u8(out, s->value);
     put_u8(out, FEATURES);
     for (int i = 0; i < FEATURES; i++)
         put_float(out, s->features[i]);
@@ -62,7 +64,11 @@ enum err sample_decode(struct slice bytes, struct sample *out)
     s.kind = (enum sample_kind)get_u8(&r);
     s.user = get_u64(&r);
     s.ts_ms = get_signed(&r);
+    s.format = get_u8(&r);
+    r.failed |= s.format > FORMATS;
     if (s.kind == SAMPLE_SEEN) {
+        s.value = get_u8(&r);
+        r.failed |= s.value >= VALUE_TIERS;
         r.failed |= get_u8(&r) != FEATURES;
         for (int i = 0; i < FEATURES; i++)
             s.features[i] = get_float(&r);
@@ -98,6 +104,43 @@ static void get_logistic(struct reader *r, struct logistic_model *out)
     }
 }
 
+static void put_audience(struct writer *w, const struct segment_audience *a)
+{
+    put_u8(w, VALUE_TIERS);
+    for (int i = 0; i < VALUE_TIERS; i++) {
+        put_varint(w, a->tiers[i].users);
+        put_float(w, a->tiers[i].intent);
+        put_float(w, a->tiers[i].churn);
+    }
+    put_u8(w, FORMATS);
+    for (int i = 0; i < FORMATS; i++) {
+        put_varint(w, a->formats[i].looks);
+        put_varint(w, a->formats[i].buys);
+    }
+}
+
+static uint32_t get_number(struct reader *r)
+{
+    uint64_t value = get_varint(r);
+    r->failed |= value > UINT32_MAX;
+    return (uint32_t)value;
+}
+
+static void get_audience(struct reader *r, struct segment_audience *out)
+{
+    r->failed |= get_u8(r) != VALUE_TIERS;
+    for (int i = 0; i < VALUE_TIERS; i++) {
+        out->tiers[i].users = get_number(r);
+        out->tiers[i].intent = get_float(r);
+        out->tiers[i].churn = get_float(r);
+    }
+    r->failed |= get_u8(r) != FORMATS;
+    for (int i = 0; i < FORMATS; i++) {
+        out->formats[i].looks = get_number(r);
+        out->formats[i].buys = get_number(r);
+    }
+}
+
 void model_encode(const struct model *m, struct writer *out)
 {
     put_u8(out, LEARNER_VERSION);
@@ -109,6 +152,7 @@ void model_encode(const struct model *m, struct writer *out)
     for (uint32_t i = 0; i < m->segment_count; i++) {
         put_varint(out, m->segments[i].users);
         put_tags(out, m->segments[i].tags, m->segments[i].tag_count);
+        put_audience(out, &m->segments[i].audience);
     }
 }
 
@@ -125,6 +169,7 @@ enum err model_decode(struct slice bytes, struct model *out)
     for (uint32_t i = 0; i < m.segment_count && !r.failed; i++) {
         m.segments[i].users = get_varint(&r);
         m.segments[i].tag_count = get_tags(&r, m.segments[i].tags, SEGMENT_TAGS);
+        get_audience(&r, &m.segments[i].audience);
     }
     if (r.failed || reader_left(&r))
         return ERR_INVALID;

@@ -22,6 +22,7 @@ struct learner {
     struct example *ring;    /* owned; number n stands at n % examples_max; numbers begin at 1 */
     uint32_t first, intent_first, next;
     struct map newest;       /* user -> number of the newest example */
+    struct audience *audience; /* owned */
     int64_t now_ms;
     uint64_t samples;
 };
@@ -30,6 +31,7 @@ void learner_settings_default(struct learner_settings *s)
 {
     *s = (struct learner_settings){.intent_ms = 1800000, .churn_ms = 7 * 86400000ll, .examples_max = 200000, .segments = 12,
                                    .found_permille = 400, .step_ppm = 2000, .memory = 100000};
+    audience_settings_default(&s->audience);
 }
 
 #define WEIGHT_VARIANCE 0.1 /* before anything is known, of a weight of a standardised input */
@@ -72,6 +74,7 @@ struct learner *learner_create(const struct learner_settings *s, const struct mo
     l->ring = calloc(s->examples_max, sizeof *l->ring);
     ASSERT(l->ring);
     l->first = l->intent_first = l->next = 1;
+    l->audience = audience_create(&s->audience);
     return l;
 }
 
@@ -80,6 +83,7 @@ void learner_destroy(struct learner *l)
     if (!l)
         return;
     map_fini(&l->newest);
+    audience_destroy(l->audience);
     free(l->ring);
     free(l);
 }
@@ -253,21 +257,37 @@ static void cluster(struct learner *l, const struct sample *s)
     move_centroid(c, s, step > least ? step : least);
 }
 
+static void count_format(struct learner *l, const struct sample *s)
+{
+    const struct audience_user *u = audience_find(l->audience, s->user);
+    if (u && u->segment >= 0 && s->format < FORMATS)
+        audience_format_seen(&l->model.segments[u->segment].audience, (enum item_format)s->format, s->kind == SAMPLE_BOUGHT);
+}
+
 void learner_apply(struct learner *l, const struct sample *s)
 {
     l->samples++;
     l->now_ms = s->ts_ms > l->now_ms ? s->ts_ms : l->now_ms;
     label(l, s);
     close_windows(l);
-    if (s->kind != SAMPLE_SEEN)
-        return;
-    add_example(l, s);
-    cluster(l, s);
+    if (s->kind == SAMPLE_SEEN) {
+        add_example(l, s);
+        cluster(l, s);
+        audience_see(l->audience, &(struct audience_user){s->user, s->ts_ms, (float)logistic_predict(&l->model.intent, s->features),
+                                                          (float)logistic_predict(&l->model.churn, s->features),
+                                                          (int8_t)model_segment(&l->model, s->tags, s->tag_count), s->value});
+    }
+    count_format(l, s);
 }
 
 const struct model *learner_model(struct learner *l)
 {
     return &l->model;
+}
+
+void learner_count_audience(struct learner *l)
+{
+    audience_count(l->audience, l->now_ms, &l->model);
 }
 
 uint64_t learner_samples(const struct learner *l)

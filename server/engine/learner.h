@@ -24,6 +24,7 @@ struct learner_settings {
     uint32_t found_permille; /* a user whose best cosine is below this founds a segment; 400 */
     uint32_t step_ppm;      /* least step of a centroid; 2,000 */
     uint32_t memory;        /* examples after which one counts 1/e; 100,000 */
+    struct audience_settings audience;
 };
 
 void learner_settings_default(struct learner_settings *s);
@@ -34,6 +35,8 @@ struct sample {
     enum sample_kind kind;
     uint64_t user;   /* keyed hash */
     int64_t ts_ms;
+    uint8_t format;  /* enum item_format of the item on show, or that was bought; FORMATS: none */
+    uint8_t value;   /* SEEN: enum value_tier */
     float features[FEATURES];            /* SEEN */
     uint32_t tag_count;                  /* SEEN */
     struct model_tag tags[SAMPLE_TAGS];  /* unit length together */
@@ -58,4 +61,6 @@ void learner_destroy(struct learner *l);
 void learner_apply(struct learner *l, const struct sample *sample);
 /* The models as they stand. */
 const struct model *learner_model(struct learner *l);
+/* Counts the audience in the models again; reads every user remembered. */
+void learner_count_audience(struct learner *l);
 uint64_t learner_samples(const struct learner *l); /* applied since it was created */

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "server/engine/audience.h"
 #include "server/engine/user_features.h"
 #include "server/engine/scene_entry.h"
 
@@ -21,6 +22,7 @@ struct segment_model {
     uint64_t users;     /* samples it took */
     uint32_t tag_count; /* 0: not in use */
     struct model_tag tags[SEGMENT_TAGS]; /* strongest first, unit length together */
+    struct segment_audience audience;
 };
 
 /* p = 1 / (1 + exp(-(bias + sum weight z))), z = (x - mean) / deviation within 5 either way. */

@@ -171,6 +171,8 @@ int verb_inspect(int argc, char **argv)
         inspect_user(&in, argv[2]);
     else
         add_view(&in, "card", kind, argv[2]);
+    if (strcmp(kind, "room") == 0 || strcmp(kind, "item") == 0)
+        add_view(&in, "audience", strcmp(kind, "room") == 0 ? "audience:room" : "audience:item", argv[2]);
     if (strcmp(kind, "item") == 0)
         add_view(&in, "similar", "sim", argv[2]);
     bool found = in.why ? !in.failed : json_object_size(in.out) > (user ? 2u : 1u);

@@ -2,6 +2,7 @@
 #include "server/worker/allocation_stage.h"
 
 #include "common/text.h"
+#include "server/worker/audience_emit.h"
 #include "server/worker/worker_internal.h"
 
 #include <stdio.h>
@@ -164,7 +165,9 @@ static void emit_rankings(struct emission *e)
             add_reasons(w, host_part_names, h->parts, HOST_PARTS);
             text_add(w, "]}");
         }
-        text_add(w, "]}");
+        text_add(w, "]");
+        audience_emit(e->task->worker, e->scene, name_slice(&r->item), e->now_ms, w);
+        text_add(w, "}");
         send(e, TOPIC_HOSTS, name_slice(&r->item), false);
     }
 }

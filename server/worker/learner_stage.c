@@ -84,6 +84,7 @@ static void flush(struct task *t, int64_t now_ms, bool all)
         return;
     struct model *model = cell->object;
     uint64_t number = model->number;
+    learner_count_audience(s->learner);
     *model = *learner_model(s->learner);
     model->number = number + 1;
     s->published = learner_samples(s->learner);

@@ -50,6 +50,12 @@ static void publish(struct worker *w, struct task *t, const struct standing *s, 
     writer_fini(&out);
 }
 
+static uint8_t format_of(const struct worker *w, entity_id item)
+{
+    const struct catalog_item *it = item ? catalog_item(w->tables.catalog, item) : NULL;
+    return it ? (uint8_t)it->format : FORMATS;
+}
+
 static void send_sample(struct worker *w, struct task *t, const struct sample *s, int64_t now_ms)
 {
     struct writer out = {0};
@@ -154,8 +160,10 @@ void segments_event(struct worker *w, struct task *t, const struct profile *p, s
     if (event->event_ms - before_ms > s->session_gap_ms)
         begin_visit(standing, p, event->event_ms);
     struct sample sample = {.kind = SAMPLE_BOUGHT, .user = hash64(r->key.at, r->key.size, w->users_seed), .ts_ms = event->event_ms};
-    if (bought)
+    if (bought) {
+        sample.format = format_of(w, event->item.size ? entity_id_of(ENTITY_ITEM, event->item) : 0);
         send_sample(w, t, &sample, now_ms);
+    }
     bool due_sample = event->event_ms - standing->sampled_ms >= s->sample_ms;
     bool due_record = now_ms - standing->published_ms >= (is_turn(event->type) ? s->turn_ms : s->publish_ms);
     if (!due_sample && !due_record)
@@ -164,6 +172,8 @@ void segments_event(struct worker *w, struct task *t, const struct profile *p, s
     sample.tag_count = push_taste(w->push, p, now_ms, sample.tags);
     struct moment at = moment_of(w, standing, &sample, event, before_ms);
     features_of(p, &at, event->event_ms, sample.features);
+    sample.format = format_of(w, at.item);
+    sample.value = (uint8_t)value_tier_of(p, &s->value, now_ms);
     if (due_sample) {
         standing->sampled_ms = event->event_ms;
         send_sample(w, t, &sample, now_ms);

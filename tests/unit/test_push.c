@@ -2,6 +2,8 @@
 #include "tests/unit/check.h"
 
 #include "common/hmac.h"
+#include "server/codec/learner_codec.h"
+#include "server/worker/audience_emit.h"
 #include "server/worker/memory_log.h"
 #include "server/worker/memory_store.h"
 
@@ -224,8 +226,79 @@ static void test_chance_alone_pushes_nothing(void)
     close_stage(&s);
 }
 
+/* Two segments: many users who look at t1, a few who like t2 and leave. */
+static void learn(struct world *s)
+{
+    static struct model m;
+    struct writer bytes = {0};
+    m = (struct model){.number = 1, .segment_count = 2};
+    for (int i = 0; i < 2; i++) {
+        m.segments[i].tag_count = 1;
+        m.segments[i].tags[0] = (struct model_tag){.size = 2, .text = "t1", .weight = 1};
+    }
+    m.segments[1].tags[0].text[1] = '2';
+    m.segments[0].audience.tiers[VALUE_HIGH] = (struct audience_tier){100, 0.2f, 0};
+    m.segments[0].audience.formats[FORMAT_COURSE] = (struct audience_format){100, 10};
+    m.segments[1].audience.tiers[VALUE_ORDINARY] = (struct audience_tier){10, 0.1f, 0.9f};
+    model_encode(&m, &bytes);
+    worker_table_record(s->worker, &(struct record){.topic = TOPIC_MODELS, .timestamp_ms = s->now_ms, .key = slice_of("models"), .value = {(const char *)bytes.data, (uint32_t)bytes.size}}, s->now_ms);
+    writer_fini(&bytes);
+}
+
+static json_t *audience_of(struct world *s, const char *item)
+{
+    struct writer out = {0};
+    put_bytes(&out, "{\"v\":1", 6);
+    audience_emit(s->worker, slice_of("home"), slice_of(item), s->now_ms, &out);
+    put_bytes(&out, "}", 1);
+    json_t *root = json_loadb((const char *)out.data, out.size, 0, NULL);
+    CHECK(root != NULL);
+    writer_fini(&out);
+    return root;
+}
+
+static const char *first(const json_t *root, const char *list, const char *field)
+{
+    const char *text = json_string_value(json_object_get(json_array_get(json_object_get(root, list), 0), field));
+    return text ? text : "";
+}
+
+/* c8 is worth more than c9, but where it is on show c9 comes next. */
+static void test_an_audience_is_told(void)
+{
+    struct world s;
+    open_stage(&s);
+    table(&s, "room:rA", "{\"v\":1,\"host\":\"h8\",\"scenes\":[\"home\"],\"status\":\"open\",\"items\":[\"c9\",\"c8\"],\"explaining\":\"c8\"}");
+    table(&s, "room:rB", "{\"v\":1,\"host\":\"h8\",\"scenes\":[\"away\"],\"status\":\"open\",\"items\":[\"c8\"]}");
+    json_t *nobody = audience_of(&s, "c8");
+    CHECK_INT(json_array_size(json_object_get(nobody, "audience")), 0);
+    learn(&s);
+    json_t *eight = audience_of(&s, "c8"), *nine = audience_of(&s, "c9");
+    CHECK(strcmp(first(eight, "audience", "segment"), "s0") == 0 && strcmp(first(nine, "audience", "segment"), "s1") == 0);
+    const json_t *formats = json_object_get(json_array_get(json_object_get(eight, "audience"), 0), "formats");
+    CHECK_INT(json_integer_value(json_object_get(json_array_get(formats, 0), "sold")), 10);
+    size_t i, rooms = 0;
+    json_t *room;
+    json_array_foreach(json_object_get(eight, "rooms"), i, room) { /* r8, where nothing is on show, and rA; rB is elsewhere */
+        bool shows_it = strcmp(json_string_value(json_object_get(room, "id")), "rA") == 0;
+        CHECK(json_is_true(json_object_get(room, "next")) == !shows_it);
+        rooms++;
+    }
+    CHECK_INT(rooms, 2);
+    json_array_foreach(json_object_get(nine, "rooms"), i, room) {
+        CHECK(json_is_true(json_object_get(room, "next")));
+        CHECK(strcmp(first(room, "invite", "segment"), "s1") == 0 && strcmp(first(room, "invite", "value"), "ordinary") == 0);
+    }
+    run_ms(&s, 100);
+    json_decref(nobody);
+    json_decref(eight);
+    json_decref(nine);
+    close_stage(&s);
+}
+
 int main(void)
 {
+    test_an_audience_is_told();
     test_views_are_written_at_once_then_once_an_interval();
     test_a_drain_writes_the_views_that_wait();
     test_nothing_of_a_forgotten_user_comes_back();
