@@ -274,15 +274,17 @@ static bool list_is_due(struct task *t, struct cell *cell, int64_t now_ms)
     return true;
 }
 
-/* Rollups when due and with each cut; a list at most every list_ms. */
+/* Rollups when due, of one task a turn, and with each cut; a list at most every list_ms. */
 void entity_views_flush(struct entity_views *v, struct task *t, int64_t now_ms, bool all)
 {
     struct rollup_batch batches[BATCHES];
     int count = 0;
     size_t kept = 0;
-    if (now_ms - v->flushed_ms < t->worker->settings.rollup_ms && !(all && t->worker->settings.rollups))
+    int64_t since_ms = now_ms - v->flushed_ms, every_ms = t->worker->settings.rollup_ms;
+    if (!(all && t->worker->settings.rollups) && (since_ms < every_ms || (t->worker->has_flushed && since_ms < 2 * every_ms)))
         return;
     v->flushed_ms = now_ms;
+    t->worker->has_flushed |= v->count > 0;
     for (size_t i = 0; i < v->count; i++) {
         struct cell *cell = v->due[i];
         if (cell->key.class == 'n' && !list_is_due(t, cell, now_ms)) {

@@ -103,6 +103,16 @@ static int64_t commit_ms(const struct task *t)
     return t->ops->commit_ms(t) >> (t->position.claims < HASTE_MAX ? t->position.claims : HASTE_MAX);
 }
 
+/*
+ * Tasks that began together would all be due in one turn, and events would wait for all their cuts. So one a turn, and the
+ * others in the next ones; who has waited for another interval is not put off again.
+ */
+static bool has_waited(const struct task *t, int64_t waited_ms)
+{
+    int64_t every_ms = commit_ms(t);
+    return waited_ms >= every_ms && (!t->worker->has_cut || waited_ms >= 2 * every_ms);
+}
+
 static bool cut_is_due(const struct task *t, int64_t now_ms)
 {
     const struct cut *cut = t->last_cut;
@@ -110,7 +120,7 @@ static bool cut_is_due(const struct task *t, int64_t now_ms)
         return false;
     if (t->draining || t->step_by_step || t->next >= t->fold_until)
         return true;
-    return may_cut(t) && (t->cells.dirty_count >= keys_max(t) || now_ms - cut->opened_ms >= commit_ms(t));
+    return may_cut(t) && (t->cells.dirty_count >= keys_max(t) || has_waited(t, now_ms - cut->opened_ms));
 }
 
 static void cut_if_due(struct task *t, int64_t now_ms)
@@ -119,6 +129,7 @@ static void cut_if_due(struct task *t, int64_t now_ms)
         return;
     cut_close(t, now_ms);
     cuts_submit(t);
+    t->worker->has_cut = true;
 }
 
 /*

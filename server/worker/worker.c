@@ -264,6 +264,7 @@ static void share_turn(struct worker *w)
 
 int64_t worker_turn(struct worker *w, int64_t now_ms)
 {
+    w->has_cut = w->has_flushed = false;
     send_held(w);
     share_turn(w);
     for (int s = 0; s < STAGES; s++)

@@ -42,6 +42,8 @@ struct worker {
     struct tables tables;
     struct refused refused;
     bool effects_late; /* profile tasks wait */
+    /* This turn has done its part of what comes at intervals; other tasks whose time has come too take the next turns. */
+    bool has_cut, has_flushed;
     struct item_counts *item_counts; /* owned */
     bool draining;
     struct writer spares[SPARES]; /* owned: buffers of cuts that are committed, for the next ones */
