@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 /* Two digits a division. */
-void text_add_int(struct writer *w, int64_t value)
+char *text_put_int(char *at, int64_t value)
 {
     static const char pairs[] = "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
                                 "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
@@ -20,7 +20,15 @@ void text_add_int(struct writer *w, int64_t value)
         digits[--n] = (char)('0' + rest);
     if (value < 0)
         digits[--n] = '-';
-    put_bytes(w, digits + n, sizeof digits - (size_t)n);
+    size_t size = sizeof digits - (size_t)n;
+    memcpy(at, digits + n, size);
+    return at + size;
+}
+
+void text_add_int(struct writer *w, int64_t value)
+{
+    writer_reserve(w, TEXT_INT_BYTES);
+    w->size = (size_t)(text_put_int((char *)w->data + w->size, value) - (char *)w->data);
 }
 
 void text_add_decimal(struct writer *w, double value, int decimals)

@@ -17,6 +17,9 @@ static inline void text_add_slice(struct writer *w, struct slice s)
 }
 
 void text_add_int(struct writer *w, int64_t value);
+#define TEXT_INT_BYTES 20
+/* Into room for TEXT_INT_BYTES; answers where it ends. */
+char *text_put_int(char *at, int64_t value);
 /* `value` rounded half away from zero to `decimals` (0-9) places, trailing zeros dropped; 0 when not finite. */
 void text_add_decimal(struct writer *w, double value, int decimals);
 /* A JSON string with its quotes. Bytes that are not valid UTF-8 become U+FFFD. */

@@ -62,18 +62,18 @@ struct host_draft {
 
 /* Interned lists are sorted by number. Owned by the catalog, as are all pointers; valid until the next put or remove. */
 struct catalog_item {
-    /* What a ranking looks at stands first, in few cache lines. */
+    /* What is looked at most stands first, in few cache lines. */
+    entity_id id;
+    struct slice name;
     uint32_t number; /* dense, from 1; kept while the item is there, used again for another only when all are taken */
     uint32_t series; /* 0 none */
     uint32_t requires_count;
     bool restricted;
     uint16_t dims;
     float scale;             /* value = scale * embedding[i] */
-    const int8_t *embedding; /* unit length before rounding; NULL without */
     uint32_t tag_count;
+    const int8_t *embedding; /* unit length before rounding; NULL without */
     uint32_t tags[SCENE_TAGS_MAX];
-    entity_id id;
-    struct slice name;
     uint32_t category;
     enum item_format format;
     int64_t price;
