@@ -80,6 +80,11 @@ static void port_write_view(void *self, const struct view_write *write)
     redis_views_write(((struct redis_store *)self)->views, write);
 }
 
+static bool port_views_are_late(void *self)
+{
+    return redis_views_are_late(((struct redis_store *)self)->views);
+}
+
 static void port_append_decision(void *self, const struct slice *fields, int count)
 {
     redis_views_decision(((struct redis_store *)self)->views, fields, count);
@@ -114,6 +119,7 @@ struct redis_store *redis_store_create(struct event_base *base, const struct red
                                   port_submit,
                                   port_reset,
                                   port_write_view,
+                                  port_views_are_late,
                                   port_append_decision,
                                   port_read_views,
                                   port_bytes_in_flight};

@@ -57,20 +57,6 @@ struct redis_views {
 
 enum { STEP_VIEW, STEP_MAP, STEP_INFO };
 
-static struct ticket *ticket_take(struct redis_views *v)
-{
-    struct ticket *t = v->free_tickets ? v->free_tickets : calloc(1, sizeof *t);
-    ASSERT(t);
-    v->free_tickets = t->next_free;
-    return t;
-}
-
-static void ticket_return(struct redis_views *v, struct ticket *t)
-{
-    t->next_free = v->free_tickets;
-    v->free_tickets = t;
-}
-
 static bool pick(void *self, struct redis_address *out_address)
 {
     struct node *n = self;
@@ -198,15 +184,26 @@ static void on_reply(void *self, int step, const struct redisReply *reply)
     v->dropped += trouble != TROUBLE_NONE && !t->read;
     if (t->read)
         read_answered(t, reply);
-    ticket_return(v, t);
+    t->next_free = v->free_tickets;
+    v->free_tickets = t;
 }
 
 static void expect(struct node *n, struct read *read, uint32_t index, uint32_t count, size_t bytes)
 {
-    struct ticket *t = ticket_take(n->views);
+    struct ticket *t = n->views->free_tickets ? n->views->free_tickets : calloc(1, sizeof *t);
+    ASSERT(t);
+    n->views->free_tickets = t->next_free;
     *t = (struct ticket){n, read, index, count, bytes, NULL};
     n->bytes += bytes;
     redis_connection_expect(n->connection, (struct redis_waiter){on_reply, t, STEP_VIEW});
+}
+
+bool redis_views_are_late(const struct redis_views *v)
+{
+    for (int i = 0; i < v->node_count; i++)
+        if (v->nodes[i].bytes >= v->shared->settings->view_bytes_max / 2)
+            return true;
+    return false;
 }
 
 /* The writer of the node's connection, or NULL and the view is dropped. */

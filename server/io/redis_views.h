@@ -12,6 +12,8 @@ struct redis_views *redis_views_create(struct redis_shared *shared);
 /* Reads under way are done, failed. */
 void redis_views_close(struct redis_views *v);
 void redis_views_destroy(struct redis_views *v);
+/* Half of what may be queued for a node is. */
+bool redis_views_are_late(const struct redis_views *v);
 void redis_views_write(struct redis_views *v, const struct view_write *write);
 void redis_views_decision(struct redis_views *v, const struct slice *fields, int count);
 void redis_views_read(struct redis_views *v, struct view_read *read);

@@ -33,6 +33,7 @@ struct memory_redis {
 };
 
 struct memory_store {
+    bool views_late;
     struct memory_redis *redis; /* borrowed */
     struct store_port port;
     struct store_request **queue; /* owned; the requests are the worker's */
@@ -259,6 +260,16 @@ static void port_write_view(void *self, const struct view_write *v)
         map_put(&s->redis->views, h, stored_create((struct blob_key){0}, v->value));
 }
 
+static bool port_views_are_late(void *self)
+{
+    return ((struct memory_store *)self)->views_late;
+}
+
+void memory_store_views_late(struct memory_store *s, bool late)
+{
+    s->views_late = late;
+}
+
 static void port_append_decision(void *self, const struct slice *fields, int count)
 {
 }
@@ -288,6 +299,7 @@ struct memory_store *memory_store_create(struct memory_redis *r)
                                   port_submit,
                                   port_reset,
                                   port_write_view,
+                                  port_views_are_late,
                                   port_append_decision,
                                   port_read_views,
                                   port_bytes_in_flight};

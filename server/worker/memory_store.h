@@ -44,3 +44,5 @@ size_t memory_store_deliver(struct memory_store *s, struct worker *w, size_t max
 void memory_store_abandon(struct memory_store *s, struct worker *w, size_t carried_out, int64_t now_ms);
 /* The blobs that `sluice init` writes, for every partition of the four inputs; logs begin at their start. */
 void memory_redis_init(struct memory_redis *r, const struct worker_settings *settings, const struct log_port *log);
+/* Whether it says that views should wait. */
+void memory_store_views_late(struct memory_store *s, bool late);

@@ -165,6 +165,8 @@ struct store_port {
     void (*reset)(void *self, enum stage stage, int32_t partition);
     /* Best effort; dropped and counted when the store is behind. */
     void (*write_view)(void *self, const struct view_write *write);
+    /* It is half way there: views that can wait should. */
+    bool (*views_are_late)(void *self);
     /* Append to the capped stream of decisions; fields alternate name, value. */
     void (*append_decision)(void *self, const struct slice *fields, int count);
     void (*read_views)(void *self, struct view_read *read);

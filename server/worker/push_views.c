@@ -1,6 +1,6 @@
 /*
  * The interval is the same for all, so what waits becomes due in the order in which it began to wait: a ring, written
- * from its front. An entry holds the bytes themselves, so it does not need the user's cell any more.
+ * from its front, while the store keeps up. An entry holds the bytes themselves, so it does not need the user's cell any more.
  */
 #include "server/worker/push_views.h"
 
@@ -64,6 +64,11 @@ void push_views_destroy(struct push_views *v)
     free(v);
 }
 
+static bool is_late(const struct push_views *v)
+{
+    return v->worker->store->views_are_late(v->worker->store->self);
+}
+
 static struct slice written(const struct writer *w)
 {
     return (struct slice){(const char *)w->data, (uint32_t)w->size};
@@ -108,10 +113,15 @@ static void write_facts(struct push_views *v, const struct facts *f, const char 
     write_view(v, "user:", user, (struct view_write){.fields = fields, .field_count = 2 * USER_FIELDS, .same_fields = true});
 }
 
-static void write_both(struct push_views *v, const struct facts *f, const struct writer *list, struct slice user)
+static const char *key_of(struct push_views *v, struct view_mark *mark, struct slice user)
 {
-    char key[USER_KEY_TEXT + 1];
-    key_text_of(v, user, key);
+    if (!*mark->key)
+        key_text_of(v, user, mark->key);
+    return mark->key;
+}
+
+static void write_both(struct push_views *v, const struct facts *f, const struct writer *list, const char *key)
+{
     write_view(v, "rec:", key, (struct view_write){.value = written(list), .removed = list->size == 0});
     write_facts(v, f, key);
 }
@@ -120,8 +130,11 @@ static void write_first(struct push_views *v)
 {
     struct waiting *w = entry_of(v, v->first++);
     v->bytes -= w->list.size;
-    if (w->user.size)
-        write_both(v, &w->facts, &w->list, name_slice(&w->user));
+    if (w->user.size) {
+        char key[USER_KEY_TEXT + 1];
+        key_text_of(v, name_slice(&w->user), key);
+        write_both(v, &w->facts, &w->list, key);
+    }
     w->user.size = 0;
     writer_fini(&w->list);
 }
@@ -163,10 +176,10 @@ void push_views_put(struct push_views *v, struct view_mark *mark, const struct v
     struct waiting *w = mark->number >= v->first ? entry_of(v, mark->number) : NULL;
     if (viewed->user.size > SCENE_ID_BYTES)
         return;
-    if (!w && now_ms - mark->last_ms >= v->interval_ms) {
+    if (!w && now_ms - mark->last_ms >= v->interval_ms && !is_late(v)) {
         mark->last_ms = now_ms;
         recommendation_view(viewed->list, VIEW_BYTES_MAX, &v->value);
-        write_both(v, &facts, &v->value, viewed->user);
+        write_both(v, &facts, &v->value, key_of(v, mark, viewed->user));
         return;
     }
     if (!w)
@@ -184,11 +197,36 @@ static void find_items(const struct push_views *v, const struct profile *profile
 {
     for (uint32_t i = 0; i < profile->history_count; i++) {
         out[i] = catalog_item(v->worker->tables.catalog, profile->history[i].id);
-        __builtin_prefetch(out[i]);
+        if (out[i])
+            __builtin_prefetch(&out[i]->name);
     }
     for (uint32_t i = 0; i < profile->history_count; i++)
         if (out[i])
             __builtin_prefetch(out[i]->name.at);
+}
+
+/* Through one pointer into room reserved for the worst case. Ids need no escaping: the catalog takes only [A-Za-z0-9_.-]. */
+static void write_items(const struct push_views *v, const struct profile *profile, struct writer *w)
+{
+    enum { ITEM_BYTES = SCENE_ID_BYTES + 64 };
+    const struct catalog_item *items[PROFILE_HISTORY_MAX];
+    find_items(v, profile, items);
+    writer_reserve(w, (size_t)profile->history_count * ITEM_BYTES);
+    char *at = (char *)w->data + w->size, *begin = at;
+    for (uint32_t i = 0; i < profile->history_count; i++) {
+        const struct history_entry *h = &profile->history[i];
+        if (!items[i])
+            continue;
+        *at = ',';
+        at += at != begin;
+        at = stpcpy(at, "{\"id\":\"");
+        memcpy(at, items[i]->name.at, items[i]->name.size);
+        at = stpcpy(at + items[i]->name.size, "\",\"rating\":");
+        at = stpcpy(text_put_int(at, h->rating), ",\"ts\":");
+        at = text_put_int(at, h->touched_ms);
+        *at++ = '}';
+    }
+    w->size += (size_t)(at - begin);
 }
 
 void push_views_history(struct push_views *v, struct view_mark *mark, const struct profile *profile, struct slice user, int64_t now_ms)
@@ -197,8 +235,6 @@ void push_views_history(struct push_views *v, struct view_mark *mark, const stru
     if (now_ms - mark->last_ms < v->interval_ms)
         return;
     mark->last_ms = now_ms;
-    if (!*mark->key)
-        key_text_of(v, user, mark->key);
     w->size = 0;
     text_add(w, "{\"events\":");
     text_add_int(w, (int64_t)profile->events);
@@ -207,26 +243,9 @@ void push_views_history(struct push_views *v, struct view_mark *mark, const stru
     text_add(w, ",\"last_ms\":");
     text_add_int(w, profile->last_ms);
     text_add(w, ",\"items\":[");
-    const char *comma = "";
-    const struct catalog_item *items[PROFILE_HISTORY_MAX];
-    find_items(v, profile, items);
-    for (uint32_t i = 0; i < profile->history_count; i++) {
-        const struct history_entry *h = &profile->history[i];
-        const struct catalog_item *item = items[i];
-        if (!item)
-            continue;
-        text_add(w, comma);
-        text_add(w, "{\"id\":");
-        text_add_json(w, item->name);
-        text_add(w, ",\"rating\":");
-        text_add_int(w, h->rating);
-        text_add(w, ",\"ts\":");
-        text_add_int(w, h->touched_ms);
-        text_add(w, "}");
-        comma = ",";
-    }
+    write_items(v, profile, w);
     text_add(w, "]}");
-    write_view(v, "history:", mark->key, (struct view_write){.value = written(w)});
+    write_view(v, "history:", key_of(v, mark, user), (struct view_write){.value = written(w)});
 }
 
 /* Of a user who is forgotten nothing may come back, also when the cell that knew of the entry is gone. */
@@ -243,6 +262,6 @@ void push_views_forget(struct push_views *v, struct slice user)
 
 void push_views_turn(struct push_views *v, int64_t now_ms, bool all)
 {
-    while (v->first < v->next && (all || entry_of(v, v->first)->due_ms <= now_ms))
+    while (v->first < v->next && (all || (entry_of(v, v->first)->due_ms <= now_ms && !is_late(v))))
         write_first(v);
 }

@@ -183,6 +183,11 @@ static void port_write_view(void *self, const struct view_write *v)
         map_put(&l->redis->views, h, stored_of(l->redis, (struct blob_key){0}, v->value));
 }
 
+static bool port_views_are_late(void *self)
+{
+    return false;
+}
+
 static void port_append_decision(void *self, const struct slice *fields, int count)
 {
 }
@@ -205,7 +210,7 @@ void link_begin(struct link *l, struct redis *r, io_step *step, void *arg)
     size_t capacity = l->capacity;
     *l = (struct link){.redis = r, .queue = queue, .capacity = capacity, .step = step, .step_arg = arg};
     l->port = (struct store_port){
-        .self = l, .submit = port_submit, .reset = port_reset, .write_view = port_write_view,
+        .self = l, .submit = port_submit, .reset = port_reset, .write_view = port_write_view, .views_are_late = port_views_are_late,
         .append_decision = port_append_decision, .read_views = port_read_views, .bytes_in_flight = port_bytes_in_flight,
     };
 }

@@ -174,6 +174,21 @@ static void test_a_drain_writes_the_views_that_wait(void)
     close_stage(&s);
 }
 
+static void test_views_wait_while_the_store_is_behind(void)
+{
+    struct world s;
+    open_stage(&s);
+    memory_store_views_late(s.store, true);
+    event(&s, "like", 0);
+    run_ms(&s, 2 * s.settings.push.view_ms);
+    CHECK_INT(lists(&s), 1);
+    CHECK(view(&s) == NULL);
+    memory_store_views_late(s.store, false);
+    run_ms(&s, 100);
+    CHECK(view_is_newest(&s));
+    close_stage(&s);
+}
+
 static void test_nothing_of_a_forgotten_user_comes_back(void)
 {
     struct world s;
@@ -301,6 +316,7 @@ int main(void)
     test_an_audience_is_told();
     test_views_are_written_at_once_then_once_an_interval();
     test_a_drain_writes_the_views_that_wait();
+    test_views_wait_while_the_store_is_behind();
     test_nothing_of_a_forgotten_user_comes_back();
     test_an_impression_asks_only_when_the_list_is_old();
     test_chance_alone_pushes_nothing();
