@@ -1,10 +1,10 @@
 /*
  * Layout: u8 version, slice scene, then entries until the end: u8 type and the fields in the order of the structs.
- * Counters of a rollup: u32 of which are not zero, then those. All numbers are zigzag varints unless said otherwise.
+ * Counters of a rollup: u32 of which are not zero, then those; for a host, twice. All numbers are zigzag varints unless said otherwise.
  */
 #include "server/codec/scene_codec.h"
 
-#define SCENE_RECORD_VERSION 1
+#define SCENE_RECORD_VERSION 2
 
 void scene_record_begin(struct writer *w, struct slice scene)
 {
@@ -26,20 +26,27 @@ static void put_tag_list(struct writer *w, const struct tag_list *list)
         put_slice(w, list->at[i]);
 }
 
-static void put_rollup(struct writer *w, const struct rollup *u)
+static void put_counters(struct writer *w, const int64_t counters[COUNTERS])
 {
     uint32_t present = 0;
     for (int i = 0; i < COUNTERS; i++)
-        present |= (uint32_t)(u->totals[i] != 0) << i;
+        present |= (uint32_t)(counters[i] != 0) << i;
+    put_u32(w, present);
+    for (int i = 0; i < COUNTERS; i++)
+        if (present >> i & 1)
+            put_signed(w, counters[i]);
+}
+
+static void put_rollup(struct writer *w, const struct rollup *u)
+{
     put_slice(w, u->name);
     put_u48(w, u->id);
     put_signed(w, u->partition);
     put_signed(w, u->offset);
     put_signed(w, u->last_ms);
-    put_u32(w, present);
-    for (int i = 0; i < COUNTERS; i++)
-        if (present >> i & 1)
-            put_signed(w, u->totals[i]);
+    put_counters(w, u->totals);
+    if (entity_kind_of(u->id) == ENTITY_HOST)
+        put_counters(w, u->recommended);
 }
 
 static void put_room(struct writer *w, const struct room_entry *e)
@@ -136,6 +143,15 @@ static void get_tag_list(struct reader *r, struct tag_list *out)
         out->at[i] = get_slice(r, SCENE_TAG_BYTES);
 }
 
+static void get_counters(struct reader *r, int64_t out[COUNTERS])
+{
+    uint32_t present = get_u32(r);
+    r->failed = r->failed || present >> COUNTERS;
+    for (int i = 0; i < COUNTERS; i++)
+        if (present >> i & 1)
+            out[i] = get_number(r);
+}
+
 static void get_rollup(struct reader *r, struct slice scene, struct rollup *out)
 {
     *out = (struct rollup){.scene = scene};
@@ -144,12 +160,11 @@ static void get_rollup(struct reader *r, struct slice scene, struct rollup *out)
     out->partition = (int32_t)get_within(r, 0, INT32_MAX);
     out->offset = get_within(r, 0, INT64_MAX);
     out->last_ms = get_number(r);
-    uint32_t present = get_u32(r);
     enum entity_kind kind = entity_kind_of(out->id);
-    r->failed = r->failed || present >> COUNTERS || kind == ENTITY_NONE || out->id != entity_id_of(kind, out->name);
-    for (int i = 0; i < COUNTERS; i++)
-        if (present >> i & 1)
-            out->totals[i] = get_number(r);
+    r->failed = r->failed || kind == ENTITY_NONE || out->id != entity_id_of(kind, out->name);
+    get_counters(r, out->totals);
+    if (kind == ENTITY_HOST)
+        get_counters(r, out->recommended);
 }
 
 static void get_room(struct reader *r, struct room_entry *out)

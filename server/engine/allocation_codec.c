@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-#define SCENE_VERSION 2
+#define SCENE_VERSION 3
 #define ENTITIES_MAX 1000000
 
 static void put_name(struct writer *w, const struct name *n)
@@ -204,6 +204,22 @@ static void get_room(struct reader *in, struct room *r)
     r->card_ms = get_number(in);
 }
 
+static void put_host_results(struct writer *w, const struct host *h)
+{
+    for (int k = 0; k < HOST_COUNTS; k++)
+        put_signed(w, h->recommended[k]);
+    for (int i = 0; i < STRATA * HOST_COUNTS; i++)
+        put_signed(w, h->results[i / HOST_COUNTS][i % HOST_COUNTS]);
+}
+
+static void get_host_results(struct reader *r, struct host *h)
+{
+    for (int k = 0; k < HOST_COUNTS; k++)
+        h->recommended[k] = get_number(r);
+    for (int i = 0; i < STRATA * HOST_COUNTS; i++)
+        h->results[i / HOST_COUNTS][i % HOST_COUNTS] = get_number(r);
+}
+
 static void put_host(struct writer *w, const struct host *h)
 {
     put_name(w, &h->name);
@@ -213,13 +229,12 @@ static void put_host(struct writer *w, const struct host *h)
     put_signed(w, h->commission_bp);
     put_signed(w, h->bonus);
     put_tally(w, &h->tally);
-    for (int i = 0; i < HOST_COUNTS; i++)
-        put_signed(w, h->base[i]);
+    put_host_results(w, h);
     put_signed(w, h->fixed);
     put_signed(w, h->traffic);
     put_signed(w, h->idle_ms);
     put_signed(w, h->card_ms);
-    put_u8(w, h->dirty);
+    put_u8(w, (uint8_t)(h->dirty | h->afield << 1));
 }
 
 static int32_t get_commission(struct reader *r)
@@ -239,13 +254,15 @@ static void get_host(struct reader *r, struct host *h)
     h->commission_bp = get_commission(r);
     h->bonus = get_number(r);
     h->tally = get_tally(r);
-    for (int i = 0; i < HOST_COUNTS; i++)
-        h->base[i] = get_number(r);
+    get_host_results(r, h);
     h->fixed = get_number(r);
     h->traffic = get_number(r);
     h->idle_ms = get_number(r);
     h->card_ms = get_number(r);
-    h->dirty = get_u8(r) != 0;
+    uint8_t flags = get_u8(r);
+    r->failed = r->failed || flags > 3;
+    h->dirty = flags & 1;
+    h->afield = flags >> 1 & 1;
 }
 
 static void put_item(struct writer *w, const struct item *it)

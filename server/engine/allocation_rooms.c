@@ -180,6 +180,15 @@ static struct room *open_room(struct scene *c, const struct room_entry *e, struc
     return r;
 }
 
+/* A host has one room at a time; of several the one heard of last speaks. */
+static void note_showing(struct scene *c, const struct room *r)
+{
+    struct host *h = table_find(&c->hosts, r->host);
+    const struct item *it = table_find(&c->items, r->explaining);
+    if (h)
+        h->afield = it && h->domains.count && !item_speaks_of(it, h->domains.at[0]);
+}
+
 enum scene_verdict rooms_apply_entry(struct scene *c, const struct allocation_settings *s,
                                      const struct room_entry *e, struct scene_out *out)
 {
@@ -203,6 +212,7 @@ enum scene_verdict rooms_apply_entry(struct scene *c, const struct allocation_se
     link_room(c, s, r, e);
     r->category = tag_of(e->category);
     r->explaining = e->explaining.size ? entity_id_of(ENTITY_ITEM, e->explaining) : 0;
+    note_showing(c, r);
     r->catalog_partition = e->position.partition;
     r->catalog_offset = e->position.offset;
     roi_book(c, r, e->bonus + e->slot_cost - r->fixed, 0);
@@ -233,8 +243,12 @@ enum scene_verdict rooms_apply_rollup(struct scene *c, const struct rollup *u, s
     }
     if (entity_kind_of(u->id) == ENTITY_HOST) {
         struct host *h = table_find(&c->hosts, u->id);
-        if (!h || !tally_apply(&h->tally, u))
-            return h ? SCENE_OLD_ROLLUP : SCENE_NOT_LISTED;
+        if (!h)
+            return SCENE_NOT_LISTED;
+        struct tally before = h->tally;
+        if (!tally_apply(&h->tally, u))
+            return SCENE_OLD_ROLLUP;
+        results_take(h, &before, u);
         h->dirty = true;
         return SCENE_APPLIED;
     }

@@ -54,8 +54,20 @@ struct item {
 };
 
 /* What a host's results are made of. */
-enum host_count { HOST_COUNT_EXPOSURE, HOST_COUNT_CLICK, HOST_COUNT_ENTER, HOST_COUNT_WATCH_MS, HOST_COUNT_INTERACTION,
-                  HOST_COUNT_PURCHASE, HOST_COUNT_REVENUE, HOST_COUNTS };
+enum host_count {
+    HOST_COUNT_EXPOSURE,
+    HOST_COUNT_CLICK,
+    HOST_COUNT_ENTER,
+    HOST_COUNT_WATCH_MS,
+    HOST_COUNT_INTERACTION,
+    HOST_COUNT_WANTED, /* carts and orders */
+    HOST_COUNT_PURCHASE,
+    HOST_COUNT_REVENUE,
+    HOST_COUNTS
+};
+
+/* How a result came about: bit 0 by a recommendation, bit 1 while something outside the host's first domain was on show. */
+enum { STRATUM_RECOMMENDED = 1, STRATUM_AFIELD = 2, STRATA = 4 };
 
 struct host {
     entity_id id;
@@ -66,7 +78,9 @@ struct host {
     int32_t commission_bp;
     int64_t bonus;
     struct tally tally;
-    int64_t base[HOST_COUNTS]; /* what has faded of the totals */
+    int64_t recommended[HOST_COUNTS]; /* of the totals of the last rollup */
+    int64_t results[STRATA][HOST_COUNTS]; /* what has not faded */
+    bool afield; /* what is on show is outside its first domain */
     int64_t fixed;
     int64_t traffic;
     int64_t idle_ms;
@@ -227,6 +241,10 @@ void tiers_tick(struct scene *c, const struct allocation_settings *s, struct sce
 void weights_tick(struct scene *c, const struct allocation_settings *s, struct scene_out *out);
 void weights_emit(struct scene *c, const struct allocation_settings *s, struct room *r, struct scene_out *out);
 void hosts_tick(struct scene *c, const struct allocation_settings *s, struct scene_out *out);
+/* allocation_results.c: what a rollup adds to the results of a host that stood at `before`; and what they are worth. */
+void results_take(struct host *h, const struct tally *before, const struct rollup *u);
+void results_tick(struct scene *c, const struct allocation_settings *s);
+bool item_speaks_of(const struct item *it, uint32_t domain); /* by its category or a tag */
 void alerts_tick(struct scene *c, const struct allocation_settings *s, const struct cohorts *k, struct scene_out *out);
 enum scene_verdict control_apply(struct scene *c, const struct allocation_settings *s, const struct control_entry *e,
                                  struct scene_out *out);

@@ -39,6 +39,8 @@ int64_t counters_rating(const struct counters *c);    /* item count over the pai
 /* How many scenes it has counters for, and the lifetime totals of one of them. */
 int counters_scenes(const struct counters *c);
 struct slice counters_scene(const struct counters *c, int scene, int64_t out_totals[COUNTERS]);
+/* What of them came from a source on the days that are kept. */
+void counters_from(const struct counters *c, int scene, enum event_source source, int64_t out_sums[COUNTERS]);
 /* Lifetime totals over all scenes, or those while the item was being explained. */
 void counters_total(const struct counters *c, bool explained, int64_t out_totals[COUNTERS]);
 /* The sums over all scenes of the newest minute; answers its first millisecond, or -1 when there is none. */

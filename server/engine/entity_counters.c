@@ -291,6 +291,24 @@ struct slice counters_scene(const struct counters *c, int scene, int64_t out_tot
     return c->scenes[scene].name;
 }
 
+static void add_values(const struct counters *c, const struct bucket *b, int64_t sums[COUNTERS])
+{
+    const int64_t *value = c->values + b->first;
+    for (int k = 0; k < COUNTERS; k++)
+        if (b->mask >> k & 1)
+            sums[k] += *value++;
+}
+
+void counters_from(const struct counters *c, int scene, enum event_source source, int64_t out_sums[COUNTERS])
+{
+    memset(out_sums, 0, COUNTERS * sizeof *out_sums);
+    for (uint32_t i = 0; i < c->bucket_count; i++) {
+        const struct bucket *b = &c->buckets[i];
+        if (b->level == DAYS && b->scene == scene && b->source == source)
+            add_values(c, b, out_sums);
+    }
+}
+
 void counters_total(const struct counters *c, bool explained, int64_t out_totals[COUNTERS])
 {
     memcpy(out_totals, c->explained, sizeof c->explained);
@@ -311,12 +329,8 @@ int64_t counters_newest_minute(const struct counters *c, int64_t out_sums[COUNTE
     memset(out_sums, 0, COUNTERS * sizeof *out_sums);
     for (uint32_t i = 0; i < c->bucket_count; i++) {
         const struct bucket *b = &c->buckets[i];
-        if (b->level != MINUTES || b->at != newest)
-            continue;
-        const int64_t *value = c->values + b->first;
-        for (int k = 0; k < COUNTERS; k++)
-            if (b->mask >> k & 1)
-                out_sums[k] += *value++;
+        if (b->level == MINUTES && b->at == newest)
+            add_values(c, b, out_sums);
     }
     return newest < 0 ? -1 : newest * level_ms[MINUTES];
 }

@@ -16,4 +16,5 @@ struct rollup {
     int64_t offset;     /* of the last record of it that is in these totals */
     int64_t last_ms;    /* greatest event time of the entity */
     int64_t totals[COUNTERS];
+    int64_t recommended[COUNTERS]; /* of a host: what of them came by recommendations on the days that are kept; else zero */
 };

@@ -108,6 +108,8 @@ static void add_rollups(struct task *t, const struct cell *cell, struct rollup_b
         e.rollup.scene = counters_scene(c, i, e.rollup.totals);
         if (e.rollup.scene.size == 0)
             continue;
+        if (entity_kind_of(cell->key.id) == ENTITY_HOST)
+            counters_from(c, i, SOURCE_RECOMMENDATION, e.rollup.recommended);
         scene_record_add(&batch_for(t, batches, count, e.rollup.scene, now_ms)->bytes, &e);
         t->worker->counts.rollups++;
     }

@@ -49,7 +49,7 @@ struct reference {
 
 struct last_rollup {
     int64_t offset;
-    int64_t totals[COUNTERS];
+    int64_t totals[COUNTERS], recommended[COUNTERS];
 };
 
 static struct object *object_of(struct objects *o, struct blob_key key)
@@ -335,11 +335,13 @@ static void compare_rollups(struct reference *r, int32_t partition, const struct
 {
     for (size_t i = 0; i < entities->count; i++) {
         const struct object *o = &entities->at[i];
-        int64_t totals[COUNTERS];
+        int64_t totals[COUNTERS], recommended[COUNTERS] = {0};
         for (int k = 0; o->key.class == 'c' && o->at && counters_name(o->at).size && k < counters_scenes(o->at); k++) {
             struct slice scene = counters_scene(o->at, k, totals);
             const struct last_rollup *last = scene.size ? map_find(&r->rolled, rollup_key(o->key.id, scene)) : NULL;
-            if (scene.size && (!last || memcmp(last->totals, totals, sizeof totals) != 0))
+            if (entity_kind_of(o->key.id) == ENTITY_HOST)
+                counters_from(o->at, k, SOURCE_RECOMMENDATION, recommended);
+            if (scene.size && (!last || memcmp(last->totals, totals, sizeof totals) != 0 || memcmp(last->recommended, recommended, sizeof recommended) != 0))
                 sim_fail(r->sim, "entity.%d: the last rollup of %012llx is missing", (int)partition, (unsigned long long)o->key.id);
         }
     }
@@ -392,6 +394,7 @@ static void remember_rollup(struct reference *r, const struct rollup *rollup)
         map_put(&r->rolled, key, last = arena_take(&r->sim->arena, sizeof *last));
     last->offset = rollup->offset;
     memcpy(last->totals, rollup->totals, sizeof last->totals);
+    memcpy(last->recommended, rollup->recommended, sizeof last->recommended);
 }
 
 static void encode_scene(const struct object *o, struct writer *out)
