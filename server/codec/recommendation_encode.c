@@ -201,8 +201,8 @@ static void put_head(const struct recommendation_head *h, struct recommendation_
     out->user_to = w->size;
     text_add(w, "\"scene\":");
     text_add_json(w, h->scene);
-    text_printf(w, ",\"ts\":%lld,\"valid_until\":%lld,\"version\":[%lld,%u,%u],\"arm\":\"a\"", (long long)h->now_ms,
-                (long long)h->valid_until_ms, (long long)h->offset, h->epoch, h->n);
+    text_printf(w, ",\"ts\":%lld,\"valid_until\":%lld,\"version\":[%lld,%u,%u],\"arm\":\"%s\"", (long long)h->now_ms,
+                (long long)h->valid_until_ms, (long long)h->offset, h->epoch, h->n, h->arm);
 }
 
 void recommendation_encode(const struct recommendation_head *head, const struct recommendation *list, uint32_t reasons_max,

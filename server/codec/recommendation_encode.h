@@ -15,6 +15,7 @@ struct recommendation_head {
     int64_t offset;     /* its offset */
     uint32_t epoch, n;  /* of the task's owner; of the lists of one offset */
     struct slice user, scene;
+    const char *arm;
     int64_t now_ms, valid_until_ms;
 };
 

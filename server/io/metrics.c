@@ -12,7 +12,7 @@
 
 enum metric {
     BUILD_UP, TURNS, RSS_BYTES,
-    RECORDS, PRODUCED, PRODUCED_BYTES, EVENTS, DUPLICATES, DEAD_LETTERS, RANKINGS, RECOMMENDATIONS, THROTTLED, PAIR_DELTAS, RATINGS_RAISED, MODELS_REFUSED,
+    RECORDS, PRODUCED, PRODUCED_BYTES, EVENTS, DUPLICATES, DEAD_LETTERS, RANKINGS, RECOMMENDATIONS, THROTTLED, ARM_LISTS, ARM_EVENTS, PAIR_DELTAS, RATINGS_RAISED, MODELS_REFUSED,
     EFFECT_RUNS, EFFECT_ENTRIES, ENTRIES_APPLIED, ENTRIES_REPLAYED, ENTRIES_REFUSED, ROLLUPS,
     COMMITS, COMMIT_KEYS, COMMIT_BYTES, COMMIT_CONFLICTS, LOADS, LOAD_KEYS, EVICTIONS, REWINDS, TASKS_LOST, MEMORY_REFUSALS,
     TASKS, HALTED, WAITING, REPLAYED, LAG_RECORDS, LAG_SECONDS, COMMIT_AGE, STATE_BYTES,
@@ -36,6 +36,8 @@ static const struct {
     [RANKINGS] = {"sluice_rankings_total", "counter", "", "rankings made; a list is pushed when its top changed or is old"},
     [RECOMMENDATIONS] = {"sluice_recommendations_total", "counter", "", "lists pushed"},
     [THROTTLED] = {"sluice_throttled_total", "counter", "", "rankings put off because the user had one within the throttle"},
+    [ARM_LISTS] = {"sluice_arm_lists_total", "counter", "arm", "lists pushed, by arm of the experiment"},
+    [ARM_EVENTS] = {"sluice_arm_events_total", "counter", "arm,type,by", "events of the users of an arm, by recommendation or not"},
     [MODELS_REFUSED] = {"sluice_models_refused_total", "counter", "", "snapshots of the models that this version does not read"},
     [PAIR_DELTAS] = {"sluice_pair_deltas_total", "counter", "", "changes of co-ratings sent to entity tasks, both directions"},
     [RATINGS_RAISED] = {"sluice_ratings_raised_total", "counter", "", "ratings that an event raised"},
@@ -130,6 +132,24 @@ static void render_topics(const struct worker_counts *c, struct writer *w)
     begin(w, DEAD_LETTERS);
     for (int i = 0; i < DEAD_REASONS_MAX && c->dead[i].reason; i++)
         labelled(w, DEAD_LETTERS, "reason", c->dead[i].reason, (double)c->dead[i].count);
+}
+
+/* Of the arms that did anything; of events what tells one ranker from another. */
+static void render_arms(const struct worker_counts *c, struct writer *w)
+{
+    static const enum event_type types[] = {EVENT_IMPRESSION, EVENT_CLICK, EVENT_ENTER, EVENT_CART, EVENT_PURCHASE, EVENT_DISLIKE};
+    static const char *const by[] = {"other", "recommendation"};
+    begin(w, ARM_LISTS);
+    for (int arm = 0; arm < ARMS; arm++)
+        if (c->arms[arm].lists || arm == 0)
+            labelled(w, ARM_LISTS, "arm", arm_names[arm], (double)c->arms[arm].lists);
+    begin(w, ARM_EVENTS);
+    for (int arm = 0; arm < ARMS; arm++)
+        for (size_t t = 0; t < sizeof types / sizeof *types; t++)
+            for (int r = 0; r < 2; r++)
+                if (c->arms[arm].events[types[t]][r] || arm == 0)
+                    text_printf(w, "%s{arm=\"%s\",type=\"%s\",by=\"%s\"} %llu\n", table[ARM_EVENTS].name, arm_names[arm], event_type_name(types[t]), by[r],
+                                (unsigned long long)c->arms[arm].events[types[t]][r]);
 }
 
 static void render_counts(const struct worker_counts *c, struct writer *w)
@@ -245,6 +265,7 @@ void metrics_render(const struct metrics_input *in, struct writer *w)
     one(w, TURNS, (double)in->turns);
     one(w, RSS_BYTES, resident_bytes());
     render_topics(c, w);
+    render_arms(c, w);
     render_counts(c, w);
     render_tasks(tasks, tasks_of(in, tasks), in->now_ms, w);
     const struct {

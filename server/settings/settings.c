@@ -364,6 +364,8 @@ static void check_together(struct load *l)
         refuse(l, "allocation.floor_ppm", "allocation.floor_ppm is at most allocation.cap_ppm");
     if (d->worker.profile.history + d->worker.profile.history_hosts + d->worker.profile.history_rooms > PROFILE_HISTORY_MAX)
         refuse(l, "profile.history", "profile.history, history_hosts and history_rooms are at most %d together", PROFILE_HISTORY_MAX);
+    if (experiment_fault(&d->worker.experiment))
+        refuse(l, "experiment.share", "experiment.share: %s", experiment_fault(&d->worker.experiment));
     if (!*d->redis.prefix || strpbrk(d->redis.prefix, "{}: \r\n"))
         refuse(l, "redis.prefix", "redis.prefix is not empty and has no brace, colon or space");
     if (d->redis.connection.backoff_min_ms > d->redis.connection.backoff_max_ms)
@@ -475,9 +477,12 @@ uint64_t settings_memory_bytes(const struct settings *s)
 {
     const struct daemon_settings *d = &s->daemon;
     const struct worker_settings *w = &d->worker;
+    uint64_t arms = 0;
+    for (int arm = 0; arm < ARMS; arm++)
+        arms += experiment_uses(&w->experiment, arm);
     return w->cache_bytes + 3 * w->store_bytes_max + d->redis.view_bytes_max +
            ((uint64_t)d->kafka.fetch_queue_kb + (uint64_t)d->kafka.produce_queue_kb) * 1024 +
            (uint64_t)w->catalog.items_max * 250 + (uint64_t)(w->catalog.rooms_max + w->catalog.hosts_max) * 800 +
            (uint64_t)w->catalog.names_max * 64 + (uint64_t)w->push.list_max * 300 + (uint64_t)w->push.pending_max * 150 +
-           (uint64_t)w->recommend.funnel_max * 96;
+           arms * w->recommend.funnel_max * 96;
 }

@@ -16,6 +16,11 @@ static const char *reason_name(int i)
     return reason_names[i];
 }
 
+static const char *arm_name(int i)
+{
+    return arm_names[i + 1];
+}
+
 static const char *part_name(int i)
 {
     return score_part_names[i];
@@ -218,7 +223,19 @@ const struct setting settings_table[] = {
     U32("recommend.next_permille", worker.recommend.next_permille, "1/1000", 0, 100000, 0, "Weight in the similarity sum of what comes right after the newest item; half for each item before it."),
     U32("recommend.place_permille", worker.recommend.place_permille, "1/1000", 1, 1000, 0, "What each place further back in the history is worth."),
     MANY("recommend.returning", SETTING_U32, worker.recommend.returning, "0 or 1", 0, 1, 0, "What was bought of this format may be offered again; courses are had once.", FORMATS, format_name),
-    U32("recommend.funnel_max", worker.recommend.funnel_max, "entities", 100, 10000000, 0, "Entities whose funnel a worker remembers."),
+    U32("recommend.funnel_max", worker.recommend.funnel_max, "entities", 100, 10000000, 0, "Entities whose funnel a worker remembers, for each arm in use."),
+
+    U32("experiment.salt", worker.experiment.salt, "", 0, 4294967295.0, 0, "Deals the users to the arms anew."),
+    MANY("experiment.from", SETTING_U32, worker.experiment.from, "1/1000 of the users", 0, 1000, 0, "Where an arm's users begin; each arm in use has its own range of the thousand.", ARMS_TOLD, arm_name),
+    MANY("experiment.share", SETTING_U32, worker.experiment.share, "1/1000 of the users", 0, 1000, 0, "How many it has; 0: the arm is not in use. Who is in none is in arm a, ranked by `recommend`.", ARMS_TOLD, arm_name),
+    MANY("experiment.explore_ppm", SETTING_I32, worker.experiment.explore_ppm, "ppm", -1, 500000, 0, "recommend.explore_ppm of an arm; -1: as there.", ARMS_TOLD, arm_name),
+    MANY("experiment.weights_b", SETTING_I32, worker.experiment.weights[0], "1/1000", -1, 10000, 0, "recommend.weights of arm b; -1: as there.", REASONS, reason_name),
+    MANY("experiment.weights_c", SETTING_I32, worker.experiment.weights[1], "1/1000", -1, 10000, 0, "recommend.weights of arm c; -1: as there.", REASONS, reason_name),
+    MANY("experiment.weights_d", SETTING_I32, worker.experiment.weights[2], "1/1000", -1, 10000, 0, "recommend.weights of arm d; -1: as there.", REASONS, reason_name),
+    MANY("experiment.weights_e", SETTING_I32, worker.experiment.weights[3], "1/1000", -1, 10000, 0, "recommend.weights of arm e; -1: as there.", REASONS, reason_name),
+    MANY("experiment.weights_f", SETTING_I32, worker.experiment.weights[4], "1/1000", -1, 10000, 0, "recommend.weights of arm f; -1: as there.", REASONS, reason_name),
+    MANY("experiment.weights_g", SETTING_I32, worker.experiment.weights[5], "1/1000", -1, 10000, 0, "recommend.weights of arm g; -1: as there.", REASONS, reason_name),
+    MANY("experiment.weights_h", SETTING_I32, worker.experiment.weights[6], "1/1000", -1, 10000, 0, "recommend.weights of arm h; -1: as there.", REASONS, reason_name),
 
     FLAG("push.enabled", worker.push.enabled, 0, "Rank and send recommendations and user views."),
     U32("push.throttle_ms", worker.push.throttle_ms, "ms", 0, 600000, 0, "Between two rankings for one user."),

@@ -87,11 +87,11 @@ static struct profile *add_state(struct inspection *in, const uint8_t key[USER_K
     return NULL;
 }
 
-static void add_why(struct inspection *in, const struct profile *profile)
+static void add_why(struct inspection *in, const char *user, const struct profile *profile)
 {
     static const char *const seen[] = {"state", "view", "recommendations", "items"}; /* the answer alone is asked for */
     struct profile *none = profile ? NULL : profile_create(); /* of whom nothing is known is ranked too */
-    struct why_question q = {&in->settings, in->redis, profile ? profile : none, json_object_get(in->out, "recommendations"), in->why, in->scene};
+    struct why_question q = {&in->settings, in->redis, user, profile ? profile : none, json_object_get(in->out, "recommendations"), in->why, in->scene};
     json_t *answer = inspect_why(&q);
     in->failed = !answer;
     for (size_t i = 0; i < sizeof seen / sizeof *seen; i++)
@@ -118,7 +118,7 @@ static void inspect_user(struct inspection *in, const char *user)
     add_view(in, "recommendations", "rec", text);
     add_view(in, "items", "history", text);
     if (in->why)
-        add_why(in, profile);
+        add_why(in, user, profile);
     profile_destroy(profile);
 }
 

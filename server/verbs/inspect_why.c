@@ -37,6 +37,8 @@ struct ranking {
     const struct why_question *question;
     struct catalog *catalog;
     struct recommender *recommender;
+    struct recommend_settings settings; /* of the user's arm */
+    int arm;
     struct seen *events; /* owned, as are their bytes */
     size_t event_count, event_capacity;
     struct list *lists; /* owned; of the history */
@@ -204,7 +206,7 @@ static json_t *parts_json(const struct ranking *r, const struct explanation *e, 
             break;
         done[best] = true;
         json_t *one = json_pack("{s:s,s:f,s:f}", "code", reason_names[best], "part", e->entry.parts[best], "weight",
-                                r->question->settings->daemon.worker.recommend.weights[best] / 1000.0);
+                                r->settings.weights[best] / 1000.0);
         if (best == REASON_INTEREST || best == REASON_SIMILAR_ITEM)
             json_object_set_new(one, "from", sources_json(e, (enum reason)best));
         if (best == REASON_KNOWN_HOST || best == REASON_FOLLOWED)
@@ -240,7 +242,7 @@ static json_t *answer_json(const struct ranking *r, entity_id id, struct slice s
     enum entity_kind kind = entity_kind_of(id);
     const char *colon = strchr(r->question->entity, ':');
     struct slice name = slice_of(colon ? colon + 1 : r->question->entity);
-    json_t *out = json_pack("{s:s,s:s%,s:s%,s:I,s:s,s:s}", "kind", kinds[kind], "id", name.at, (size_t)name.size, "scene", scene.at, (size_t)scene.size, "ts",
+    json_t *out = json_pack("{s:s,s:s%,s:s%,s:s,s:I,s:s,s:s}", "kind", kinds[kind], "id", name.at, (size_t)name.size, "scene", scene.at, (size_t)scene.size, "arm", arm_names[r->arm], "ts",
                             (json_int_t)r->now_ms, "verdict", why_names[e->why], "text", why_texts[e->why]);
     if (e->place)
         json_object_set_new(out, "place", json_integer(e->place));
@@ -258,7 +260,7 @@ static json_t *answer_json(const struct ranking *r, entity_id id, struct slice s
     if (told)
         json_object_set_new(out, "sent", told);
     json_object_set_new(out, "read", json_pack("{s:I,s:I,s:f}", "events", (json_int_t)r->event_count, "lists", (json_int_t)r->list_count, "explore",
-                                               r->question->settings->daemon.worker.recommend.explore_ppm / 1e6));
+                                               r->settings.explore_ppm / 1e6));
     return out;
 }
 
@@ -286,11 +288,13 @@ static int64_t wall_ms(void)
 json_t *inspect_why(const struct why_question *q)
 {
     const struct worker_settings *w = &q->settings->daemon.worker;
-    struct ranking r = {.question = q, .catalog = catalog_create(&w->catalog)};
+    struct ranking r = {.question = q, .arm = experiment_arm(&w->experiment, slice_of(q->user)), .catalog = catalog_create(&w->catalog)};
     json_t *answer = NULL;
     if (read_logs(&r)) {
         struct explanation e;
-        r.recommender = recommender_create(&w->recommend, r.catalog);
+        r.settings = w->recommend;
+        experiment_apply(&w->experiment, r.arm, &r.settings);
+        r.recommender = recommender_create(&r.settings, r.catalog);
         see_events(&r);
         fetch_lists(&r);
         r.now_ms = wall_ms();

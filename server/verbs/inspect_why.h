@@ -10,6 +10,7 @@
 struct why_question {
     const struct settings *settings;
     struct redis_ask *redis;
+    const char *user;              /* whose arm ranks */
     const struct profile *profile; /* the user's folded state */
     const json_t *told;            /* the list that was sent last, from its view; NULL: none is known */
     const char *entity;            /* an id, or room:, item: or host: and an id */

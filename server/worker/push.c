@@ -20,6 +20,7 @@ struct sent {
     uint64_t top;  /* hash of the first places */
     uint32_t n;    /* lists of this attempt, so that versions of one offset differ */
     bool pending;  /* in the wheel */
+    uint8_t arm;
     int64_t offset; /* of the last event that asked for a ranking */
     struct name scene; /* and its scene */
     struct view_mark view;
@@ -46,7 +47,7 @@ struct bucket {
 struct push {
     struct worker *worker; /* borrowed */
     struct push_settings settings;
-    struct recommender *recommender; /* owned */
+    struct recommender *arms[ARMS]; /* owned; NULL: not in use. Each sees all events */
     struct sim_cache *lists;         /* owned */
     struct push_views *views;        /* owned */
     struct bucket wheel[WHEEL];      /* requests by due_ms / WHEEL_TICK_MS */
@@ -69,7 +70,11 @@ struct push *push_create(struct worker *w)
     ASSERT(p);
     p->worker = w;
     p->settings = w->settings.push;
-    p->recommender = recommender_create(&w->settings.recommend, w->tables.catalog);
+    for (int arm = 0; arm < ARMS; arm++) {
+        struct recommend_settings s = w->settings.recommend;
+        experiment_apply(&w->settings.experiment, arm, &s);
+        p->arms[arm] = experiment_uses(&w->settings.experiment, arm) ? recommender_create(&s, w->tables.catalog) : NULL;
+    }
     p->lists = sim_cache_create(w->store, w->tables.catalog, p->settings.list_max, p->settings.list_age_ms);
     p->views = push_views_create(w, p->settings.view_ms, p->settings.view_bytes);
     p->list = malloc(sizeof *p->list);
@@ -82,7 +87,8 @@ void push_destroy(struct push *p)
 {
     if (!p)
         return;
-    recommender_destroy(p->recommender);
+    for (int arm = 0; arm < ARMS; arm++)
+        recommender_destroy(p->arms[arm]);
     sim_cache_destroy(p->lists);
     push_views_destroy(p->views);
     for (int i = 0; i < WHEEL; i++)
@@ -130,15 +136,21 @@ static void want_lists(struct push *p, const struct profile *profile, int64_t no
             sim_cache_want(p->lists, profile->history[i].id, now_ms);
 }
 
+static int arm_of(const struct push *p, struct slice user)
+{
+    return experiment_arm(&p->worker->settings.experiment, user);
+}
+
 static void send_list(struct push *p, struct task *t, struct sent *sent, struct slice user, int64_t now_ms)
 {
     struct recommendation_head head = {
         .partition = t->partition, .offset = sent->offset, .epoch = t->position.epoch, .n = sent->n++,
-        .user = user, .scene = name_slice(&sent->scene), .now_ms = now_ms, .valid_until_ms = now_ms + p->settings.valid_ms,
+        .user = user, .scene = name_slice(&sent->scene), .arm = arm_names[sent->arm], .now_ms = now_ms, .valid_until_ms = now_ms + p->settings.valid_ms,
     };
     recommendation_encode(&head, p->list, p->settings.reasons, &p->text);
     task_produce(t, &(struct outgoing){.topic = TOPIC_RECOMMENDATIONS, .partition = -1, .key = user, .value = written(&p->text.bytes)}, now_ms);
     p->worker->counts.recommendations++;
+    p->worker->counts.arms[sent->arm].lists++;
 }
 
 /* For the newest event that asked; sent when the top changed or the last list is old. */
@@ -154,7 +166,8 @@ static void rank(struct push *p, struct task *t, struct cell *cell, struct slice
         sent->seeded_ms = now_ms;
     }
     want_lists(p, profile, now_ms);
-    recommend(p->recommender, profile, name_slice(&sent->scene), now_ms, sent->seed, similar, p, p->list);
+    sent->arm = (uint8_t)arm_of(p, user);
+    recommend(p->arms[sent->arm], profile, name_slice(&sent->scene), now_ms, sent->seed, similar, p, p->list);
     p->worker->counts.rankings++;
     uint64_t top = top_hash(p);
     if ((top == sent->top && !old) || (p->list->room_count == 0 && sent->top == 0))
@@ -180,13 +193,13 @@ static const struct profile *profile_of(struct push *p, struct slice user, int64
 
 void push_ask(struct push *p, const struct question *q, struct recommendation *out)
 {
-    recommend(p->recommender, profile_of(p, q->user, q->now_ms), q->scene, q->now_ms, q->seed, similar, p, out);
+    recommend(p->arms[arm_of(p, q->user)], profile_of(p, q->user, q->now_ms), q->scene, q->now_ms, q->seed, similar, p, out);
 }
 
 void push_ask_items(struct push *p, const struct question *q, float *out)
 {
     const struct asker a = {profile_of(p, q->user, q->now_ms), q->now_ms, similar, p};
-    recommend_all(p->recommender, &a, out);
+    recommend_all(p->arms[arm_of(p, q->user)], &a, out);
 }
 
 static void put_off(struct push *p, const struct request *q)
@@ -257,11 +270,36 @@ static void rank_or_put_off(struct push *p, struct task *t, struct cell *cell, c
     put_off(p, &(struct request){due_ms, cell->local, t->partition, name_from(event->user)});
 }
 
+/* Carried by a recommendation, or within the time in which results count as one's that showed the entity. */
+static bool is_recommended(const struct push *p, const struct task *t, const struct profile *profile, const struct event *event)
+{
+    const struct slice names[] = {event->item, event->host, event->room};
+    static const enum entity_kind kinds[] = {ENTITY_ITEM, ENTITY_HOST, ENTITY_ROOM};
+    bool recommended = event->rec.size > 0;
+    for (int i = 0; i < 3 && !recommended && event->source == SOURCE_ORGANIC; i++) {
+        const struct history_entry *h = names[i].size ? profile_find(profile, entity_id_of(kinds[i], names[i])) : NULL;
+        int64_t since_ms = h && h->shown_ms ? event->event_ms - h->shown_ms : -1;
+        recommended = since_ms >= 0 && since_ms <= t->fold->profile.attribution_ms;
+    }
+    return recommended;
+}
+
+/* Every arm sees everything, so that they differ in how they rank alone. */
+static void see(struct push *p, const struct task *t, const struct profile *profile, const struct event *event, int64_t now_ms)
+{
+    struct arm_counts *c = &p->worker->counts.arms[arm_of(p, event->user)];
+    for (int arm = 0; arm < ARMS; arm++)
+        if (p->arms[arm])
+            recommender_see(p->arms[arm], event, now_ms);
+    if (profile)
+        c->events[event->type][is_recommended(p, t, profile, event)]++;
+}
+
 void push_event(struct push *p, struct task *t, struct cell *cell, const struct event *event, const struct record *r,
                 int64_t now_ms)
 {
     if (p->settings.enabled)
-        recommender_see(p->recommender, event, now_ms);
+        see(p, t, cell->object, event, now_ms);
     if (event->type == EVENT_FORGET) {
         forget(p, t, cell, event->user, now_ms);
         return;
@@ -324,13 +362,13 @@ void push_views_read(struct push *p, struct view_read *read, int64_t now_ms)
 
 float push_lift(const struct push *p, entity_id id, int64_t now_ms)
 {
-    return recommender_lift(p->recommender, id, now_ms);
+    return recommender_lift(p->arms[0], id, now_ms);
 }
 
 uint32_t push_taste(const struct push *p, const struct profile *profile, int64_t now_ms, struct model_tag *out)
 {
     struct taste_word words[SAMPLE_TAGS];
-    uint32_t count = recommender_taste(p->recommender, profile, now_ms, words, SAMPLE_TAGS), kept = 0;
+    uint32_t count = recommender_taste(p->arms[0], profile, now_ms, words, SAMPLE_TAGS), kept = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (words[i].text.size > SCENE_ID_BYTES)
             continue;

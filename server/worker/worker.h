@@ -21,6 +21,12 @@ struct dead_count {
     uint64_t count;
 };
 
+/* Of one arm of the experiment (server/engine/experiment.h). */
+struct arm_counts {
+    uint64_t lists;
+    uint64_t events[EVENT_TYPES][2]; /* [1]: by recommendation */
+};
+
 /* Counted since the start; never reset. */
 struct worker_counts {
     uint64_t records[TOPICS];  /* consumed */
@@ -43,6 +49,7 @@ struct worker_counts {
     uint64_t models_refused; /* snapshots of another version */
     uint64_t pair_deltas, ratings_raised; /* emitted by profile tasks */
     uint64_t rankings, recommendations, throttled, views;
+    struct arm_counts arms[ARMS];
 };
 
 /* What an operator asks about one task. */

@@ -35,6 +35,7 @@ void worker_settings_default(struct worker_settings *s)
     entity_settings_default(&s->entity);
     allocation_settings_default(&s->allocation);
     recommend_settings_default(&s->recommend);
+    experiment_settings_default(&s->experiment);
     similarity_settings_default(&s->similarity);
     push_settings_default(&s->push);
     learner_settings_default(&s->learner);

@@ -7,6 +7,7 @@
 #include "server/engine/entity.h"
 #include "server/engine/profile.h"
 #include "server/engine/recommend.h"
+#include "server/engine/experiment.h"
 #include "server/engine/similarity.h"
 #include "server/worker/push.h"
 #include "server/worker/segments.h"
@@ -17,6 +18,7 @@ struct worker_settings {
     struct entity_settings entity;   /* fold settings */
     struct allocation_settings allocation; /* fold settings */
     struct recommend_settings recommend;
+    struct experiment_settings experiment;
     struct similarity_settings similarity;
     struct push_settings push;
     struct learner_settings learner;

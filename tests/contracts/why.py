@@ -1,4 +1,4 @@
-"""why.py BROKERS REDIS SLUICE: what `inspect user --why` says on a real store: parts and shares add up, what was sent is known, and what may not be offered says why."""
+"""why.py BROKERS REDIS SLUICE OPTIONS…: what `inspect user --why` says on a real store: parts and shares add up, what was sent is known, and what may not be offered says why."""
 import json
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import time
 
 import kafka
 
-BROKERS, REDIS, SLUICE = sys.argv[1:4]
+BROKERS, REDIS, SLUICE, *OPTIONS = sys.argv[1:]
 EXCUSES = {"listed", "outranked", "not_a_candidate", "host_cap", "category_cap", "shown_lately", "owned", "blocked", "disliked", "restricted", "prerequisite", "closed",
            "other_scene", "nothing_on_offer", "unknown"}
 USER = "WhyUser"
@@ -14,7 +14,7 @@ bad, verdicts, asked = [], {}, 0
 
 
 def inspect(user, *more):
-    run = subprocess.run([SLUICE, "inspect", "user", user, *more, "-o", "json", "--brokers", BROKERS, "--redis", REDIS], capture_output=True, text=True)
+    run = subprocess.run([SLUICE, "inspect", "user", user, *more, "-o", "json", "--brokers", BROKERS, "--redis", REDIS, *OPTIONS], capture_output=True, text=True)
     if run.returncode:
         bad.append(f"{user} {more}: exit code {run.returncode}: {run.stderr[-300:]}")
     return json.loads(run.stdout) if run.returncode == 0 else {}

@@ -54,7 +54,7 @@ static void run_ms(struct world *s, int64_t ms)
     }
 }
 
-static void open_stage(struct world *s)
+static void open_stage_with(struct world *s, uint32_t share_of_b)
 {
     static const struct topic_partition all[] = {{TOPIC_EVENTS, 0}, {TOPIC_EFFECTS, 0}};
     int32_t partitions[TOPICS];
@@ -63,6 +63,8 @@ static void open_stage(struct world *s)
         partitions[t] = 1;
     worker_settings_default(&s->settings);
     s->settings.user_key_size = 16;
+    s->settings.experiment.share[0] = share_of_b;
+    s->settings.experiment.weights[0][REASON_EXPLORE] = 0;
     s->cluster = memory_cluster_create(partitions);
     s->redis = memory_redis_create();
     s->log = memory_log_create(s->cluster);
@@ -72,6 +74,11 @@ static void open_stage(struct world *s)
     worker_assigned(s->worker, all, 2, s->now_ms);
     fill_catalog(s);
     run_ms(s, 1000);
+}
+
+static void open_stage(struct world *s)
+{
+    open_stage_with(s, 0);
 }
 
 static void close_stage(struct world *s)
@@ -241,6 +248,33 @@ static void test_chance_alone_pushes_nothing(void)
     close_stage(&s);
 }
 
+/* All users in arm b, which does not explore: the list says so, and so do the counts of the arm. */
+static void test_an_arm_ranks_its_own_way_and_is_counted(void)
+{
+    static const char *const names[] = {"a", "b"};
+    for (int arm = 0; arm < 2; arm++) {
+        struct world s;
+        open_stage_with(&s, arm ? 1000 : 0);
+        event(&s, "click", 3);
+        run_ms(&s, 1000);
+        event(&s, "enter", 4);
+        run_ms(&s, 1000);
+        const struct arm_counts *c = worker_get_counts(s.worker)->arms;
+        json_t *list = last_list(&s), *room, *reason;
+        size_t i, k, explored = 0;
+        CHECK(strcmp(json_string_value(json_object_get(list, "arm")), names[arm]) == 0);
+        json_array_foreach(json_object_get(list, "rooms"), i, room)
+            json_array_foreach(json_object_get(room, "reasons"), k, reason)
+                explored += strcmp(json_string_value(json_object_get(reason, "code")), "explore") == 0;
+        CHECK(arm ? explored == 0 : explored > 0);
+        CHECK(c[arm].lists > 0 && c[!arm].lists == 0);
+        CHECK_INT(c[arm].events[EVENT_CLICK][0] + c[arm].events[EVENT_ENTER][0], 2);
+        CHECK_INT(c[!arm].events[EVENT_CLICK][0], 0);
+        json_decref(list);
+        close_stage(&s);
+    }
+}
+
 /* Two segments: many users who look at t1, a few who like t2 and leave. */
 static void learn(struct world *s)
 {
@@ -314,6 +348,7 @@ static void test_an_audience_is_told(void)
 int main(void)
 {
     test_an_audience_is_told();
+    test_an_arm_ranks_its_own_way_and_is_counted();
     test_views_are_written_at_once_then_once_an_interval();
     test_a_drain_writes_the_views_that_wait();
     test_views_wait_while_the_store_is_behind();

@@ -19,7 +19,7 @@ static struct recommended entry(const char *name, const double parts[REASONS])
 static json_t *encoded(uint32_t reasons_max)
 {
     struct recommendation_text text = {0};
-    struct recommendation_head head = {7, 918273, 4, 1, slice_of("u_88"), slice_of("home"), 1732370000123, 1732370120123};
+    struct recommendation_head head = {7, 918273, 4, 1, slice_of("u_88"), slice_of("home"), "b", 1732370000123, 1732370120123};
     recommendation_encode(&head, &list, reasons_max, &text);
     json_t *root = json_loadb((const char *)text.bytes.data, text.bytes.size, JSON_REJECT_DUPLICATES, NULL);
     CHECK(root != NULL);
@@ -110,7 +110,7 @@ static void view_of(const char *name, bool whole)
     const double parts[REASONS] = {0.1234, 0.1234, 0.1234, 0.1234, 0.1234, 0.1234, 0.1234, 0.1234};
     struct recommendation_text text = {0};
     struct writer view = {0};
-    struct recommendation_head head = {.user = slice_of("u_88"), .scene = slice_of("home")};
+    struct recommendation_head head = {.user = slice_of("u_88"), .scene = slice_of("home"), .arm = "a"};
     list = (struct recommendation){RECOMMEND_ROOMS, RECOMMEND_ITEMS, RECOMMEND_HOSTS, {{0}}, {{0}}, {{0}}};
     for (int i = 0; i < RECOMMEND_ROOMS; i++)
         list.rooms[i] = list.items[i] = list.hosts[i % RECOMMEND_HOSTS] = entry(name, parts);
