@@ -83,7 +83,7 @@ static enum profile_refusal purchase(struct fold *f, uint8_t currency)
     if (find_order(p, tag, item))
         return PROFILE_DUPLICATE;
     f->first_order = !owns(p, item);
-    bool same_order = p->owned_count && p->owned[p->owned_count - 1].order_tag == tag; /* several items of one */
+    bool same_order = find_order(p, tag, 0); /* several items of one */
     add_owned(f, tag, currency);
     p->spent += f->amount;
     p->orders += !same_order;
@@ -92,10 +92,13 @@ static enum profile_refusal purchase(struct fold *f, uint8_t currency)
     return PROFILE_APPLIED;
 }
 
-/* The item of an order that went back in full counts no more than one in the cart. */
+/* The item of an order that went back in full counts no more than one in the cart, unless another order of it stands. */
 static void lower_rating(struct fold *f, entity_id item)
 {
     uint8_t cart = f->s->weights[EVENT_CART];
+    for (uint32_t i = 0; i < f->p->owned_count; i++)
+        if (f->p->owned[i].item == item && owned_is_kept(&f->p->owned[i]))
+            return;
     for (uint32_t i = 0; i < f->p->history_count; i++) {
         struct history_entry *h = &f->p->history[i];
         if (h->id == item && h->rating > cart)

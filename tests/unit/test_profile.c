@@ -148,6 +148,14 @@ static void test_refund_is_in_the_currency_of_its_order(void)
     one_fini(&o);
 }
 
+static int rating_of(struct one *o, const char *item)
+{
+    for (uint32_t i = 0; i < o->p->history_count; i++)
+        if (o->p->history[i].id == entity_id_of(ENTITY_ITEM, slice_of(item)))
+            return o->p->history[i].rating;
+    return -1;
+}
+
 static void test_refund_of_an_order_of_several_items(void)
 {
     struct one o;
@@ -161,6 +169,13 @@ static void test_refund_of_an_order_of_several_items(void)
     CHECK_INT(item_counted(&o, "c2", COUNTER_REFUND_AMOUNT), 50);
     CHECK_INT(item_counted(&o, "c1", COUNTER_REFUND_AMOUNT), 70);
     CHECK(owned_is_kept(&o.p->owned[0]) && !owned_is_kept(&o.p->owned[1]));
+    APPLY(&o, 2, .type = EVENT_PURCHASE, .item = slice_of("c1"), .order = slice_of("p"), .amount = 100, .currency = CNY, .qty = 1);
+    APPLY(&o, 3, .type = EVENT_PURCHASE, .item = slice_of("c3"), .order = slice_of("o"), .amount = 100, .currency = CNY, .qty = 1);
+    CHECK_INT(o.p->orders, 2); /* another one between its items does not make it two */
+    APPLY(&o, 4, .type = EVENT_REFUND, .order = slice_of("o"), .item = slice_of("c1"), .amount = 30);
+    CHECK_INT(rating_of(&o, "c1"), 5); /* the other order of it stands */
+    APPLY(&o, 5, .type = EVENT_REFUND, .order = slice_of("p"), .amount = 100);
+    CHECK_INT(rating_of(&o, "c1"), 3);
     one_fini(&o);
 }
 

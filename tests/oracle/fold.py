@@ -1,0 +1,316 @@
+"""The fold of live.events into users and entities, from the contract and the settings; see tests/README.md, "The oracle"."""
+import collections
+
+from contract import Refused, decode
+
+KINDS = ("item", "host", "room")
+INTERACTIONS = {"chat", "question", "like", "share", "vote", "gift", "follow"}
+PLAIN = {"click": "click", "browse": "click", "enter": "enter", "leave": "leave", "chat": "chat", "question": "question", "like": "like",
+         "vote": "vote", "cart": "cart", "trial": "trial", "impression": "exposure", "gift": "gift", "dislike": "negative", "block": "negative"}
+M64 = (1 << 64) - 1
+
+
+def mix(value):
+    value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9 & M64
+    value = (value ^ value >> 27) * 0x94d049bb133111eb & M64
+    return value ^ value >> 31
+
+
+def product(a, b):
+    both = a * b
+    return both & M64 ^ both >> 64
+
+
+def tag_of(text):
+    """20 bits of an event id. Which 20 no document says: this function alone is that of common/hash.c, with seed 13."""
+    data = text.encode()
+    size, state = len(data), mix(13 + 0x9e3779b97f4a7c15 * (len(data) + 1) & M64)
+    while size > 16:
+        low, high = int.from_bytes(data[:8], "little"), int.from_bytes(data[8:16], "little")
+        state, data, size = product(low ^ 0xa0761d6478bd642f, high ^ state), data[16:], size - 16
+    low, high = int.from_bytes(data[:8], "little"), int.from_bytes(data[8:], "little")
+    return mix(product(low ^ 0xe7037ed1a0b428db, high ^ state) ^ state) & 0xfffff
+
+
+class Entry:
+    """One entity of a user's history."""
+    def __init__(self):
+        self.rating = self.stars = self.watched_ms = self.touched_ms = 0
+        self.negative = False
+
+
+class Line:
+    """One item of an order."""
+    def __init__(self, event):
+        self.order, self.item, self.room, self.host = event["order"], event["item"], event.get("room"), event.get("host")
+        self.currency, self.paid, self.refunded = event["currency"], event["amount"], 0
+
+
+class User:
+    def __init__(self):
+        self.events = self.watch_ms = self.spent = self.refunded = self.gifted = self.orders = self.visits_lost = 0
+        self.first_ms, self.last_ms = 0, 0
+        self.counts = collections.Counter()
+        self.history = {kind: {} for kind in KINDS}
+        self.seen = collections.deque()
+        self.lines = []
+        self.visits = {}  # of (room) or (host, day): watched in it
+        self.relations = {}  # of (kind, id): blocked
+
+
+class Entity:
+    def __init__(self):
+        self.scenes = collections.defaultdict(collections.Counter)
+        self.explained = collections.Counter()
+        self.rating = 0
+        self.pairs = collections.Counter()
+
+
+class Oracle:
+    def __init__(self, settings):
+        self.settings, self.profile = settings, settings["profile"]
+        self.users, self.entities = {}, collections.defaultdict(Entity)
+        self.dead = {}  # (partition, offset): the reasons that would be right
+        self.folded = 0
+
+    def record(self, partition, offset, stamp_ms, key, value):
+        try:
+            event = decode(key, value)
+            self.judge_time(event, stamp_ms)
+            self.fold(event)
+            self.folded += 1
+        except Refused as refused:
+            self.dead[partition, offset] = refused.reasons
+
+    def judge_time(self, event, stamp_ms):
+        if stamp_ms - event["ts"] > self.profile["late_ms_max"]:
+            raise Refused("late")
+        if event["ts"] - stamp_ms > self.profile["early_ms_max"]:
+            raise Refused("early")
+
+    def fold(self, event):
+        user, kind = self.users.get(event["user"]) or User(), event["type"]
+        tag = tag_of(event["id"])
+        if tag in user.seen or kind == "purchase" and self.line_of(user, event):
+            return
+        self.check_money(user, event)
+        self.users[event["user"]] = user
+        self.remember(user, tag)
+        if kind == "forget":
+            self.forget(user, event)
+            self.remember(self.users[event["user"]], tag)
+            return
+        user.counts[kind] += 1
+        user.first_ms = user.first_ms if user.events else event["ts"]
+        user.last_ms = max(user.last_ms, event["ts"])
+        user.events += 1
+        self.touch(user, event, self.visit(user, event))
+        if kind == "refund":
+            self.refund(user, event)
+        elif kind == "purchase":
+            self.purchase(user, event)
+        elif kind == "gift":
+            settled = self.settle(event["amount"], event["currency"])
+            user.gifted += settled
+            self.count(event, {"gift_amount": settled})
+        elif kind == "rating":
+            self.rate_stars(user, event)
+        elif kind in ("follow", "unfollow", "block"):
+            self.relate(user, event)
+        if kind in PLAIN:
+            self.count(event, {PLAIN[kind]: 1})
+        if kind in INTERACTIONS:
+            self.count(event, {"interaction": 1})
+
+    def remember(self, user, tag):
+        if self.profile["dedupe"]:
+            user.seen.append(tag)
+            if len(user.seen) > self.profile["dedupe"]:
+                user.seen.popleft()
+
+    # watch time and visits
+    def visit(self, user, event):
+        """Milliseconds that the histories watched for it."""
+        kind = event["type"]
+        step = min(event["dwell_ms"], self.profile["dwell_ms_max"]) if kind == "watch" else 0
+        if kind in ("enter", "leave", "watch") and self.profile["visits"]:
+            room = (event["room"],)
+            if self.new_visit(user, room):
+                self.add("room", event["room"], event, {"visitor": 1})
+            step = max(0, min(step, self.profile["room_dwell_ms_max"] - user.visits[room]))
+            user.visits[room] += step
+            if kind == "leave" and user.visits[room] < self.profile["short_view_ms"]:
+                self.short_view(event)
+            day = (event["ts"] + self.profile["day_offset_ms"]) // 86400000
+            if "host" in event and self.new_visit(user, (event["host"], day)):
+                self.add("host", event["host"], event, {"visitor": 1})
+        whole = user.watch_ms // 1000
+        user.watch_ms += step
+        if kind == "watch":
+            self.count(event, {"watch_ms": step})
+        return (user.watch_ms // 1000 - whole) * 1000
+
+    def new_visit(self, user, of):
+        if of in user.visits:
+            return False
+        if len(user.visits) >= self.profile["visits"]:
+            del user.visits[next(iter(user.visits))]
+            user.visits_lost += 1
+        user.visits[of] = 0
+        return True
+
+    def short_view(self, event):
+        for kind in ("room", "host"):
+            if kind in event:
+                self.add(kind, event[kind], event, {"short_view": 1})
+
+    def is_short(self, user, event):
+        return event["type"] == "leave" and user.visits.get((event["room"],), self.profile["short_view_ms"]) < self.profile["short_view_ms"]
+
+    # money
+    def settle(self, amount, currency):
+        money = self.profile["currencies"][currency]
+        return amount * money["rate_num"] // money["rate_den"]
+
+    def line_of(self, user, event):
+        return any(line.order == event["order"] and line.item == event["item"] for line in user.lines)
+
+    def check_money(self, user, event):
+        if event["type"] == "refund":
+            self.check_refund(user, event)
+        elif event["type"] in ("gift", "purchase"):
+            money = self.profile["currencies"].get(event["currency"])
+            if money is None:
+                raise Refused("unknown_currency")
+            if event["amount"] > money["amount_max"]:
+                raise Refused("amount_too_large")
+
+    def purchase(self, user, event):
+        settled = self.settle(event["amount"], event["currency"])
+        user.orders += not any(line.order == event["order"] for line in user.lines)
+        if not any(line.item == event["item"] for line in user.lines):
+            self.add("item", event["item"], event, {"buyer": 1})
+        user.lines.append(Line(event))
+        if len(user.lines) > self.profile["owned"]:
+            user.lines.pop(0)
+        user.spent += settled
+        self.count(event, {"purchase": 1, "units": event.get("qty", 1), "gmv": settled})
+
+    def refunded_lines(self, user, event):
+        """Newest first."""
+        return [line for line in reversed(user.lines) if line.order == event["order"] and line.item == event.get("item", line.item)]
+
+    def check_refund(self, user, event):
+        lines = self.refunded_lines(user, event)
+        if not lines:
+            raise Refused("unknown_order")
+        if "currency" in event and event["currency"] != lines[0].currency:
+            raise Refused("currency_mismatch")
+        if event["amount"] > sum(line.paid - line.refunded for line in lines):
+            raise Refused("refund_exceeds")
+
+    def refund(self, user, event):
+        left = event["amount"]
+        for line in self.refunded_lines(user, event):
+            part = min(left, line.paid - line.refunded)
+            if not part:
+                continue
+            settled = self.settle(line.refunded + part, line.currency) - self.settle(line.refunded, line.currency)
+            deltas = {"refund": 0 if line.refunded else 1, "refund_amount": settled}
+            left -= part
+            line.refunded += part
+            user.refunded += settled
+            for kind in KINDS:
+                if getattr(line, kind):
+                    self.add(kind, getattr(line, kind), event, deltas)
+            entry = user.history["item"].get(line.item)
+            if entry and not any(one.item == line.item and (one.refunded < one.paid or not one.paid) for one in user.lines):
+                self.set_rating("item", line.item, user, min(entry.rating, self.profile["weights"]["cart"]))
+
+    # history, ratings and pairs
+    def touch(self, user, event, watched):
+        if event["type"] == "refund":
+            return
+        for kind in KINDS:
+            entries, limit = user.history[kind], self.profile["history" if kind == "item" else "history_" + kind + "s"]
+            if kind not in event or not limit:
+                continue
+            entry = entries.pop(event[kind], None) or Entry()
+            entries[event[kind]] = entry
+            entry.touched_ms = event["ts"]
+            entry.watched_ms += watched
+            weight = self.profile["weights"][event["type"]]
+            if event["type"] == "watch" and any(self.profile["watch_step_ms"]):
+                weight = max(weight, sum(0 < step <= entry.watched_ms for step in self.profile["watch_step_ms"]))
+            if event["type"] in ("dislike", "block"):
+                entry.negative = True
+                self.set_rating(kind, event[kind], user, 0)
+            elif weight > entry.rating:
+                self.set_rating(kind, event[kind], user, weight)
+            if weight >= 2:
+                entry.negative = False
+            if kind == "room" and self.is_short(user, event):
+                entry.negative = True
+            if len(entries) > limit:
+                del entries[next(iter(entries))]
+
+    def set_rating(self, kind, name, user, rating):
+        entries = user.history[kind]
+        old = entries[name].rating
+        if kind == "room" or rating == old:
+            return
+        self.entities[kind, name].rating += rating - old
+        entries[name].rating = rating
+        for other, entry in entries.items():
+            window = self.profile["pair_window_ms"]
+            if other == name or window and abs(entries[name].touched_ms // 1000 - entry.touched_ms // 1000) * 1000 > window:
+                continue
+            delta = min(rating, entry.rating) - min(old, entry.rating)
+            if delta:
+                self.entities[kind, name].pairs[other] += delta
+                self.entities[kind, other].pairs[name] += delta
+
+    def relate(self, user, event):
+        kind = next(k for k in ("room", "host", "item") if k in event) if event["type"] == "block" else "host"
+        followed = user.relations.pop((kind, event[kind]), None) is False
+        if event["type"] != "unfollow":
+            user.relations[kind, event[kind]] = event["type"] == "block"
+            if len(user.relations) > self.profile["relations"]:
+                del user.relations[next(iter(user.relations))]
+        follows = (event["type"] == "follow") - followed
+        if follows:
+            self.add(kind, event[kind], event, {"follow": follows})
+
+    def rate_stars(self, user, event):
+        if not any(line.item == event["item"] for line in user.lines):
+            return
+        entry = user.history["item"][event["item"]]
+        self.add("item", event["item"], event, {"rating_count": 0 if entry.stars else 1, "rating_sum": event["value"] - entry.stars})
+        entry.stars = event["value"]
+
+    def forget(self, user, event):
+        """What the histories still hold is taken back from everything it went into; the id stays, so that a repeat erases nothing new."""
+        for kind in ("item", "host"):
+            for name, entry in user.history[kind].items():
+                self.set_rating(kind, name, user, 0)
+                if entry.stars:
+                    self.add("item", name, event, {"rating_count": -1, "rating_sum": -entry.stars})
+        for (kind, name), blocked in user.relations.items():
+            if not blocked:
+                self.add(kind, name, event, {"follow": -1})
+        self.users[event["user"]] = User()
+
+    # funnels
+    def count(self, event, deltas):
+        for kind in KINDS:
+            name = event.get(kind)
+            if kind == "item" and name is None:
+                name = event.get("explaining")
+            if name:
+                self.add(kind, name, event, deltas)
+
+    def add(self, kind, name, event, deltas):
+        entity = self.entities[kind, name]
+        entity.scenes[event["scene"]].update(deltas)
+        if event["type"] not in ("refund", "forget") and (kind == "item" and event.get("explaining") == name or kind == "room" and "explaining" in event):
+            entity.explained.update(deltas)
