@@ -53,6 +53,8 @@ struct allocation_settings {
     int32_t cap_ppm;          /* largest weight; 200,000; effective max(cap, 1/rooms) */
     int32_t floor_ppm;        /* least weight of a room younger than explore_ms; 10,000; at most 1/(2 rooms) */
     int64_t explore_ms;       /* 600,000 */
+    uint32_t explore_ppm;     /* of the traffic by the probability of being the best room; 0; a young room's floor is the less */
+    uint32_t explore_bold_ppm; /* of the noise; 300,000 */
     int32_t step_ppm;         /* largest change of a weight in one tick; 20,000 */
     int32_t guarantee_max_ppm; /* largest floor a guarantee may ask for; 300,000 */
     uint32_t guarantee_gain_ppm[3]; /* of its controller: proportional, integral, derivative; 1,000,000 300,000 200,000 */
@@ -85,7 +87,7 @@ struct allocation_settings {
 
 void allocation_settings_default(struct allocation_settings *s);
 
-#define RANK_MAX 16
+#define RANK_MAX 20
 
 struct name {
     uint8_t size;

@@ -18,12 +18,12 @@
 
 #include <stdlib.h>
 
-static const struct { enum sampled count; enum sampled trials; } parts[SCORE_PARTS] = {
-    [PART_ENTRANCE] = {SAMPLED_ENTER, SAMPLED_EXPOSURE},
-    [PART_DWELL] = {SAMPLED_WATCH_MS, SAMPLED_ENTER},
-    [PART_INTERACTION] = {SAMPLED_INTERACTION, SAMPLED_ENTER},
-    [PART_CONVERSION] = {SAMPLED_PURCHASE, SAMPLED_ENTER},
-    [PART_GPM] = {SAMPLED_GMV, SAMPLED_ENTER},
+static const struct { enum sampled count; enum sampled trials; bool is_mean; } parts[SCORE_PARTS] = {
+    [PART_ENTRANCE] = {SAMPLED_ENTER, SAMPLED_EXPOSURE, false},
+    [PART_DWELL] = {SAMPLED_WATCH_MS, SAMPLED_ENTER, true},
+    [PART_INTERACTION] = {SAMPLED_INTERACTION, SAMPLED_ENTER, false},
+    [PART_CONVERSION] = {SAMPLED_PURCHASE, SAMPLED_ENTER, false},
+    [PART_GPM] = {SAMPLED_GMV, SAMPLED_ENTER, true},
 };
 
 static uint64_t cohort_key(const struct scene *c, const struct allocation_settings *s, const struct room *r)
@@ -102,6 +102,7 @@ static void score(const struct allocation_settings *s, struct room *r, const str
 {
     double high = (double)s->ratio_max_ppm / PPM, low = 1 / high;
     r->score_ppm = 0;
+    r->score_variance = r->score_known = 0;
     for (int p = 0; p < SCORE_PARTS; p++) {
         double trials = of->evidence[parts[p].trials], ratio = 1;
         double pooled = trials > 0 ? of->evidence[parts[p].count] / trials : 0;
@@ -110,6 +111,9 @@ static void score(const struct allocation_settings *s, struct room *r, const str
             double n = r->evidence[parts[p].trials] + k;
             ratio = n > 0 ? (r->evidence[parts[p].count] + k * pooled) / n / pooled : 1;
             ratio = ratio < low ? low : ratio > high ? high : ratio;
+            double share = (double)s->part_ppm[p] / PPM, trials_each = parts[p].is_mean ? ratio : 1 / pooled;
+            r->score_known += share;
+            r->score_variance += n > 0 ? share * share * ratio * trials_each / n : 0;
         }
         r->parts[p] = (int32_t)(s->part_ppm[p] * ratio);
         r->score_ppm += r->parts[p];

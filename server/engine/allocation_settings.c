@@ -18,6 +18,8 @@ void allocation_settings_default(struct allocation_settings *s)
         .cap_ppm = 200000,
         .floor_ppm = 10000,
         .explore_ms = 600000,
+        .explore_ppm = 0,
+        .explore_bold_ppm = 300000,
         .step_ppm = 20000,
         .guarantee_max_ppm = 300000,
         .guarantee_gain_ppm = {1000000, 300000, 200000},

@@ -150,6 +150,10 @@ struct room {
     double evidence[SAMPLED];
     int32_t score_ppm;
     int32_t parts[SCORE_PARTS];
+    double score_known;    /* sum of the shares of parts of which the cohort has anything */
+    double score_variance; /* as known; in units of an average room's score */
+    double score_mean, score_spread; /* with what the other rooms tell */
+    uint32_t best_draws;
 };
 
 enum source { SOURCE_OF_CATALOG, SOURCE_OF_CONTROL };
@@ -240,6 +244,9 @@ const struct cohort *cohorts_of(const struct cohorts *k, const struct allocation
 void tiers_tick(struct scene *c, const struct allocation_settings *s, struct scene_out *out);
 void weights_tick(struct scene *c, const struct allocation_settings *s, struct scene_out *out);
 void weights_emit(struct scene *c, const struct allocation_settings *s, struct room *r, struct scene_out *out);
+/* Of each room the draws it won; the share of them. */
+void explore_tick(const struct scene *c, const struct allocation_settings *s, struct room *const *rooms, uint32_t count);
+double explore_share(const struct room *r);
 void hosts_tick(struct scene *c, const struct allocation_settings *s, struct scene_out *out);
 /* allocation_results.c: what a rollup adds to the results of a host that stood at `before`; and what they are worth. */
 void results_take(struct host *h, const struct tally *before, const struct rollup *u);

@@ -1,7 +1,8 @@
 /*
  * Weights: shares of the scene's exposures, exactly 1,000,000 ppm in all.
  *
- * Wanted: proportional to u = (score)^2 * tier factor * boost. Bounds of room i, from strong to weak:
+ * Wanted: proportional to u = (score)^2 * tier factor * boost; of explore_ppm of the traffic, to the probability of being the
+ * best room, times boost (allocation_explore.c). Bounds of room i, from strong to weak:
  *   hard   pin, freeze (both bounds at the value), operators' cap and floor, a guarantee's floor;
  *   plain  at most max(cap, 1/rooms); a young room at least min(floor, 1/(2 rooms));
  *   step   at most step_ppm from the weight before, after what left the table was shared out in proportion.
@@ -34,11 +35,33 @@ static double clamp(double value, double low, double high)
     return value < low ? low : value > high ? high : value;
 }
 
+static double boost_of(const struct room *r)
+{
+    return r->held[CONTROL_BOOST].active ? (double)r->held[CONTROL_BOOST].value / PPM : 1;
+}
+
 static double wanted(const struct allocation_settings *s, const struct room *r)
 {
     double score = (double)r->score_ppm / PPM;
-    double boost = r->held[CONTROL_BOOST].active ? (double)r->held[CONTROL_BOOST].value / PPM : 1;
-    return score * score * s->tier_factor_ppm[r->tier] / PPM * boost + 1e-9;
+    return score * score * s->tier_factor_ppm[r->tier] / PPM * boost_of(r) + 1e-9;
+}
+
+/* Mixes the two wishes, each as a share of its sum. */
+static void explore(const struct scene *c, const struct allocation_settings *s, struct weighing *w)
+{
+    double sum = 0, part = (double)s->explore_ppm / PPM;
+    if (s->explore_ppm == 0 || w->count == 0)
+        return;
+    struct room **rooms = malloc(w->count * sizeof *rooms);
+    ASSERT(rooms);
+    for (uint32_t i = 0; i < w->count; i++) {
+        rooms[i] = w->at[i].room;
+        sum += w->at[i].wanted;
+    }
+    explore_tick(c, s, rooms, w->count);
+    for (uint32_t i = 0; i < w->count; i++)
+        w->at[i].wanted = (1 - part) * w->at[i].wanted / sum + part * explore_share(rooms[i]) * boost_of(rooms[i]) + 1e-9;
+    free(rooms);
 }
 
 /* What the room weighs before this tick, once the shares of departed rooms are spread. */
@@ -67,7 +90,7 @@ static void bounds_of(const struct scene *c, const struct allocation_settings *s
     double cap = s->cap_ppm > PPM / (double)rooms ? s->cap_ppm : PPM / (double)rooms;
     double floor = 0;
     if (c->tick_ms - r->opened_ms < s->explore_ms)
-        floor = s->floor_ppm < PPM / (2.0 * rooms) ? s->floor_ppm : PPM / (2.0 * rooms);
+        floor = (s->floor_ppm < PPM / (2.0 * rooms) ? s->floor_ppm : PPM / (2.0 * rooms)) * (1 - (double)s->explore_ppm / PPM);
     b->plain_low = clamp(floor, b->hard_low, b->hard_high);
     b->plain_high = clamp(cap, b->hard_low, b->hard_high);
     if (b->plain_high < b->plain_low)
@@ -231,6 +254,7 @@ void weights_tick(struct scene *c, const struct allocation_settings *s, struct s
     struct weighing w = {.at = calloc(c->rooms.count + 1, sizeof *w.at)};
     ASSERT(w.at);
     prepare(c, s, &w);
+    explore(c, s, &w);
     if (w.count) {
         reconcile(&w);
         settle(&w, find_level(&w));

@@ -1,8 +1,9 @@
 /*
- * P6: arms with known click rates. Thompson sampling from Beta posteriors whose prior is what all arms together have
- * shown: its mean the pooled rate, its strength from the spread between arms (empirical Bayes by moments), so that a new
- * arm is expected to be ordinary. Choices go out in batches, as traffic does.
+ * P6: arms with known click rates are rooms of one scene, a click is an enter. What goes where is said by the weights of the
+ * allocation engine, a batch a tick. The defaults cap a room at a fifth of the traffic and give by score; rows without either
+ * say what that costs. Beside it inverse propensities from the logs of the data set.
  */
+#include "server/evaluate/pool.h"
 #include "server/evaluate/protocols.h"
 
 #include "common/check.h"
@@ -15,11 +16,14 @@
 #define ARMS_MAX 128
 #define BATCH 200
 #define SEEDS 20
+#define IMPRESSIONS 200000
+#define EARLY 20000
+#define TICK_MS 3000
+#define USERS 500
 
 struct arms {
     int count;
     double rate[ARMS_MAX];
-    const struct method_settings *settings;
 };
 
 struct chance {
@@ -32,9 +36,14 @@ static double uniform(struct chance *c)
     return ((double)(hash_mix(c->state) >> 11) + 0.5) * 0x1p-53;
 }
 
-static double normal(struct chance *c)
+/* A room by its weight. */
+static uint32_t draw(const struct scene_out *out, struct chance *c)
 {
-    return sqrt(-2 * log(uniform(c))) * cos(6.283185307179586 * uniform(c));
+    double at = uniform(c) * PPM;
+    size_t i = 0;
+    while (i + 1 < out->weight_count && (at -= out->weights[i].weight_ppm) > 0)
+        i++;
+    return pool_place(&out->weights[i].room);
 }
 
 static bool read_arms(const char *data, struct arms *out)
@@ -65,75 +74,39 @@ static bool read_arms(const char *data, struct arms *out)
     return out->count > 1;
 }
 
-struct policy {
-    const struct method_settings *settings;
-    double clicks[ARMS_MAX], shown[ARMS_MAX];
-};
-
-/* Mean and strength of the prior: moments of the arms' rates, less what chance alone spreads. */
-static void prior_of(const struct policy *p, int arms, double *out_mean, double *out_strength)
+/* One life of the pool: the weights of a tick say where the next batch of impressions goes; who clicks enters. */
+static void play(const struct stream_settings *settings, const struct arms *arms, uint64_t seed, double *out_early, double *out_late)
 {
-    double clicks = 0, shown = 0, spread = 0, weight = 0;
-    for (int a = 0; a < arms; a++) {
-        clicks += p->clicks[a];
-        shown += p->shown[a];
-    }
-    double mean = (clicks + 1) / (shown + 200);
-    for (int a = 0; a < arms; a++) {
-        double n = p->shown[a];
-        if (n < 1)
-            continue;
-        double apart = p->clicks[a] / n - mean;
-        spread += n * (apart * apart - mean * (1 - mean) / n);
-        weight += n;
-    }
-    double variance = weight > 0 ? spread / weight : 0, least = mean * mean * p->settings->bandit_spread_min, most = mean * mean;
-    variance = variance < least ? least : variance > most ? most : variance;
-    *out_mean = mean;
-    *out_strength = mean * (1 - mean) / variance - 1;
-}
-
-/* The posterior's mean and a part of its spread: all of it explores longer than 200,000 impressions are worth. */
-static int choose(const struct policy *p, int arms, double mean, double strength, struct chance *c)
-{
-    int best = 0;
-    double most = -1;
-    for (int a = 0; a < arms; a++) {
-        double n = strength + p->shown[a], m = (mean * strength + p->clicks[a]) / n;
-        double x = m + p->settings->bandit_boldness * sqrt(m * (1 - m) / (n + 1)) * normal(c);
-        if (x > most) {
-            most = x;
-            best = a;
-        }
-    }
-    return best;
-}
-
-static void play(const struct arms *arms, uint64_t seed, int impressions, double *out_20k, double *out_all)
-{
-    struct policy known = {arms->settings, {0}, {0}}, batch;
+    struct pool *pool = pool_create(settings);
     struct chance env = {hash_mix(seed)}, own = {hash_mix(seed + 1000)};
-    double clicks = 0, mean, strength, uniform_rate = 0;
-    for (int a = 0; a < arms->count; a++)
+    double clicks = 0, uniform_rate = 0;
+    int64_t now_ms = 1732370000000;
+    uint32_t user = 0;
+    for (int a = 0; a < arms->count; a++) {
         uniform_rate += arms->rate[a] / arms->count;
-    for (int i = 0; i < impressions; i += BATCH) {
-        memset(&batch, 0, sizeof batch);
-        prior_of(&known, arms->count, &mean, &strength);
-        for (int k = 0; k < BATCH; k++) {
-            int a = choose(&known, arms->count, mean, strength, &own);
-            bool click = uniform(&env) < arms->rate[a];
-            batch.shown[a]++;
-            batch.clicks[a] += click;
-            clicks += click;
-        }
-        for (int a = 0; a < arms->count; a++) {
-            known.shown[a] += batch.shown[a];
-            known.clicks[a] += batch.clicks[a];
-        }
-        if (i + BATCH == 20000)
-            *out_20k += clicks / (20000 * uniform_rate) / SEEDS;
+        pool_open(pool, (uint32_t)a, now_ms);
     }
-    *out_all += clicks / (impressions * uniform_rate) / SEEDS;
+    for (int i = 0; i < IMPRESSIONS; i += BATCH) {
+        for (int a = 0; i / BATCH % 10 == 0 && a < arms->count; a++)
+            pool_event(pool, USERS, "leave", (uint32_t)a, now_ms, ""); /* somebody is there: the room is not silent */
+        const struct scene_out *out = pool_tick(pool, now_ms += TICK_MS);
+        uint32_t places[BATCH];
+        for (int k = 0; k < BATCH; k++)
+            places[k] = draw(out, &own);
+        for (int k = 0; k < BATCH; k++) {
+            user = (user + 1) % USERS;
+            pool_event(pool, user, "impression", places[k], now_ms, "");
+            if (uniform(&env) >= arms->rate[places[k]])
+                continue;
+            clicks++;
+            pool_event(pool, user, "click", places[k], now_ms, "");
+            pool_event(pool, user, "enter", places[k], now_ms, "");
+        }
+        if (i + BATCH == EARLY)
+            *out_early += clicks / (EARLY * uniform_rate) / SEEDS;
+    }
+    *out_late += clicks / (IMPRESSIONS * uniform_rate) / SEEDS;
+    pool_destroy(pool);
 }
 
 #define COLUMNS 8
@@ -180,21 +153,32 @@ static void off_policy(const char *data, struct figures *out)
     figure_add(out, "logged", "click_rate", clicks / shown, sqrt(clicks) / shown);
 }
 
+/* As configured; all of the traffic by exploration; and with no bound on what one room may get. */
+static const struct {
+    const char *name;
+    bool explores, uncapped;
+} variants[] = {{"sluice", false, false}, {"explore", true, false}, {"explore_uncapped", true, true}};
+
 bool protocol_p6(const struct stream_settings *settings, const char *data, struct figures *out)
 {
     struct arms arms;
-    double early = 0, late = 0, best = 0, mean = 0;
+    double best = 0, mean = 0;
     if (!read_arms(data, &arms))
         return false;
-    arms.settings = &settings->methods;
-    for (uint64_t seed = 1; seed <= SEEDS; seed++)
-        play(&arms, seed, 200000, &early, &late);
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
+        struct stream_settings changed = *settings;
+        double early = 0, late = 0;
+        changed.allocation.explore_ppm = variants[i].explores ? PPM : settings->allocation.explore_ppm;
+        changed.allocation.cap_ppm = variants[i].uncapped ? PPM : settings->allocation.cap_ppm;
+        for (uint64_t seed = 1; seed <= SEEDS; seed++)
+            play(&changed, &arms, seed, &early, &late);
+        figure_add(out, variants[i].name, "ratio_20k", early, 0);
+        figure_add(out, variants[i].name, "ratio_200k", late, 0);
+    }
     for (int a = 0; a < arms.count; a++) {
         best = arms.rate[a] > best ? arms.rate[a] : best;
         mean += arms.rate[a] / arms.count;
     }
-    figure_add(out, "sluice", "ratio_20k", early, 0);
-    figure_add(out, "sluice", "ratio_200k", late, 0);
     figure_add(out, "best_arm", "ratio_200k", best / mean, 0);
     figure_add(out, "data", "arms", arms.count, 0);
     off_policy(data, out);

@@ -1,4 +1,6 @@
-/* P4: a shop's lines as purchases. a: baskets, b: who buys again, c: products by next week's revenue. */
+/* P4: a shop's lines as purchases. a: baskets, b: who buys again. */
+#include "server/evaluate/retail.h"
+
 #include "server/evaluate/protocols.h"
 
 #include "common/check.h"
@@ -9,19 +11,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define DAY_MS 86400000ll
 #define AMOUNT_MAX 10000000
-
-struct line {
-    uint32_t user, item, order; /* order: number of the invoice */
-    int64_t ts_ms, amount;      /* minor units */
-    int invoice, at;
-};
-
-struct lines {
-    struct line *list; /* owned */
-    int count;
-};
 
 static int by_time(const void *a, const void *b)
 {
@@ -53,8 +43,7 @@ static uint32_t item_number(struct stream *s, const char *code)
     return stream_item(s, name);
 }
 
-/* Without `anonymous` only lines with a customer. */
-static bool read_lines(const char *data, struct stream *s, bool anonymous, struct lines *out)
+bool lines_read(const char *data, struct stream *s, bool anonymous, struct lines *out)
 {
     struct table *t = table_open(data, "online-retail/online_retail.csv.gz");
     char *f[16], user[32];
@@ -136,7 +125,7 @@ bool protocol_p4a(const struct stream_settings *settings, const char *data, stru
     struct stream *s = stream_create(settings);
     struct lines lines;
     struct p4a_sums sum = {0};
-    if (!read_lines(data, s, false, &lines)) {
+    if (!lines_read(data, s, false, &lines)) {
         stream_destroy(s);
         return false;
     }
@@ -246,7 +235,7 @@ bool protocol_p4b(const struct stream_settings *settings, const char *data, stru
     static struct customer_cut at[CUTS_MAX][CUSTOMERS_MAX];
     struct stream *s = stream_create(settings);
     struct lines lines;
-    if (!read_lines(data, s, false, &lines)) {
+    if (!lines_read(data, s, false, &lines)) {
         stream_destroy(s);
         return false;
     }
@@ -288,92 +277,4 @@ bool protocol_p4b(const struct stream_settings *settings, const char *data, stru
     free(lines.list);
     stream_destroy(s);
     return true;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? 1 : -(x > y);
-}
-
-static double ndcg(const double *score, const double *gain, uint32_t count)
-{
-    double sum = 0, ideal = 0;
-    double *sorted = malloc((count + 1) * sizeof *sorted);
-    ASSERT(sorted);
-    memcpy(sorted, gain, count * sizeof *sorted);
-    qsort(sorted, count, sizeof *sorted, by_value);
-    for (uint32_t k = 0; k < 20 && k < count; k++)
-        ideal += sorted[k] / log2(k + 2.0);
-    bool *taken = calloc(count + 1, sizeof *taken);
-    ASSERT(taken);
-    for (uint32_t k = 0; k < 20 && k < count; k++) {
-        uint32_t best = count;
-        for (uint32_t i = 0; i < count; i++)
-            if (!taken[i] && (best == count || score[i] > score[best]))
-                best = i;
-        taken[best] = true;
-        sum += gain[best] / log2(k + 2.0);
-    }
-    free(taken);
-    free(sorted);
-    return ideal > 0 ? sum / ideal : 0;
-}
-
-/* Revenue a product is expected to make: a fast and a slow fading mean, where no single line counts for too much. */
-bool protocol_p4c(const struct stream_settings *settings, const char *data, struct figures *out)
-{
-    enum { ALL, EWMA, CAPPED, OURS, WAYS };
-    const struct method_settings *m = &settings->methods;
-    static const char *const names[WAYS] = {"all_time", "fading", "fading_capped", "sluice"};
-    struct stream *s = stream_create(settings);
-    struct lines lines;
-    double sums[WAYS] = {0};
-    int cuts = 0;
-    if (!read_lines(data, s, true, &lines)) {
-        stream_destroy(s);
-        return false;
-    }
-    uint32_t items = stream_items(s);
-    double *score = calloc((size_t)items * WAYS, sizeof *score), *gain = calloc(items, sizeof *gain), *slow = calloc(items, sizeof *slow), *both = calloc(items, sizeof *both);
-    ASSERT(score && gain && slow && both);
-    int64_t start_ms = lines.list[0].ts_ms, day_ms = start_ms, end_ms = lines.list[lines.count - 1].ts_ms;
-    int next = 0;
-    for (int day = 0; day_ms <= end_ms; day++, day_ms += DAY_MS) {
-        if (day >= 60 && (day - 60) % 7 == 0 && day_ms + 7 * DAY_MS <= end_ms + DAY_MS) {
-            memset(gain, 0, items * sizeof *gain);
-            for (int i = next; i < lines.count && lines.list[i].ts_ms < day_ms + 7 * DAY_MS; i++)
-                gain[lines.list[i].item] += (double)lines.list[i].amount / 100;
-            for (uint32_t i = 0; i < items; i++)
-                both[i] = score[(size_t)OURS * items + i] / m->worth_fast_days + slow[i] / m->worth_slow_days;
-            for (int w = 0; w < WAYS; w++)
-                sums[w] += ndcg(w == OURS ? both : score + (size_t)w * items, gain, items);
-            cuts++;
-        }
-        double fade = exp2(-1 / 9.7), fade_fast = exp2(-1 / m->worth_fast_days), fade_slow = exp2(-1 / m->worth_slow_days);
-        for (uint32_t i = 0; i < items; i++) {
-            score[EWMA * items + i] *= fade;
-            score[CAPPED * items + i] *= fade;
-            score[OURS * items + i] *= fade_fast;
-            slow[i] *= fade_slow;
-        }
-        for (; next < lines.count && lines.list[next].ts_ms < day_ms + DAY_MS; next++) {
-            double amount = (double)lines.list[next].amount / 100, capped = amount > m->worth_line_max ? m->worth_line_max : amount;
-            uint32_t item = lines.list[next].item;
-            score[ALL * items + item] += amount;
-            score[EWMA * items + item] += amount;
-            score[CAPPED * items + item] += capped;
-            score[OURS * items + item] += capped;
-            slow[item] += capped;
-        }
-    }
-    for (int w = 0; w < WAYS; w++)
-        figure_add(out, names[w], "ndcg_at_20", cuts ? sums[w] / cuts : 0, 0);
-    free(score);
-    free(gain);
-    free(slow);
-    free(both);
-    free(lines.list);
-    stream_destroy(s);
-    return cuts > 0;
 }

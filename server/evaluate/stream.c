@@ -77,7 +77,8 @@ void stream_settings_default(struct stream_settings *s)
     entity_settings_default(&s->entity);
     similarity_settings_default(&s->similarity);
     recommend_settings_default(&s->recommend);
-    s->methods = (struct method_settings){7, 21, 300, 0.2, 0.78, 0.15, 0.1, 2, 2.2};
+    allocation_settings_default(&s->allocation);
+    s->methods = (struct method_settings){0.2, 0.78, 2, 2.2};
     stream_settings_adapt(s);
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "server/codec/event_decode.h"
+#include "server/engine/allocation.h"
 #include "server/engine/entity.h"
 #include "server/engine/profile.h"
 #include "server/engine/recommend.h"
@@ -18,12 +19,8 @@ extern const char *const method_names[METHODS];
 
 /* What P4c to P7 use that is no setting of the daemon; part of the configuration's hash all the same. */
 struct method_settings {
-    double worth_fast_days, worth_slow_days; /* P4c: half-lives of the two means; 7, 21 */
-    double worth_line_max;                   /* P4c: most that one line counts for; 300 */
     double customer_rate;                    /* P5: of learning; 0.2 */
     double customer_fade;                    /* P5: buying in the longer window over buying in the shorter; 0.78 */
-    double bandit_boldness;                  /* P6: part of the posterior's spread; 0.15 */
-    double bandit_spread_min;                /* P6: least variance between arms, over the square of their mean; 0.1 */
     double repeat_later;                     /* P7: an event of the validation part counts for so many; 2 */
     double repeat_bin;                       /* P7: growth of the history from bin to bin; 2.2 */
 };
@@ -34,6 +31,7 @@ struct stream_settings {
     struct entity_settings entity;
     struct similarity_settings similarity;
     struct recommend_settings recommend;
+    struct allocation_settings allocation;
     struct method_settings methods;
     bool all_pairs;  /* lists are made of all pairs ever counted, not of what the bounded tables hold */
     bool lists_only; /* METHOD_SLUICE is the plain sum of the user's lists, all else of the ranker left out */

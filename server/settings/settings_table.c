@@ -177,6 +177,8 @@ const struct setting settings_table[] = {
     I32("allocation.cap_ppm", worker.allocation.cap_ppm, "ppm", 1, 1000000, FOLD, "Largest weight."),
     I32("allocation.floor_ppm", worker.allocation.floor_ppm, "ppm", 0, 500000, FOLD, "Least weight of a new room."),
     I64("allocation.explore_ms", worker.allocation.explore_ms, "ms", 0, DAY, FOLD, "A room is new for so long."),
+    U32("allocation.explore_ppm", worker.allocation.explore_ppm, "ppm", 0, 1000000, FOLD, "Share of the traffic that goes by the probability of being the best room of the scene; the rest by score."),
+    U32("allocation.explore_bold_ppm", worker.allocation.explore_bold_ppm, "ppm", 0, 10000000, FOLD, "How much of what is not known of a score the draws for it take; less settles earlier."),
     I32("allocation.step_ppm", worker.allocation.step_ppm, "ppm", 1, 1000000, FOLD, "Largest change of a weight in one tick."),
     I32("allocation.guarantee_max_ppm", worker.allocation.guarantee_max_ppm, "ppm", 0, 1000000, FOLD, "Largest floor a guarantee may ask for."),
     MANY("allocation.guarantee_gain_ppm", SETTING_U32, worker.allocation.guarantee_gain_ppm, "ppm", 0, 10000000, FOLD, "Gains of a guarantee's controller: proportional, integral, derivative.", 3, NULL),

@@ -229,6 +229,54 @@ static void test_codec(void)
     close_stage(&s);
 }
 
+/* Ten rooms, of which r3 brings a quarter more enters; r9 has hardly been shown. */
+static void show_all(struct stage *s, int64_t times)
+{
+    char name[16];
+    for (int i = 0; i < 10; i++) {
+        struct scene_entry e = {.type = SCENE_ROLLUP};
+        int64_t exposures = times * (i == 9 ? 1 : 200);
+        snprintf(name, sizeof name, "r%d", i);
+        e.rollup = (struct rollup){.scene = slice_of("home"), .name = slice_of(name), .id = entity_id_of(ENTITY_ROOM, slice_of(name)), .offset = ++s->position,
+                                   .last_ms = s->tick_ms};
+        e.rollup.totals[COUNTER_EXPOSURE] = exposures;
+        e.rollup.totals[COUNTER_ENTER] = exposures / (i == 3 ? 16 : 20);
+        apply(s, &e);
+    }
+}
+
+static void explore(struct stage *s, uint32_t share)
+{
+    open_stage(s, 10);
+    s->settings.explore_ppm = share;
+    s->settings.explore_bold_ppm = PPM;
+    for (int64_t t = 1; t <= 100; t++) {
+        s->tick_ms += 30000;
+        show_all(s, t);
+        tick(s);
+        CHECK_INT(sum(s), PPM);
+    }
+}
+
+static void test_exploration_when_one_room_is_best_then_it_gets_what_the_cap_allows(void)
+{
+    struct stage by_score, by_chance, again;
+    explore(&by_score, 0);
+    explore(&by_chance, PPM);
+    explore(&again, PPM);
+    CHECK_INT(weight(&by_chance, "r3"), by_chance.settings.cap_ppm);
+    CHECK(weight(&by_score, "r3") < by_score.settings.cap_ppm);
+    CHECK(weight(&by_chance, "r9") > weight(&by_chance, "r1")); /* it may still be the best; r1 is known not to be */
+    for (int i = 0; i < 10; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "r%d", i);
+        CHECK_INT(weight(&again, name), weight(&by_chance, name));
+    }
+    close_stage(&by_score);
+    close_stage(&by_chance);
+    close_stage(&again);
+}
+
 int main(void)
 {
     test_weights_add_up_and_step();
@@ -236,5 +284,6 @@ int main(void)
     test_close_and_silence();
     test_each_entry_counts_once();
     test_codec();
+    test_exploration_when_one_room_is_best_then_it_gets_what_the_cap_allows();
     return checks_failed != 0;
 }
