@@ -38,6 +38,21 @@ static void wait_for(struct link *l, const int *count, int wanted)
         link_poll(l, 10);
 }
 
+/* Until the page has the text, as long as that takes. */
+static void wait_to_see(struct link *l, struct screen *screen, const char *text)
+{
+    struct writer page = {0};
+    for (int i = 0; i < 3000; i++) {
+        page.size = 0;
+        screen_json(screen, 101000, &page);
+        screen_render(screen, 101000, &page);
+        if (strstr(text_cstr(&page), text))
+            break;
+        link_poll(l, 10);
+    }
+    writer_fini(&page);
+}
+
 static void test_screen_sees_the_recommendation_of_an_event(const char *brokers)
 {
     struct seen seen = {.offset = -1};
@@ -56,14 +71,13 @@ static void test_screen_sees_the_recommendation_of_an_event(const char *brokers)
              "{\"v\":1,\"rec\":\"x-1\",\"user\":\"u_7\",\"scene\":\"home\",\"ts\":1,\"valid_until\":9,\"version\":[%lld,0,0],"
              "\"rooms\":[{\"id\":\"r_9\",\"score\":0.5,\"reasons\":[{\"code\":\"trending\",\"part\":1}]}],\"items\":[]}",
              (long long)seen.offset);
-    for (int i = 0; i < 50; i++) /* the event itself may still be on its way to us */
-        link_poll(l, 10);
+    wait_to_see(l, seen.screen, "\"events\":1,"); /* the event itself may still be on its way to us */
     CHECK(link_send(l, "live.recommendations", slice_of("u_7"), slice_of(value), 100000, 1) == ERR_NONE);
     CHECK(link_send(l, "live.traffic", slice_of("home|r_9"),
                     slice_of("{\"weight\":0.25,\"ts\":1,\"valid_until\":60001}"), 100000, 1) == ERR_NONE);
     wait_for(l, &seen.delivered, 3);
-    for (int i = 0; i < 50; i++)
-        link_poll(l, 10);
+    wait_to_see(l, seen.screen, "\"recommendations\":1,");
+    wait_to_see(l, seen.screen, "25.00 %");
     screen_metrics(seen.screen, "# HELP x\nworker_lag_records{stage=\"profile\"} 3\nworker_lag_records{stage=\"entity\"} 4\n");
     screen_json(seen.screen, 101000, &out);
     screen_render(seen.screen, 101000, &out);
