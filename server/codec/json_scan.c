@@ -184,23 +184,19 @@ static bool eight_digits(const char *at, uint64_t *out)
 
 bool json_scan_number(struct json_scan *s, struct json_value *out)
 {
-    const char *start = s->at, *digits;
-    bool negative = *s->at == '-', large = false;
+    const char *const start = s->at, *const end = s->end, *const digits = start + (*start == '-'), *at = digits;
+    bool negative = digits != start, large = false;
     uint64_t value = 0;
-    s->at += negative;
-    if (!is_digit(s))
-        return json_fail(s, EVENT_MALFORMED);
-    digits = s->at;
-    if (s->end - s->at >= 8 && eight_digits(s->at, &value))
-        s->at += 8;
-    for (; is_digit(s); s->at++) {
-        uint64_t digit = (uint64_t)(*s->at - '0');
-        large = large || (s->at - digits > 17 && value > (UINT64_MAX - digit) / 10);
+    if (end - at >= 8 && eight_digits(at, &value))
+        at += 8;
+    for (uint32_t digit; at < end && (digit = (uint32_t)(unsigned char)*at - '0') <= 9; at++) {
+        large = large || (at - digits > 17 && value > (UINT64_MAX - digit) / 10);
         value = value * 10 + digit;
     }
-    if (*digits == '0' && s->at - digits > 1)
+    s->at = at;
+    if (at == digits || (*digits == '0' && at - digits > 1))
         return json_fail(s, EVENT_MALFORMED);
-    if (s->at < s->end && (*s->at == '.' || (*s->at | 32) == 'e'))
+    if (at < end && (*at == '.' || (*at | 32) == 'e'))
         return scan_real(s, start);
     if (large || value > (uint64_t)INT64_MAX + negative)
         return json_fail(s, EVENT_MALFORMED);

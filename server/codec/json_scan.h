@@ -33,7 +33,7 @@ static inline bool json_fail(struct json_scan *s, enum event_refusal why)
 
 static inline void json_skip_space(struct json_scan *s)
 {
-    while (s->at < s->end && (*s->at == ' ' || *s->at == '\t' || *s->at == '\n' || *s->at == '\r'))
+    while (s->at < s->end && (unsigned char)*s->at <= ' ' && (*s->at == ' ' || *s->at == '\t' || *s->at == '\n' || *s->at == '\r'))
         s->at++;
 }
 
