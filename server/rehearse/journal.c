@@ -107,7 +107,8 @@ static void look(struct journal *j)
         journal_line_done(&j->owner);
         j->at += size;
     }
-    qsort(j->places, j->count, sizeof *j->places, by_time);
+    if (j->count)
+        qsort(j->places, j->count, sizeof *j->places, by_time);
 }
 
 /* What comes through a pipe is kept in a file without a name, since it is read more than once. */

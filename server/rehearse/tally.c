@@ -301,16 +301,22 @@ static void jackknife(const struct tally *t, const struct tally *base, struct va
     }
 }
 
+static void sort_guesses(const struct tally *t)
+{
+    if (t->guess_count)
+        qsort(t->guesses, t->guess_count, sizeof *t->guesses, by_chance);
+}
+
 void tally_values(const struct tally *t, struct valued out[TALLY_VALUES])
 {
-    qsort(t->guesses, t->guess_count, sizeof *t->guesses, by_chance);
+    sort_guesses(t);
     jackknife(t, NULL, out);
 }
 
 void tally_differences(const struct tally *a, const struct tally *b, struct valued out[TALLY_VALUES])
 {
-    qsort(a->guesses, a->guess_count, sizeof *a->guesses, by_chance);
-    qsort(b->guesses, b->guess_count, sizeof *b->guesses, by_chance);
+    sort_guesses(a);
+    sort_guesses(b);
     jackknife(b, a, out);
 }
 
