@@ -64,7 +64,7 @@ void profile_fetch(const struct profile *p, int depth)
 
 const struct history_entry *profile_find(const struct profile *p, entity_id id)
 {
-    for (uint32_t i = 0; i < p->history_count; i++)
+    for (uint32_t i = p->history_count; i-- > 0;) /* what is asked for was mostly touched lately */
         if (p->history[i].id == id)
             return &p->history[i];
     return NULL;
