@@ -57,6 +57,15 @@ void text_add_decimal(struct writer *w, double value, int decimals)
     put_bytes(w, digits, (size_t)n);
 }
 
+void text_add_chance(struct writer *w, const char *name, double value)
+{
+    text_add(w, name);
+    if (value < 0)
+        text_add(w, "null");
+    else
+        text_add_decimal(w, value, 4);
+}
+
 /* Length of the valid UTF-8 sequence at `at`, 0 when there is none. */
 static uint32_t utf8_length(const uint8_t *at, uint32_t left)
 {

@@ -22,6 +22,8 @@ void text_add_int(struct writer *w, int64_t value);
 char *text_put_int(char *at, int64_t value);
 /* `value` rounded half away from zero to `decimals` (0-9) places, trailing zeros dropped; 0 when not finite. */
 void text_add_decimal(struct writer *w, double value, int decimals);
+/* `name`, then the value with four decimals; `null` below 0: nobody knows it. */
+void text_add_chance(struct writer *w, const char *name, double value);
 /* A JSON string with its quotes. Bytes that are not valid UTF-8 become U+FFFD. */
 void text_add_json(struct writer *w, struct slice s);
 void text_printf(struct writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));

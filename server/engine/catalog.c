@@ -396,6 +396,14 @@ uint32_t catalog_open_count(const struct catalog *c)
     return c->open_count;
 }
 
+bool catalog_room_in(const struct catalog_room *r, uint32_t scene)
+{
+    for (uint32_t i = 0; i < r->scene_count; i++)
+        if (r->scenes[i] == scene)
+            return true;
+    return false;
+}
+
 const struct catalog_room *catalog_open(const struct catalog *c, uint32_t i)
 {
     return c->open[i];

@@ -128,6 +128,7 @@ const struct catalog_host *catalog_host(const struct catalog *c, entity_id id);
 /* The open rooms, in no particular order. */
 uint32_t catalog_open_count(const struct catalog *c);
 const struct catalog_room *catalog_open(const struct catalog *c, uint32_t i);
+bool catalog_room_in(const struct catalog_room *r, uint32_t scene); /* open or not; the scene by its number */
 /* 0 when the text was never interned. */
 uint32_t catalog_number(const struct catalog *c, struct slice text);
 struct slice catalog_text(const struct catalog *c, uint32_t number);

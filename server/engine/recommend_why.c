@@ -139,10 +139,7 @@ static enum why refuse_room(const struct context *c, const struct shelf_room *on
 /* NULL: it is not live in the scene. */
 static struct shelf_room *find_live(const struct context *c, const struct catalog_room *room)
 {
-    bool here = false;
-    for (uint32_t i = 0; i < room->scene_count; i++)
-        here |= room->scenes[i] == c->scene;
-    uintptr_t number = room->open && here ? (uintptr_t)map_find(&c->r->shelf.room_numbers, room->id) : 0;
+    uintptr_t number = room->open && catalog_room_in(room, c->scene) ? (uintptr_t)map_find(&c->r->shelf.room_numbers, room->id) : 0;
     if (!number)
         return NULL;
     struct shelf_room *on = room_of(c->r, (uint32_t)number - 1); /* it may be none of the candidates */

@@ -6,8 +6,7 @@
 #include "common/map.h"
 #include "server/io/kafka_client.h"
 #include "server/io/redis_scan.h"
-#include "server/worker/memory_log.h"
-#include "server/worker/memory_store.h"
+#include "server/worker/memory_worker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,54 +119,43 @@ static void seed_slot(struct memory_redis *r, const struct slot_verdict *out, co
 }
 
 /* Folds what is in the cluster's log of this one task. */
-static void fold_log(struct verification *v, struct memory_cluster *c, struct memory_redis *redis, struct slot_verdict *out)
+static void fold_log(struct verification *v, struct memory_worker *m, struct slot_verdict *out)
 {
-    struct memory_log *log = memory_log_create(c);
-    struct memory_store *store = memory_store_create(redis);
-    struct worker *w = worker_create(&v->settings->worker, memory_log_port(log), memory_store_port(store), 1);
     struct topic_partition one = {(enum topic)out->stage, out->partition};
     struct task_report task = {.committed = -1};
     int64_t now_ms = 1, last = -1;
-    memory_log_discard_outputs(log);
-    worker_assigned(w, &one, 1, now_ms);
+    memory_worker_start(m, &v->settings->worker, 1);
+    memory_log_discard_outputs(m->log);
+    worker_assigned(m->worker, &one, 1, now_ms);
     for (int still = 0; task.committed < out->next && !task.halt && still < STILL_TURNS; still++) {
         now_ms += 50;
-        memory_log_set_now(log, now_ms);
-        memory_log_deliver(log, w, BATCH, NULL, NULL, now_ms);
-        memory_store_deliver(store, w, 10000, NULL, NULL, now_ms);
-        worker_turn(w, now_ms);
-        worker_report(w, now_ms, &task, 1);
+        memory_log_set_now(m->log, now_ms);
+        memory_log_deliver(m->log, m->worker, BATCH, NULL, NULL, now_ms);
+        memory_store_deliver(m->store, m->worker, 10000, NULL, NULL, now_ms);
+        worker_turn(m->worker, now_ms);
+        worker_report(m->worker, now_ms, &task, 1);
         if (task.next != last)
             still = 0;
         last = task.next;
     }
-    out->replayed = memory_redis_digest(redis, out->stage, out->partition);
+    out->replayed = memory_redis_digest(m->redis, out->stage, out->partition);
     out->verdict = task.committed != out->next ? VERDICT_HALTED
                    : out->replayed == out->digest ? VERDICT_SAME
                                                   : VERDICT_DIFFERS;
     out->text = task.halt_text;
-    worker_assigned(w, NULL, 0, now_ms);
-    memory_store_abandon(store, w, 0, now_ms);
-    memory_log_deliver(log, w, 0, NULL, NULL, now_ms);
-    worker_destroy(w);
-    memory_store_destroy(store);
-    memory_log_destroy(log);
+    memory_worker_stop(m, now_ms);
 }
 
 static void fold_again(struct verification *v, const struct slot_header *header, const struct slot *slot, struct slot_verdict *out)
 {
-    int32_t partitions[TOPICS];
-    for (int t = 0; t < TOPICS; t++)
-        partitions[t] = t < TOPIC_INPUTS ? header->partitions[t] : 1;
-    struct memory_cluster *c = memory_cluster_create(partitions);
-    struct memory_redis *redis = memory_redis_create();
-    seed_slot(redis, out, slot);
-    if (out->partition < partitions[out->stage] && read_log(v, c, out->stage, out->partition, out->origin, out->next))
-        fold_log(v, c, redis, out);
+    struct memory_worker m;
+    memory_worker_open(&m, header->partitions);
+    seed_slot(m.redis, out, slot);
+    if (out->partition < m.partitions[out->stage] && read_log(v, m.cluster, out->stage, out->partition, out->origin, out->next))
+        fold_log(v, &m, out);
     else
         out->verdict = VERDICT_NO_LOG;
-    memory_redis_destroy(redis);
-    memory_cluster_destroy(c);
+    memory_worker_close(&m, 0);
 }
 
 static struct slot_verdict judge(struct verification *v, enum stage stage, int32_t partition, bool fold)

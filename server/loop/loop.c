@@ -7,8 +7,7 @@
 
 #include "common/check.h"
 #include "server/simulate/listener.h"
-#include "server/worker/memory_log.h"
-#include "server/worker/memory_store.h"
+#include "server/worker/memory_worker.h"
 
 #include <stdlib.h>
 
@@ -16,19 +15,13 @@
 #define TASKS_MAX 64
 #define TRIM_KEPT 16 /* a task looks at the record before its position when it starts */
 
-static const int32_t input_partitions[TOPIC_INPUTS] = {16, 16, 4, 1};
 static const enum topic heard_as[HEARDS] = {TOPIC_RECOMMENDATIONS, TOPIC_TRAFFIC, TOPIC_SEGMENTS, TOPIC_HOSTS, TOPIC_ALERTS};
 
 struct loop {
     struct loop_settings settings;
     struct world *world;
     struct report *report;
-    struct memory_cluster *cluster;
-    struct memory_redis *redis;
-    struct memory_log *log;
-    struct memory_store *store;
-    struct worker *worker;
-    int32_t partitions[TOPICS];
+    struct memory_worker in;
     int64_t heard[TOPICS]; /* next offset of an output, or of the models */
     int64_t catalog;       /* records so far */
     int64_t now_ms, trimmed_ms;
@@ -42,14 +35,9 @@ struct loop *loop_create(const struct loop_settings *settings)
     l->now_ms = settings->world.start_ms;
     l->world = world_create(&settings->world);
     l->report = report_create(l->world, &settings->predictions);
-    for (int t = 0; t < TOPICS; t++)
-        l->partitions[t] = t < TOPIC_INPUTS ? input_partitions[t] : 1;
-    l->cluster = memory_cluster_create(l->partitions);
-    l->redis = memory_redis_create();
-    l->log = memory_log_create(l->cluster);
-    l->store = memory_store_create(l->redis);
-    l->worker = worker_create(settings->worker, memory_log_port(l->log), memory_store_port(l->store), 1);
-    memory_redis_init(l->redis, settings->worker, memory_log_port(l->log));
+    memory_worker_open(&l->in, memory_input_partitions);
+    memory_worker_start(&l->in, settings->worker, 1);
+    memory_redis_init(l->in.redis, settings->worker, memory_log_port(l->in.log));
     return l;
 }
 
@@ -57,14 +45,7 @@ void loop_destroy(struct loop *l)
 {
     if (!l)
         return;
-    worker_assigned(l->worker, NULL, 0, l->now_ms);
-    memory_store_abandon(l->store, l->worker, 0, l->now_ms);
-    memory_log_deliver(l->log, l->worker, 0, NULL, NULL, l->now_ms);
-    worker_destroy(l->worker);
-    memory_store_destroy(l->store);
-    memory_log_destroy(l->log);
-    memory_redis_destroy(l->redis);
-    memory_cluster_destroy(l->cluster);
+    memory_worker_close(&l->in, l->now_ms);
     report_destroy(l->report);
     world_destroy(l->world);
     free(l);
@@ -74,12 +55,12 @@ static void on_emit(void *self, const struct world_record *r)
 {
     struct loop *l = self;
     if (r->topic == WORLD_EVENTS) {
-        memory_append(l->cluster, TOPIC_EVENTS, -1, r->key, r->value, r->timestamp_ms);
+        memory_append(l->in.cluster, TOPIC_EVENTS, -1, r->key, r->value, r->timestamp_ms);
         return;
     }
     struct record record = {.topic = TOPIC_CATALOG, .offset = l->catalog++, .timestamp_ms = r->timestamp_ms, .key = r->key,
                             .value = r->value, .tombstone = r->value.size == 0};
-    worker_table_record(l->worker, &record, l->now_ms);
+    worker_table_record(l->in.worker, &record, l->now_ms);
 }
 
 /* What was published since the last time. */
@@ -88,24 +69,21 @@ static void hear(struct loop *l)
     struct listener to = {l->world, l->report};
     for (int h = 0; h < HEARDS; h++) {
         enum topic t = heard_as[h];
-        for (; l->heard[t] < memory_end(l->cluster, t, 0); l->heard[t]++) {
-            const struct record *r = memory_find(l->cluster, t, 0, l->heard[t]);
+        for (; l->heard[t] < memory_end(l->in.cluster, t, 0); l->heard[t]++) {
+            const struct record *r = memory_find(l->in.cluster, t, 0, l->heard[t]);
             listener_take(&to, (enum heard)h, r->key, r->value, l->now_ms);
         }
     }
-    for (; l->heard[TOPIC_MODELS] < memory_end(l->cluster, TOPIC_MODELS, 0); l->heard[TOPIC_MODELS]++) {
-        struct record copy = *memory_find(l->cluster, TOPIC_MODELS, 0, l->heard[TOPIC_MODELS]);
-        worker_table_record(l->worker, &copy, l->now_ms);
-    }
+    memory_worker_hear_models(&l->in, &l->heard[TOPIC_MODELS], l->now_ms);
 }
 
 static void take_turns(struct loop *l)
 {
-    memory_log_set_now(l->log, l->now_ms);
+    memory_log_set_now(l->in.log, l->now_ms);
     for (int i = 0; i < ROUNDS_MAX; i++) {
-        size_t read = memory_log_deliver(l->log, l->worker, SIZE_MAX, NULL, NULL, l->now_ms);
-        size_t stored = memory_store_deliver(l->store, l->worker, SIZE_MAX, NULL, NULL, l->now_ms);
-        worker_turn(l->worker, l->now_ms);
+        size_t read = memory_log_deliver(l->in.log, l->in.worker, SIZE_MAX, NULL, NULL, l->now_ms);
+        size_t stored = memory_store_deliver(l->in.store, l->in.worker, SIZE_MAX, NULL, NULL, l->now_ms);
+        worker_turn(l->in.worker, l->now_ms);
         hear(l);
         if (read + stored == 0 && i > 0)
             break;
@@ -115,14 +93,14 @@ static void take_turns(struct loop *l)
 static bool trim(struct loop *l)
 {
     struct task_report tasks[TASKS_MAX];
-    size_t n = worker_report(l->worker, l->now_ms, tasks, TASKS_MAX);
+    size_t n = worker_report(l->in.worker, l->now_ms, tasks, TASKS_MAX);
     for (size_t i = 0; i < n; i++) {
         if (tasks[i].halt)
             return false;
-        memory_trim(l->cluster, (enum topic)tasks[i].stage, tasks[i].partition, tasks[i].committed - TRIM_KEPT);
+        memory_trim(l->in.cluster, (enum topic)tasks[i].stage, tasks[i].partition, tasks[i].committed - TRIM_KEPT);
     }
     for (int t = TOPIC_INPUTS; t < TOPICS; t++)
-        memory_trim(l->cluster, (enum topic)t, 0, memory_end(l->cluster, (enum topic)t, 0));
+        memory_trim(l->in.cluster, (enum topic)t, 0, memory_end(l->in.cluster, (enum topic)t, 0));
     return true;
 }
 
@@ -133,10 +111,10 @@ bool loop_run(struct loop *l, const volatile sig_atomic_t *stopped)
     size_t n = 0;
     int64_t end_ms = l->now_ms + (int64_t)(l->settings.seconds * 1000);
     for (int t = 0; t < TOPIC_INPUTS; t++)
-        for (int32_t p = 0; p < l->partitions[t]; p++)
+        for (int32_t p = 0; p < l->in.partitions[t]; p++)
             list[n++] = (struct topic_partition){(enum topic)t, p};
-    worker_assigned(l->worker, list, n, l->now_ms);
-    worker_tables_ready(l->worker);
+    worker_assigned(l->in.worker, list, n, l->now_ms);
+    worker_tables_ready(l->in.worker);
     while (l->now_ms < end_ms && !*stopped) {
         l->now_ms += l->settings.step_ms;
         world_step(l->world, l->now_ms, &sink);

@@ -10,7 +10,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define SLATE_MS 60000
 #define SAID_MAX 10
@@ -93,21 +92,6 @@ static void note_offered(struct hindsight *h, entity_id id, enum kind kind)
     h->offered_count[kind]++;
 }
 
-static double cpu_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static bool has_scene(const struct catalog_room *r, uint32_t scene)
-{
-    for (uint32_t i = 0; i < r->scene_count; i++)
-        if (r->scenes[i] == scene)
-            return true;
-    return false;
-}
-
 static void list_rooms(struct hindsight *h, const struct visitor *v, const struct question *q, struct slate *s, const struct recommendation *r)
 {
     struct best best[RIVALS];
@@ -127,7 +111,7 @@ static void list_rooms(struct hindsight *h, const struct visitor *v, const struc
     }
     for (uint32_t i = 0; i < catalog_open_count(c); i++) {
         const struct catalog_room *one = catalog_open(c, i);
-        if (!has_scene(one, scene))
+        if (!catalog_room_in(one, scene))
             continue;
         uint32_t thing = plain_thing(h->rooms, one->id), host = plain_thing(h->hosts, one->host);
         note_offered(h, one->id, KIND_ROOM);
@@ -202,9 +186,9 @@ static struct slate *slate_of(struct hindsight *h, struct visitor *v, const stru
     s->at_ms = now_ms;
     v->open[kind] = true;
     struct question q = {e->user, e->scene, now_ms, hash64(e->id.at, e->id.size, v->number)};
-    double before = cpu_ns();
+    double before = process_cpu_ns();
     worker_ask(shadow_worker(h->shadow), &q, &list);
-    h->counts->ranking_ns += cpu_ns() - before;
+    h->counts->ranking_ns += process_cpu_ns() - before;
     h->counts->rankings++;
     if (kind == KIND_ROOM)
         list_rooms(h, v, &q, s, &list);
@@ -230,7 +214,7 @@ static bool is_possible(const struct hindsight *h, entity_id id, struct slice sc
     const struct catalog_room *r = catalog_room(c, id);
     const struct catalog_item *it = catalog_item(c, id);
     if (entity_kind_of(id) == ENTITY_ROOM)
-        return r && r->open && has_scene(r, catalog_number(c, scene));
+        return r && r->open && catalog_room_in(r, catalog_number(c, scene));
     return it && !it->restricted;
 }
 

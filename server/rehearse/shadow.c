@@ -6,8 +6,7 @@
 #include "server/rehearse/shadow.h"
 
 #include "common/check.h"
-#include "server/worker/memory_log.h"
-#include "server/worker/memory_store.h"
+#include "server/worker/memory_worker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,17 +19,10 @@
 #define TRIM_EVERY_MS 5000
 #define TRIM_KEPT 16 /* a task looks at the record before its position when it starts */
 
-static const int32_t input_partitions[TOPIC_INPUTS] = {16, 16, 4, 1};
-
 struct shadow {
     struct worker_settings settings;
     struct shadow_hears hears;
-    struct memory_cluster *cluster;
-    struct memory_redis *redis;
-    struct memory_log *log;
-    struct memory_store *store;
-    struct worker *worker;
-    int32_t partitions[TOPICS];
+    struct memory_worker in;
     int64_t heard[TOPICS]; /* next offset of an output, or of the models */
     int64_t catalog;       /* records so far */
     int64_t now_ms, trimmed_ms;
@@ -38,7 +30,7 @@ struct shadow {
     char reason[128];
 };
 
-static double cpu_ns(void)
+double process_cpu_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
@@ -49,25 +41,22 @@ static double cpu_ns(void)
 static void hear(struct shadow *s)
 {
     for (int t = TOPIC_RECOMMENDATIONS; t < TOPICS; t++)
-        for (; s->heard[t] < memory_end(s->cluster, (enum topic)t, 0); s->heard[t]++) {
-            const struct record *r = memory_find(s->cluster, (enum topic)t, 0, s->heard[t]);
+        for (; s->heard[t] < memory_end(s->in.cluster, (enum topic)t, 0); s->heard[t]++) {
+            const struct record *r = memory_find(s->in.cluster, (enum topic)t, 0, s->heard[t]);
             if (s->hears.take)
                 s->hears.take(s->hears.arg, r);
         }
-    for (; s->heard[TOPIC_MODELS] < memory_end(s->cluster, TOPIC_MODELS, 0); s->heard[TOPIC_MODELS]++) {
-        struct record copy = *memory_find(s->cluster, TOPIC_MODELS, 0, s->heard[TOPIC_MODELS]);
-        worker_table_record(s->worker, &copy, s->now_ms);
-    }
+    memory_worker_hear_models(&s->in, &s->heard[TOPIC_MODELS], s->now_ms);
 }
 
 static void turn(struct shadow *s)
 {
-    double before = cpu_ns();
-    memory_log_set_now(s->log, s->now_ms);
-    memory_log_deliver(s->log, s->worker, SIZE_MAX, NULL, NULL, s->now_ms);
-    memory_store_deliver(s->store, s->worker, SIZE_MAX, NULL, NULL, s->now_ms);
-    worker_turn(s->worker, s->now_ms);
-    s->cpu_ns += cpu_ns() - before;
+    double before = process_cpu_ns();
+    memory_log_set_now(s->in.log, s->now_ms);
+    memory_log_deliver(s->in.log, s->in.worker, SIZE_MAX, NULL, NULL, s->now_ms);
+    memory_store_deliver(s->in.store, s->in.worker, SIZE_MAX, NULL, NULL, s->now_ms);
+    worker_turn(s->in.worker, s->now_ms);
+    s->cpu_ns += process_cpu_ns() - before;
     hear(s);
 }
 
@@ -81,19 +70,14 @@ struct shadow *shadow_create(const struct worker_settings *settings, const struc
     s->settings = *settings;
     s->settings.cache_bytes = 8ull << 30; /* there is no second copy to read back from that would be cheaper */
     s->hears = *hears;
-    for (int t = 0; t < TOPICS; t++)
-        s->partitions[t] = t < TOPIC_INPUTS ? input_partitions[t] : 1;
-    s->cluster = memory_cluster_create(s->partitions);
-    s->redis = memory_redis_create();
-    s->log = memory_log_create(s->cluster);
-    s->store = memory_store_create(s->redis);
-    s->worker = worker_create(&s->settings, memory_log_port(s->log), memory_store_port(s->store), 1);
-    memory_redis_init(s->redis, &s->settings, memory_log_port(s->log));
+    memory_worker_open(&s->in, memory_input_partitions);
+    memory_worker_start(&s->in, &s->settings, 1);
+    memory_redis_init(s->in.redis, &s->settings, memory_log_port(s->in.log));
     for (size_t t = 0; t < sizeof fed / sizeof *fed; t++)
-        for (int32_t p = 0; p < s->partitions[fed[t]]; p++)
+        for (int32_t p = 0; p < s->in.partitions[fed[t]]; p++)
             list[n++] = (struct topic_partition){fed[t], p};
-    worker_assigned(s->worker, list, n, 0);
-    worker_tables_ready(s->worker);
+    worker_assigned(s->in.worker, list, n, 0);
+    worker_tables_ready(s->in.worker);
     return s;
 }
 
@@ -101,34 +85,27 @@ void shadow_destroy(struct shadow *s)
 {
     if (!s)
         return;
-    worker_assigned(s->worker, NULL, 0, s->now_ms);
-    memory_store_abandon(s->store, s->worker, 0, s->now_ms);
-    memory_log_deliver(s->log, s->worker, 0, NULL, NULL, s->now_ms);
-    worker_destroy(s->worker);
-    memory_store_destroy(s->store);
-    memory_log_destroy(s->log);
-    memory_redis_destroy(s->redis);
-    memory_cluster_destroy(s->cluster);
+    memory_worker_close(&s->in, s->now_ms);
     free(s);
 }
 
 static void trim(struct shadow *s)
 {
     struct task_report tasks[TASKS_MAX];
-    size_t n = worker_report(s->worker, s->now_ms, tasks, TASKS_MAX);
+    size_t n = worker_report(s->in.worker, s->now_ms, tasks, TASKS_MAX);
     s->trimmed_ms = s->now_ms;
     for (size_t i = 0; i < n; i++)
-        memory_trim(s->cluster, (enum topic)tasks[i].stage, tasks[i].partition, tasks[i].committed - TRIM_KEPT);
+        memory_trim(s->in.cluster, (enum topic)tasks[i].stage, tasks[i].partition, tasks[i].committed - TRIM_KEPT);
     for (int t = TOPIC_INPUTS; t < TOPICS; t++)
-        memory_trim(s->cluster, (enum topic)t, 0, memory_end(s->cluster, (enum topic)t, 0));
-    for (int32_t p = 0; p < s->partitions[TOPIC_ROLLUPS]; p++)
-        memory_trim(s->cluster, TOPIC_ROLLUPS, p, memory_end(s->cluster, TOPIC_ROLLUPS, p));
+        memory_trim(s->in.cluster, (enum topic)t, 0, memory_end(s->in.cluster, (enum topic)t, 0));
+    for (int32_t p = 0; p < s->in.partitions[TOPIC_ROLLUPS]; p++)
+        memory_trim(s->in.cluster, TOPIC_ROLLUPS, p, memory_end(s->in.cluster, TOPIC_ROLLUPS, p));
 }
 
 void shadow_advance(struct shadow *s, int64_t now_ms)
 {
     if (s->now_ms == 0 && now_ms > 0) { /* the first moment: claims */
-        for (s->now_ms = now_ms - 1; s->now_ms < now_ms || !worker_is_under_way(s->worker);)
+        for (s->now_ms = now_ms - 1; s->now_ms < now_ms || !worker_is_under_way(s->in.worker);)
             turn(s), s->now_ms += s->now_ms < now_ms;
         s->trimmed_ms = now_ms;
     }
@@ -147,14 +124,14 @@ static void put_catalog(struct shadow *s, const struct journal_record *r)
 {
     struct record record = {.topic = TOPIC_CATALOG, .offset = s->catalog++, .timestamp_ms = r->timestamp_ms, .key = r->key, .value = r->value,
                             .tombstone = r->value.at == NULL};
-    worker_table_record(s->worker, &record, s->now_ms);
+    worker_table_record(s->in.worker, &record, s->now_ms);
 }
 
 /* Why a task stopped, for whoever has to change the file or the settings. */
 static bool is_halted(struct shadow *s)
 {
     struct task_report tasks[TASKS_MAX];
-    size_t n = worker_report(s->worker, s->now_ms, tasks, TASKS_MAX);
+    size_t n = worker_report(s->in.worker, s->now_ms, tasks, TASKS_MAX);
     for (size_t i = 0; i < n; i++)
         if (tasks[i].halt) {
             snprintf(s->reason, sizeof s->reason, "%s.%d halted: %s", stage_names[tasks[i].stage], (int)tasks[i].partition, tasks[i].halt);
@@ -166,7 +143,7 @@ static bool is_halted(struct shadow *s)
 /* The reason whose count rose. */
 static void name_reason(struct shadow *s, const struct worker_counts *before)
 {
-    const struct worker_counts *after = worker_get_counts(s->worker);
+    const struct worker_counts *after = worker_get_counts(s->in.worker);
     for (int i = 0; i < DEAD_REASONS_MAX && after->dead[i].reason; i++)
         if (after->dead[i].count != before->dead[i].count)
             snprintf(s->reason, sizeof s->reason, "%s", after->dead[i].reason);
@@ -174,8 +151,8 @@ static void name_reason(struct shadow *s, const struct worker_counts *before)
 
 static enum shadow_answer fold(struct shadow *s, const struct journal_record *r, const struct worker_counts *before)
 {
-    const struct worker_counts *now = worker_get_counts(s->worker);
-    memory_append(s->cluster, TOPIC_EVENTS, -1, r->key, r->value, r->timestamp_ms);
+    const struct worker_counts *now = worker_get_counts(s->in.worker);
+    memory_append(s->in.cluster, TOPIC_EVENTS, -1, r->key, r->value, r->timestamp_ms);
     for (int i = 0; i < ROUNDS_MAX; i++) {
         turn(s);
         if (now->applied != before->applied)
@@ -194,12 +171,12 @@ enum shadow_answer shadow_record(struct shadow *s, const struct journal_record *
 {
     enum shadow_answer answer = SHADOW_PASSED;
     shadow_advance(s, r->timestamp_ms);
-    struct worker_counts before = *worker_get_counts(s->worker);
+    struct worker_counts before = *worker_get_counts(s->in.worker);
     if (r->topic == TOPIC_EVENTS)
         answer = fold(s, r, &before);
     if (r->topic == TOPIC_CATALOG) {
         put_catalog(s, r);
-        answer = worker_get_counts(s->worker)->dead_letters == before.dead_letters ? SHADOW_APPLIED : SHADOW_REFUSED;
+        answer = worker_get_counts(s->in.worker)->dead_letters == before.dead_letters ? SHADOW_APPLIED : SHADOW_REFUSED;
     }
     if (answer == SHADOW_REFUSED)
         name_reason(s, &before);
@@ -209,7 +186,7 @@ enum shadow_answer shadow_record(struct shadow *s, const struct journal_record *
 void shadow_append(struct shadow *s, const struct journal_record *r)
 {
     shadow_advance(s, r->timestamp_ms);
-    memory_append(s->cluster, TOPIC_EVENTS, -1, r->key, r->value, r->timestamp_ms);
+    memory_append(s->in.cluster, TOPIC_EVENTS, -1, r->key, r->value, r->timestamp_ms);
 }
 
 const char *shadow_reason(const struct shadow *s)
@@ -219,7 +196,7 @@ const char *shadow_reason(const struct shadow *s)
 
 struct worker *shadow_worker(struct shadow *s)
 {
-    return s->worker;
+    return s->in.worker;
 }
 
 int64_t shadow_now_ms(const struct shadow *s)

@@ -35,3 +35,4 @@ struct worker *shadow_worker(struct shadow *s);
 int64_t shadow_now_ms(const struct shadow *s);
 /* Nanoseconds of CPU spent in the worker on records and time passing; asking is not in it. */
 double shadow_cpu_ns(const struct shadow *s);
+double process_cpu_ns(void); /* of all threads, since it began */

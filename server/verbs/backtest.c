@@ -7,7 +7,7 @@
 #include "server/verbs/connect.h"
 #include "server/verbs/replay.h"
 #include "server/verbs/verb.h"
-#include "server/worker/memory_store.h"
+#include "server/worker/memory_worker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,50 +50,27 @@ const char backtest_usage[] =
 
 struct backtest {
     struct worker_settings settings;
-    struct memory_cluster *cluster;
-    struct memory_redis *redis;
-    struct memory_log *log;
-    struct memory_store *store;
-    struct worker *worker;
-    int32_t partitions[TOPICS];
+    struct memory_worker in;
     int64_t now_ms;
 };
 
 static void open_backtest(struct backtest *b, const struct worker_settings *settings)
 {
-    static const int32_t counts[TOPIC_INPUTS] = {16, 16, 4, 1};
     b->settings = *settings;
     b->settings.cache_bytes = 8ull << 30;
-    for (int t = 0; t < TOPICS; t++)
-        b->partitions[t] = t < TOPIC_INPUTS ? counts[t] : 1;
-    b->cluster = memory_cluster_create(b->partitions);
-    b->redis = memory_redis_create();
-    b->log = memory_log_create(b->cluster);
-    b->store = memory_store_create(b->redis);
-    b->worker = worker_create(&b->settings, memory_log_port(b->log), memory_store_port(b->store), 1);
-    memory_redis_init(b->redis, &b->settings, memory_log_port(b->log));
-}
-
-static void close_backtest(struct backtest *b)
-{
-    worker_assigned(b->worker, NULL, 0, b->now_ms);
-    memory_store_abandon(b->store, b->worker, 0, b->now_ms);
-    memory_log_deliver(b->log, b->worker, 0, NULL, NULL, b->now_ms);
-    worker_destroy(b->worker);
-    memory_store_destroy(b->store);
-    memory_log_destroy(b->log);
-    memory_redis_destroy(b->redis);
-    memory_cluster_destroy(b->cluster);
+    memory_worker_open(&b->in, memory_input_partitions);
+    memory_worker_start(&b->in, &b->settings, 1);
+    memory_redis_init(b->in.redis, &b->settings, memory_log_port(b->in.log));
 }
 
 static bool is_done(const struct backtest *b)
 {
     static struct task_report tasks[64];
-    size_t n = worker_report(b->worker, b->now_ms, tasks, 64);
+    size_t n = worker_report(b->in.worker, b->now_ms, tasks, 64);
     for (size_t i = 0; i < n; i++)
         if (!tasks[i].halt && (strcmp(tasks[i].state, "run") != 0 || tasks[i].lag_records || tasks[i].committed != tasks[i].next))
             return false;
-    return memory_log_is_idle(b->log);
+    return memory_log_is_idle(b->in.log);
 }
 
 static void run(struct backtest *b)
@@ -101,15 +78,15 @@ static void run(struct backtest *b)
     struct topic_partition list[64];
     size_t n = 0;
     for (int t = 0; t < TOPIC_INPUTS; t++)
-        for (int32_t p = 0; p < b->partitions[t] && n < 64; p++)
+        for (int32_t p = 0; p < b->in.partitions[t] && n < 64; p++)
             list[n++] = (struct topic_partition){(enum topic)t, p};
-    worker_assigned(b->worker, list, n, b->now_ms);
+    worker_assigned(b->in.worker, list, n, b->now_ms);
     for (int turns = 0; turns < 100 || !is_done(b); turns++) {
         b->now_ms += 10;
-        memory_log_set_now(b->log, b->now_ms);
-        memory_log_deliver(b->log, b->worker, 4096, NULL, NULL, b->now_ms);
-        memory_store_deliver(b->store, b->worker, 10000, NULL, NULL, b->now_ms);
-        worker_turn(b->worker, b->now_ms);
+        memory_log_set_now(b->in.log, b->now_ms);
+        memory_log_deliver(b->in.log, b->in.worker, 4096, NULL, NULL, b->now_ms);
+        memory_store_deliver(b->in.store, b->in.worker, 10000, NULL, NULL, b->now_ms);
+        worker_turn(b->in.worker, b->now_ms);
     }
 }
 
@@ -126,9 +103,9 @@ static void print_counts(const struct worker_counts *c)
 static void print_digests(const struct backtest *b)
 {
     for (int s = 0; s < STAGES; s++)
-        for (int32_t p = 0; p < b->partitions[s]; p++)
+        for (int32_t p = 0; p < b->in.partitions[s]; p++)
             printf("%s.%d %016llx\n", stage_names[s], (int)p,
-                   (unsigned long long)memory_redis_digest(b->redis, (enum stage)s, p));
+                   (unsigned long long)memory_redis_digest(b->in.redis, (enum stage)s, p));
 }
 
 /* One public data set by its protocol. Of the settings only what rates, relates and ranks. */
@@ -198,16 +175,16 @@ int verb_backtest(int argc, char **argv)
         return EXIT_USAGE;
     }
     open_backtest(&b, &settings.daemon.worker);
-    int64_t count = replay_file(b.cluster, path, &bad);
+    int64_t count = replay_file(b.in.cluster, path, &bad);
     if (count < 0) {
         fprintf(stderr, "sluice backtest: %s cannot be read\n", path);
     } else {
         run(&b);
-        print_counts(worker_get_counts(b.worker));
+        print_counts(worker_get_counts(b.in.worker));
         if (digests)
             print_digests(&b);
     }
-    close_backtest(&b);
+    memory_worker_close(&b.in, b.now_ms);
     settings_fini(&settings);
     return count < 0 || bad ? 1 : 0;
 }

@@ -91,14 +91,6 @@ static void fill_room(const struct catalog *catalog, const struct catalog_room *
     out->bonus = h->bonus;
 }
 
-static bool is_in_scene(const struct catalog_room *r, uint32_t scene)
-{
-    for (uint32_t i = 0; r->open && i < r->scene_count; i++)
-        if (r->scenes[i] == scene)
-            return true;
-    return false;
-}
-
 static uint64_t hash_of_entry(const struct scene_entry *e)
 {
     struct writer bytes = {0};
@@ -113,7 +105,7 @@ static void forward_open(struct batch *b, struct forwarded *f, uint32_t scene, c
     const struct catalog *catalog = b->task->worker->tables.catalog;
     for (uint32_t i = 0; i < catalog_open_count(catalog); i++) {
         const struct catalog_room *r = catalog_open(catalog, i);
-        if (!is_in_scene(r, scene))
+        if (!catalog_room_in(r, scene))
             continue;
         struct scene_entry e = {.type = SCENE_ROOM};
         fill_room(catalog, r, &e.room);
@@ -135,7 +127,7 @@ static void forward_closed(struct batch *b, struct forwarded *f, uint32_t scene,
         int32_t weight;
         struct slice name = scene_room(c, i, &live, &weight);
         const struct catalog_room *r = catalog_room(catalog, entity_id_of(ENTITY_ROOM, name));
-        if (r && is_in_scene(r, scene))
+        if (r && r->open && catalog_room_in(r, scene))
             continue;
         map_remove(&f->rooms, entity_id_of(ENTITY_ROOM, name));
         struct scene_entry e = {.type = SCENE_ROOM, .room = {.position = *position, .room = name}};

@@ -26,15 +26,6 @@ static struct audience_target target_of(const struct catalog *c, const struct ca
     return t;
 }
 
-static void add_chance(struct writer *w, const char *name, double value)
-{
-    text_add(w, name);
-    if (value < 0)
-        text_add(w, "null");
-    else
-        text_add_decimal(w, value, 4);
-}
-
 static void add_tiers(struct writer *w, const struct segment_audience *a)
 {
     const char *comma = "";
@@ -44,8 +35,8 @@ static void add_tiers(struct writer *w, const struct segment_audience *a)
         if (!t->users)
             continue;
         text_printf(w, "%s{\"value\":\"%s\",\"users\":%u", comma, value_tier_names[v], t->users);
-        add_chance(w, ",\"intent\":", t->intent);
-        add_chance(w, ",\"churn\":", t->churn);
+        text_add_chance(w, ",\"intent\":", t->intent);
+        text_add_chance(w, ",\"churn\":", t->churn);
         text_add(w, "}");
         comma = ",";
     }
@@ -99,7 +90,7 @@ static void add_invites(struct writer *w, const struct model *m, const struct au
     for (uint32_t i = 0; i < count; i++) {
         const struct audience_tier *t = &m->segments[invites[i].segment].audience.tiers[invites[i].value];
         text_printf(w, "%s{\"segment\":\"s%d\",\"value\":\"%s\",\"users\":%u", i ? "," : "", invites[i].segment, value_tier_names[invites[i].value], t->users);
-        add_chance(w, ",\"churn\":", (double)invites[i].churn);
+        text_add_chance(w, ",\"churn\":", (double)invites[i].churn);
         text_add(w, "}");
     }
     text_add(w, "]");
@@ -201,12 +192,10 @@ static void view_room(struct worker *w, struct slice scene, const struct catalog
 
 static bool offers_here(const struct catalog_room *room, uint32_t scene, entity_id item)
 {
-    bool here = false, offered = false;
-    for (uint32_t i = 0; i < room->scene_count; i++)
-        here |= room->scenes[i] == scene;
+    bool offered = false;
     for (uint32_t i = 0; i < room->draft.item_count; i++)
         offered |= room->items[i] == item;
-    return here && offered;
+    return offered && catalog_room_in(room, scene);
 }
 
 static void add_rooms(struct worker *w, struct slice scene, const struct catalog_item *it, int64_t now_ms, struct writer *out)

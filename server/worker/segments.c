@@ -15,15 +15,6 @@ void segments_settings_default(struct segments_settings *s)
     };
 }
 
-static void add_chance(struct writer *w, const char *name, double value)
-{
-    text_add(w, name);
-    if (value < 0)
-        text_add(w, "null");
-    else
-        text_add_decimal(w, value, 4);
-}
-
 static void publish(struct worker *w, struct task *t, const struct standing *s, const struct event *event, const struct record *r, int64_t now_ms)
 {
     const struct model *m = w->tables.model;
@@ -42,8 +33,8 @@ static void publish(struct worker *w, struct task *t, const struct standing *s, 
         }
     }
     text_printf(&out, "],\"value\":\"%s\"", value_tier_names[s->value]);
-    add_chance(&out, ",\"intent\":", s->intent);
-    add_chance(&out, ",\"churn\":", s->churn);
+    text_add_chance(&out, ",\"intent\":", s->intent);
+    text_add_chance(&out, ",\"churn\":", s->churn);
     text_add(&out, "}");
     task_produce(t, &(struct outgoing){.topic = TOPIC_SEGMENTS, .partition = -1, .key = event->user,
                                        .value = {(const char *)out.data, (uint32_t)out.size}}, now_ms);

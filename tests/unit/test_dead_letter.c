@@ -4,8 +4,7 @@
 #include "server/codec/catalog_decode.h"
 #include "server/codec/control_decode.h"
 #include "server/worker/dead_letter.h"
-#include "server/worker/memory_log.h"
-#include "server/worker/memory_store.h"
+#include "server/worker/memory_worker.h"
 #include "server/worker/worker_internal.h"
 
 #include <stdlib.h>
@@ -14,45 +13,28 @@
 
 struct world {
     struct worker_settings settings;
-    struct memory_cluster *cluster;
-    struct memory_redis *redis;
-    struct memory_log *log;
-    struct memory_store *store;
-    struct worker *worker;
+    struct memory_worker in;
 };
 
 static void open_world(struct world *s)
 {
-    int32_t partitions[TOPICS];
     *s = (struct world){0};
-    for (int t = 0; t < TOPICS; t++)
-        partitions[t] = 1;
     worker_settings_default(&s->settings);
     s->settings.user_key_size = 16;
-    s->cluster = memory_cluster_create(partitions);
-    s->redis = memory_redis_create();
-    s->log = memory_log_create(s->cluster);
-    s->store = memory_store_create(s->redis);
-    s->worker = worker_create(&s->settings, memory_log_port(s->log), memory_store_port(s->store), 1);
-    memory_redis_init(s->redis, &s->settings, memory_log_port(s->log));
+    memory_worker_open(&s->in, NULL);
+    memory_worker_start(&s->in, &s->settings, 1);
+    memory_redis_init(s->in.redis, &s->settings, memory_log_port(s->in.log));
 }
 
 static void close_world(struct world *s)
 {
-    worker_assigned(s->worker, NULL, 0, NOW);
-    memory_store_abandon(s->store, s->worker, 0, NOW);
-    memory_log_deliver(s->log, s->worker, 0, NULL, NULL, NOW);
-    worker_destroy(s->worker);
-    memory_store_destroy(s->store);
-    memory_log_destroy(s->log);
-    memory_redis_destroy(s->redis);
-    memory_cluster_destroy(s->cluster);
+    memory_worker_close(&s->in, NOW);
 }
 
 static void table(struct world *s, enum topic topic, const char *key, const char *value, int64_t offset)
 {
     struct record r = {.topic = topic, .offset = offset, .timestamp_ms = NOW, .key = slice_of(key), .value = slice_of(value)};
-    worker_table_record(s->worker, &r, NOW);
+    worker_table_record(s->in.worker, &r, NOW);
 }
 
 static void test_letters_wait_for_the_one_that_speaks(void)
@@ -60,22 +42,22 @@ static void test_letters_wait_for_the_one_that_speaks(void)
     static const struct topic_partition other[] = {{TOPIC_EVENTS, 0}}, speaker[] = {{TOPIC_EVENTS, 0}, {TOPIC_ROLLUPS, 0}};
     struct world s;
     open_world(&s);
-    worker_assigned(s.worker, other, 1, NOW);
+    worker_assigned(s.in.worker, other, 1, NOW);
     table(&s, TOPIC_CATALOG, "item:c1", "{", 0);
     table(&s, TOPIC_CATALOG, "item:c2", "{\"v\":1,\"format\":\"course\"}", 1);
     table(&s, TOPIC_CONTROL, "home", "{\"v\":1,\"id\":\"k\",\"scene\":\"home\",\"op\":\"pin\",\"room\":\"r\",\"by\":\"ops\"}", 0);
-    worker_turn(s.worker, NOW);
-    CHECK_INT(memory_end(s.cluster, TOPIC_DEADLETTER, 0), 0);
-    CHECK_INT(worker_get_counts(s.worker)->dead_letters, 2);
-    worker_assigned(s.worker, speaker, 2, NOW);
-    worker_turn(s.worker, NOW);
-    CHECK_INT(memory_end(s.cluster, TOPIC_DEADLETTER, 0), 2);
-    const struct record *letter = memory_find(s.cluster, TOPIC_DEADLETTER, 0, 0), *answer = memory_find(s.cluster, TOPIC_ALERTS, 0, 0);
+    worker_turn(s.in.worker, NOW);
+    CHECK_INT(memory_end(s.in.cluster, TOPIC_DEADLETTER, 0), 0);
+    CHECK_INT(worker_get_counts(s.in.worker)->dead_letters, 2);
+    worker_assigned(s.in.worker, speaker, 2, NOW);
+    worker_turn(s.in.worker, NOW);
+    CHECK_INT(memory_end(s.in.cluster, TOPIC_DEADLETTER, 0), 2);
+    const struct record *letter = memory_find(s.in.cluster, TOPIC_DEADLETTER, 0, 0), *answer = memory_find(s.in.cluster, TOPIC_ALERTS, 0, 0);
     CHECK(letter && slice_equal(letter->key, slice_of("item:c1")) && slice_equal(letter->value, slice_of("{")));
     CHECK(answer && memmem(answer->value.at, answer->value.size, "\"answer\":\"bad_value\"", 20));
     table(&s, TOPIC_CATALOG, "thing:c1", "{}", 2);
-    worker_turn(s.worker, NOW);
-    CHECK_INT(memory_end(s.cluster, TOPIC_DEADLETTER, 0), 3);
+    worker_turn(s.in.worker, NOW);
+    CHECK_INT(memory_end(s.in.cluster, TOPIC_DEADLETTER, 0), 3);
     close_world(&s);
 }
 
@@ -89,10 +71,10 @@ static void test_more_than_can_wait_leave_oldest_first(void)
         snprintf(key, sizeof key, "item:c%d", i);
         table(&s, TOPIC_CATALOG, key, "{", i);
     }
-    worker_assigned(s.worker, speaker, 1, NOW);
-    worker_turn(s.worker, NOW);
-    CHECK_INT(memory_end(s.cluster, TOPIC_DEADLETTER, 0), REFUSED_MAX);
-    CHECK_INT(worker_get_counts(s.worker)->dead_letters, REFUSED_MAX + 5);
+    worker_assigned(s.in.worker, speaker, 1, NOW);
+    worker_turn(s.in.worker, NOW);
+    CHECK_INT(memory_end(s.in.cluster, TOPIC_DEADLETTER, 0), REFUSED_MAX);
+    CHECK_INT(worker_get_counts(s.in.worker)->dead_letters, REFUSED_MAX + 5);
     close_world(&s);
 }
 

@@ -3,19 +3,14 @@
 
 #include "common/log.h"
 #include "server/codec/effects_codec.h"
-#include "server/worker/memory_log.h"
-#include "server/worker/memory_store.h"
+#include "server/worker/memory_worker.h"
 #include "server/worker/position.h"
 
 #include <stdlib.h>
 
 struct world {
     struct worker_settings settings;
-    struct memory_cluster *cluster;
-    struct memory_redis *redis;
-    struct memory_log *log;
-    struct memory_store *store;
-    struct worker *worker;
+    struct memory_worker in;
     int64_t now_ms;
     int64_t events;
 };
@@ -23,48 +18,35 @@ struct world {
 static void start(struct world *s)
 {
     static const struct topic_partition all[] = {{TOPIC_EVENTS, 0}, {TOPIC_EFFECTS, 0}};
-    s->log = memory_log_create(s->cluster);
-    s->store = memory_store_create(s->redis);
-    s->worker = worker_create(&s->settings, memory_log_port(s->log), memory_store_port(s->store), (uint64_t)s->now_ms);
-    worker_assigned(s->worker, all, 2, s->now_ms);
+    memory_worker_start(&s->in, &s->settings, (uint64_t)s->now_ms);
+    worker_assigned(s->in.worker, all, 2, s->now_ms);
 }
 
 static void crash(struct world *s)
 {
-    worker_assigned(s->worker, NULL, 0, s->now_ms);
-    memory_store_abandon(s->store, s->worker, 0, s->now_ms);
-    memory_log_deliver(s->log, s->worker, 0, NULL, NULL, s->now_ms);
-    worker_destroy(s->worker);
-    memory_store_destroy(s->store);
-    memory_log_destroy(s->log);
+    memory_worker_stop(&s->in, s->now_ms);
 }
 
 static void open_stage(struct world *s, bool init)
 {
-    int32_t partitions[TOPICS];
     *s = (struct world){.now_ms = 1732370000000};
-    for (int t = 0; t < TOPICS; t++)
-        partitions[t] = 1;
     worker_settings_default(&s->settings);
     s->settings.user_key_size = 16;
-    s->cluster = memory_cluster_create(partitions);
-    s->redis = memory_redis_create();
+    memory_worker_open(&s->in, NULL);
     start(s);
     if (init)
-        memory_redis_init(s->redis, &s->settings, memory_log_port(s->log));
+        memory_redis_init(s->in.redis, &s->settings, memory_log_port(s->in.log));
 }
 
 static void close_stage(struct world *s)
 {
-    crash(s);
-    memory_redis_destroy(s->redis);
-    memory_cluster_destroy(s->cluster);
+    memory_worker_close(&s->in, s->now_ms);
 }
 
 static struct task_report report(struct world *s, enum stage stage)
 {
     struct task_report tasks[8];
-    size_t n = worker_report(s->worker, s->now_ms, tasks, 8);
+    size_t n = worker_report(s->in.worker, s->now_ms, tasks, 8);
     for (size_t i = 0; i < n; i++)
         if (tasks[i].stage == stage)
             return tasks[i];
@@ -74,11 +56,11 @@ static struct task_report report(struct world *s, enum stage stage)
 static void one_turn(struct world *s, bool stored)
 {
     s->now_ms += 50;
-    memory_log_set_now(s->log, s->now_ms);
-    memory_log_deliver(s->log, s->worker, 1000, NULL, NULL, s->now_ms);
+    memory_log_set_now(s->in.log, s->now_ms);
+    memory_log_deliver(s->in.log, s->in.worker, 1000, NULL, NULL, s->now_ms);
     if (stored)
-        memory_store_deliver(s->store, s->worker, 1000, NULL, NULL, s->now_ms);
-    worker_turn(s->worker, s->now_ms);
+        memory_store_deliver(s->in.store, s->in.worker, 1000, NULL, NULL, s->now_ms);
+    worker_turn(s->in.worker, s->now_ms);
 }
 
 static void run(struct world *s, int turns)
@@ -93,7 +75,7 @@ static void event_on(struct world *s, const char *user, int item)
     snprintf(value, sizeof value,
              "{\"v\":1,\"id\":\"e%d\",\"ts\":%lld,\"type\":\"like\",\"user\":\"%s\",\"scene\":\"home\",\"room\":\"r1\",\"host\":\"h1\",\"item\":\"c%d\"}",
              (int)s->events++, (long long)s->now_ms, user, item);
-    memory_append(s->cluster, TOPIC_EVENTS, 0, slice_of(user), slice_of(value), s->now_ms);
+    memory_append(s->in.cluster, TOPIC_EVENTS, 0, slice_of(user), slice_of(value), s->now_ms);
 }
 
 static void event(struct world *s, const char *user)
@@ -107,7 +89,7 @@ static void check_halt(struct world *s, enum stage stage, enum halt halt)
     CHECK(t.halt && strcmp(t.halt, halt_names[halt]) == 0);
     if (!t.halt || strcmp(t.halt, halt_names[halt]) != 0)
         fprintf(stderr, "  %s.0 is %s%s%s\n", stage_names[stage], t.state, t.halt ? " " : "", t.halt ? t.halt : "");
-    CHECK_INT(worker_get_counts(s->worker)->halts[halt], 1);
+    CHECK_INT(worker_get_counts(s->in.worker)->halts[halt], 1);
     CHECK(strlen(halt_steps[halt]) > 10);
 }
 
@@ -119,13 +101,13 @@ static void test_profile_waits_for_entities(void)
     event(&s, "u1");
     run(&s, 20);
     CHECK_INT(report(&s, STAGE_PROFILE).folded, 1);
-    worker_effects_late(s.worker, true);
+    worker_effects_late(s.in.worker, true);
     event(&s, "u1");
     run(&s, 100);
     CHECK_INT(report(&s, STAGE_PROFILE).folded, 1);
     CHECK(report(&s, STAGE_ENTITY).folded > 0);
     CHECK(!report(&s, STAGE_PROFILE).halt);
-    worker_effects_late(s.worker, false);
+    worker_effects_late(s.in.worker, false);
     run(&s, 20);
     CHECK_INT(report(&s, STAGE_PROFILE).folded, 2);
     close_stage(&s);
@@ -136,7 +118,7 @@ static void test_not_initialised(void)
     struct world s;
     open_stage(&s, false);
     event(&s, "u1");
-    worker_assigned(s.worker, (struct topic_partition[]){{TOPIC_EVENTS, 0}}, 1, s.now_ms);
+    worker_assigned(s.in.worker, (struct topic_partition[]){{TOPIC_EVENTS, 0}}, 1, s.now_ms);
     run(&s, 20);
     check_halt(&s, STAGE_PROFILE, HALT_NOT_INITIALISED);
     close_stage(&s);
@@ -151,12 +133,12 @@ static void test_position_missing(void)
     CHECK_INT(report(&s, STAGE_PROFILE).committed, 1);
     crash(&s);
     struct memory_redis *lost = memory_redis_create();
-    struct slice header = memory_redis_find(s.redis, STAGE_PROFILE, 0, HEADER_KEY);
+    struct slice header = memory_redis_find(s.in.redis, STAGE_PROFILE, 0, HEADER_KEY);
     memory_redis_put(lost, STAGE_PROFILE, 0, HEADER_KEY, header);
-    memory_redis_destroy(s.redis);
-    s.redis = lost;
+    memory_redis_destroy(s.in.redis);
+    s.in.redis = lost;
     start(&s);
-    worker_assigned(s.worker, (struct topic_partition[]){{TOPIC_EVENTS, 0}}, 1, s.now_ms);
+    worker_assigned(s.in.worker, (struct topic_partition[]){{TOPIC_EVENTS, 0}}, 1, s.now_ms);
     run(&s, 20);
     check_halt(&s, STAGE_PROFILE, HALT_POSITION_MISSING);
     close_stage(&s);
@@ -171,7 +153,7 @@ static void test_other_settings(void)
     crash(&s);
     s.settings.fold_hash++;
     start(&s);
-    worker_assigned(s.worker, (struct topic_partition[]){{TOPIC_EVENTS, 0}}, 1, s.now_ms);
+    worker_assigned(s.in.worker, (struct topic_partition[]){{TOPIC_EVENTS, 0}}, 1, s.now_ms);
     run(&s, 20);
     check_halt(&s, STAGE_PROFILE, HALT_HEADER);
     close_stage(&s);
@@ -187,12 +169,12 @@ static void change_slot(struct world *s, enum stage stage, int64_t from)
 {
     struct writer bytes = {0};
     struct slot_header h;
-    enum err err = slot_header_decode(memory_redis_find(s->redis, stage, 0, HEADER_KEY), &h);
+    enum err err = slot_header_decode(memory_redis_find(s->in.redis, stage, 0, HEADER_KEY), &h);
     CHECK_INT(err, ERR_NONE);
     h.fold_count += from > 0;
     h.folds[h.fold_count - 1] = (struct fold_span){from, s->settings.fold_hash};
     slot_header_encode(&h, &bytes);
-    memory_redis_put(s->redis, stage, 0, HEADER_KEY, (struct slice){(const char *)bytes.data, (uint32_t)bytes.size});
+    memory_redis_put(s->in.redis, stage, 0, HEADER_KEY, (struct slice){(const char *)bytes.data, (uint32_t)bytes.size});
     writer_fini(&bytes);
 }
 
@@ -207,18 +189,18 @@ static void change_fold(struct world *s, int64_t from)
 static uint64_t folded_again(struct world *s, int64_t from)
 {
     uint64_t digest;
-    struct memory_redis *kept = s->redis;
+    struct memory_redis *kept = s->in.redis;
     crash(s);
-    s->redis = memory_redis_create();
+    s->in.redis = memory_redis_create();
     start(s);
-    memory_redis_init(s->redis, s->settings.before_count ? s->settings.before[0] : &s->settings, memory_log_port(s->log));
+    memory_redis_init(s->in.redis, s->settings.before_count ? s->settings.before[0] : &s->settings, memory_log_port(s->in.log));
     if (from)
         change_fold(s, from);
     run(s, 60);
     CHECK_INT(report(s, STAGE_PROFILE).committed, s->events);
-    digest = memory_redis_digest(s->redis, STAGE_PROFILE, 0);
-    memory_redis_destroy(s->redis);
-    s->redis = kept;
+    digest = memory_redis_digest(s->in.redis, STAGE_PROFILE, 0);
+    memory_redis_destroy(s->in.redis);
+    s->in.redis = kept;
     return digest;
 }
 
@@ -242,7 +224,7 @@ static void test_changed_fold(void)
     events_on(&s, 30, 60);
     run(&s, 40);
     CHECK_INT(report(&s, STAGE_PROFILE).committed, 60);
-    uint64_t digest = memory_redis_digest(s.redis, STAGE_PROFILE, 0);
+    uint64_t digest = memory_redis_digest(s.in.redis, STAGE_PROFILE, 0);
     s.settings.before = before;
     s.settings.before_count = 1;
     CHECK(folded_again(&s, 30) == digest);
@@ -274,7 +256,7 @@ static void test_rewritten(void)
     run(&s, 40);
     CHECK_INT(report(&s, STAGE_PROFILE).committed, 2);
     crash(&s);
-    memory_truncate(s.cluster, TOPIC_EVENTS, 0, 1);
+    memory_truncate(s.in.cluster, TOPIC_EVENTS, 0, 1);
     event(&s, "u3"); /* another record at the same offset */
     start(&s);
     run(&s, 20);
@@ -290,7 +272,7 @@ static void test_truncated(void)
         event(&s, "u1");
     run(&s, 40);
     crash(&s);
-    memory_truncate(s.cluster, TOPIC_EVENTS, 0, 2); /* the position is beyond the end now */
+    memory_truncate(s.in.cluster, TOPIC_EVENTS, 0, 2); /* the position is beyond the end now */
     start(&s);
     run(&s, 20);
     check_halt(&s, STAGE_PROFILE, HALT_LOG_TRUNCATED);
@@ -301,7 +283,7 @@ static void test_truncated(void)
     crash(&s);
     for (int i = 0; i < 3; i++)
         event(&s, "u1");
-    memory_trim(s.cluster, TOPIC_EVENTS, 0, 3); /* retention went past the position */
+    memory_trim(s.in.cluster, TOPIC_EVENTS, 0, 3); /* retention went past the position */
     start(&s);
     run(&s, 20);
     check_halt(&s, STAGE_PROFILE, HALT_LOG_TRUNCATED);
@@ -320,12 +302,12 @@ static void test_halted_goes_on(void)
     crash(&s);
     for (int i = 0; i < 3; i++)
         event(&s, "u1");
-    memory_trim(s.cluster, TOPIC_EVENTS, 0, 3);
+    memory_trim(s.in.cluster, TOPIC_EVENTS, 0, 3);
     start(&s);
     run(&s, 400);
     check_halt(&s, STAGE_PROFILE, HALT_LOG_TRUNCATED);
     position_encode(&p, &bytes);
-    memory_redis_put(s.redis, STAGE_PROFILE, 0, POSITION_KEY, (struct slice){(const char *)bytes.data, (uint32_t)bytes.size});
+    memory_redis_put(s.in.redis, STAGE_PROFILE, 0, POSITION_KEY, (struct slice){(const char *)bytes.data, (uint32_t)bytes.size});
     run(&s, 200);
     CHECK(!report(&s, STAGE_PROFILE).halt);
     CHECK_INT(report(&s, STAGE_PROFILE).committed, 4);
@@ -342,7 +324,7 @@ static void test_trimmed_to_position(void)
     run(&s, 40);
     crash(&s);
     event(&s, "u1");
-    memory_trim(s.cluster, TOPIC_EVENTS, 0, 1);
+    memory_trim(s.in.cluster, TOPIC_EVENTS, 0, 1);
     start(&s);
     run(&s, 40);
     CHECK_INT(report(&s, STAGE_PROFILE).committed, 2);
@@ -355,7 +337,7 @@ static void append_run(struct world *s, int64_t confirmed, int64_t prev, int64_t
     effects_run_begin_entry(&run, offset, prev, s->now_ms);
     effects_run_end_entry(&run);
     struct slice record = effects_run_close(&run, &(struct run_head){.confirmed = confirmed, .prev = offset});
-    memory_append(s->cluster, TOPIC_EFFECTS, 0, (struct slice){0}, record, s->now_ms);
+    memory_append(s->in.cluster, TOPIC_EFFECTS, 0, (struct slice){0}, record, s->now_ms);
     writer_fini(&run.bytes);
 }
 
@@ -367,7 +349,7 @@ static void test_effects_lost(void)
     append_run(&s, 3, 7, 9); /* runs ahead of a gap that is not committed yet: refused, no halt */
     run(&s, 20);
     CHECK(!report(&s, STAGE_ENTITY).halt);
-    CHECK_INT(worker_get_counts(s.worker)->entries_refused, 1);
+    CHECK_INT(worker_get_counts(s.in.worker)->entries_refused, 1);
     append_run(&s, 7, 7, 9); /* 7 was committed and never arrived */
     run(&s, 20);
     check_halt(&s, STAGE_ENTITY, HALT_EFFECTS_LOST);
@@ -378,7 +360,7 @@ static void test_unreadable_effects(void)
 {
     struct world s;
     open_stage(&s, true);
-    memory_append(s.cluster, TOPIC_EFFECTS, 0, (struct slice){0}, slice_of("\xff what is this"), s.now_ms);
+    memory_append(s.in.cluster, TOPIC_EFFECTS, 0, (struct slice){0}, slice_of("\xff what is this"), s.now_ms);
     run(&s, 20);
     check_halt(&s, STAGE_ENTITY, HALT_RECORD_VERSION);
     close_stage(&s);
@@ -416,15 +398,15 @@ static void test_handed_over(void)
     struct world s;
     open_stage(&s, true);
     s.settings.profile_commit_ms = UINT32_MAX;
-    worker_reload(s.worker, &s.settings);
+    worker_reload(s.in.worker, &s.settings);
     for (int i = 0; i < 30; i++) {
         event(&s, "u1");
         run(&s, 10);
         CHECK_INT(report(&s, STAGE_PROFILE).next, i + 1); /* all in one attempt, nothing committed */
         CHECK_INT(report(&s, STAGE_PROFILE).committed, 0);
-        worker_assigned(s.worker, NULL, 0, s.now_ms);
+        worker_assigned(s.in.worker, NULL, 0, s.now_ms);
         run(&s, 2);
-        worker_assigned(s.worker, all, 2, s.now_ms);
+        worker_assigned(s.in.worker, all, 2, s.now_ms);
     }
     close_stage(&s);
 }

@@ -4,8 +4,7 @@
 #include "common/hmac.h"
 #include "server/codec/learner_codec.h"
 #include "server/worker/audience_emit.h"
-#include "server/worker/memory_log.h"
-#include "server/worker/memory_store.h"
+#include "server/worker/memory_worker.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -14,11 +13,7 @@
 
 struct world {
     struct worker_settings settings;
-    struct memory_cluster *cluster;
-    struct memory_redis *redis;
-    struct memory_log *log;
-    struct memory_store *store;
-    struct worker *worker;
+    struct memory_worker in;
     int64_t now_ms;
     int64_t events;
 };
@@ -26,7 +21,7 @@ struct world {
 static void table(struct world *s, const char *key, const char *value)
 {
     struct record r = {.topic = TOPIC_CATALOG, .timestamp_ms = s->now_ms, .key = slice_of(key), .value = slice_of(value)};
-    worker_table_record(s->worker, &r, s->now_ms);
+    worker_table_record(s->in.worker, &r, s->now_ms);
 }
 
 static void fill_catalog(struct world *s)
@@ -40,38 +35,32 @@ static void fill_catalog(struct world *s)
         snprintf(value, sizeof value, "{\"v\":1,\"host\":\"h%d\",\"scenes\":[\"home\"],\"status\":\"open\",\"title\":\"t\",\"category\":\"a%d\",\"tags\":[],\"items\":[\"c%d\"]}", i, i, i);
         table(s, key, value);
     }
-    worker_tables_ready(s->worker);
+    worker_tables_ready(s->in.worker);
 }
 
 static void run_ms(struct world *s, int64_t ms)
 {
     for (int64_t end = s->now_ms + ms; s->now_ms < end;) {
         s->now_ms += STEP_MS;
-        memory_log_set_now(s->log, s->now_ms);
-        memory_log_deliver(s->log, s->worker, 100000, NULL, NULL, s->now_ms);
-        memory_store_deliver(s->store, s->worker, 100000, NULL, NULL, s->now_ms);
-        worker_turn(s->worker, s->now_ms);
+        memory_log_set_now(s->in.log, s->now_ms);
+        memory_log_deliver(s->in.log, s->in.worker, 100000, NULL, NULL, s->now_ms);
+        memory_store_deliver(s->in.store, s->in.worker, 100000, NULL, NULL, s->now_ms);
+        worker_turn(s->in.worker, s->now_ms);
     }
 }
 
 static void open_stage_with(struct world *s, uint32_t share_of_b)
 {
     static const struct topic_partition all[] = {{TOPIC_EVENTS, 0}, {TOPIC_EFFECTS, 0}};
-    int32_t partitions[TOPICS];
     *s = (struct world){.now_ms = 1732370000000};
-    for (int t = 0; t < TOPICS; t++)
-        partitions[t] = 1;
     worker_settings_default(&s->settings);
     s->settings.user_key_size = 16;
     s->settings.experiment.share[0] = share_of_b;
     s->settings.experiment.weights[0][REASON_EXPLORE] = 0;
-    s->cluster = memory_cluster_create(partitions);
-    s->redis = memory_redis_create();
-    s->log = memory_log_create(s->cluster);
-    s->store = memory_store_create(s->redis);
-    s->worker = worker_create(&s->settings, memory_log_port(s->log), memory_store_port(s->store), 1);
-    memory_redis_init(s->redis, &s->settings, memory_log_port(s->log));
-    worker_assigned(s->worker, all, 2, s->now_ms);
+    memory_worker_open(&s->in, NULL);
+    memory_worker_start(&s->in, &s->settings, 1);
+    memory_redis_init(s->in.redis, &s->settings, memory_log_port(s->in.log));
+    worker_assigned(s->in.worker, all, 2, s->now_ms);
     fill_catalog(s);
     run_ms(s, 1000);
 }
@@ -83,14 +72,7 @@ static void open_stage(struct world *s)
 
 static void close_stage(struct world *s)
 {
-    worker_assigned(s->worker, NULL, 0, s->now_ms);
-    memory_store_abandon(s->store, s->worker, 0, s->now_ms);
-    memory_log_deliver(s->log, s->worker, 0, NULL, NULL, s->now_ms);
-    worker_destroy(s->worker);
-    memory_store_destroy(s->store);
-    memory_log_destroy(s->log);
-    memory_redis_destroy(s->redis);
-    memory_cluster_destroy(s->cluster);
+    memory_worker_close(&s->in, s->now_ms);
 }
 
 static void event(struct world *s, const char *type, int room)
@@ -98,17 +80,17 @@ static void event(struct world *s, const char *type, int room)
     char value[300];
     snprintf(value, sizeof value, "{\"v\":1,\"id\":\"e%d\",\"ts\":%lld,\"type\":\"%s\",\"user\":\"u_88\",\"scene\":\"home\",\"room\":\"r%d\",\"host\":\"h%d\",\"item\":\"c%d\"}",
              (int)s->events++, (long long)s->now_ms, type, room, room, room);
-    memory_append(s->cluster, TOPIC_EVENTS, 0, slice_of("u_88"), slice_of(value), s->now_ms);
+    memory_append(s->in.cluster, TOPIC_EVENTS, 0, slice_of("u_88"), slice_of(value), s->now_ms);
 }
 
 static int64_t lists(const struct world *s)
 {
-    return memory_end(s->cluster, TOPIC_RECOMMENDATIONS, 0);
+    return memory_end(s->in.cluster, TOPIC_RECOMMENDATIONS, 0);
 }
 
 static json_t *last_list(const struct world *s)
 {
-    const struct record *r = memory_find(s->cluster, TOPIC_RECOMMENDATIONS, 0, lists(s) - 1);
+    const struct record *r = memory_find(s->in.cluster, TOPIC_RECOMMENDATIONS, 0, lists(s) - 1);
     return r ? json_loadb(r->value.at, r->value.size, 0, NULL) : NULL;
 }
 
@@ -120,7 +102,7 @@ static json_t *view(const struct world *s)
     user_hmac_of(users, slice_of("u_88"), bytes);
     user_key_text(bytes, key + 4);
     user_hmac_destroy(users);
-    struct slice v = memory_redis_view(s->redis, slice_of(key));
+    struct slice v = memory_redis_view(s->in.redis, slice_of(key));
     return v.size ? json_loadb(v.at, v.size, 0, NULL) : NULL;
 }
 
@@ -176,7 +158,7 @@ static void test_a_drain_writes_the_views_that_wait(void)
     run_ms(&s, 100);
     CHECK(push_one_more(&s));
     CHECK(!view_is_newest(&s));
-    worker_drain(s.worker, s.now_ms);
+    worker_drain(s.in.worker, s.now_ms);
     CHECK(view_is_newest(&s));
     close_stage(&s);
 }
@@ -185,12 +167,12 @@ static void test_views_wait_while_the_store_is_behind(void)
 {
     struct world s;
     open_stage(&s);
-    memory_store_views_late(s.store, true);
+    memory_store_views_late(s.in.store, true);
     event(&s, "like", 0);
     run_ms(&s, 2 * s.settings.push.view_ms);
     CHECK_INT(lists(&s), 1);
     CHECK(view(&s) == NULL);
-    memory_store_views_late(s.store, false);
+    memory_store_views_late(s.in.store, false);
     run_ms(&s, 100);
     CHECK(view_is_newest(&s));
     close_stage(&s);
@@ -205,7 +187,7 @@ static void test_nothing_of_a_forgotten_user_comes_back(void)
     CHECK(push_one_more(&s));
     char value[200];
     snprintf(value, sizeof value, "{\"v\":1,\"id\":\"f\",\"ts\":%lld,\"type\":\"forget\",\"user\":\"u_88\",\"scene\":\"home\"}", (long long)s.now_ms);
-    memory_append(s.cluster, TOPIC_EVENTS, 0, slice_of("u_88"), slice_of(value), s.now_ms);
+    memory_append(s.in.cluster, TOPIC_EVENTS, 0, slice_of("u_88"), slice_of(value), s.now_ms);
     run_ms(&s, 2 * s.settings.push.view_ms);
     CHECK(view(&s) == NULL);
     close_stage(&s);
@@ -218,11 +200,11 @@ static void test_an_impression_asks_only_when_the_list_is_old(void)
     event(&s, "impression", 3);
     run_ms(&s, 300);
     CHECK_INT(lists(&s), 1); /* none was sent before */
-    uint64_t rankings = worker_get_counts(s.worker)->rankings;
+    uint64_t rankings = worker_get_counts(s.in.worker)->rankings;
     event(&s, "impression", 4);
     run_ms(&s, 300);
     CHECK_INT(lists(&s), 1);
-    CHECK_INT(worker_get_counts(s.worker)->rankings, rankings);
+    CHECK_INT(worker_get_counts(s.in.worker)->rankings, rankings);
     run_ms(&s, s.settings.push.refresh_ms);
     event(&s, "impression", 5);
     run_ms(&s, 300);
@@ -238,12 +220,12 @@ static void test_chance_alone_pushes_nothing(void)
     event(&s, "chat", 0);
     run_ms(&s, 1000);
     int64_t before = lists(&s);
-    uint64_t rankings = worker_get_counts(s.worker)->rankings;
+    uint64_t rankings = worker_get_counts(s.in.worker)->rankings;
     for (int i = 0; i < 40; i++) {
         event(&s, "chat", 0);
         run_ms(&s, 250);
     }
-    CHECK(worker_get_counts(s.worker)->rankings >= rankings + 40);
+    CHECK(worker_get_counts(s.in.worker)->rankings >= rankings + 40);
     CHECK(lists(&s) - before <= 1);
     close_stage(&s);
 }
@@ -259,7 +241,7 @@ static void test_an_arm_ranks_its_own_way_and_is_counted(void)
         run_ms(&s, 1000);
         event(&s, "enter", 4);
         run_ms(&s, 1000);
-        const struct arm_counts *c = worker_get_counts(s.worker)->arms;
+        const struct arm_counts *c = worker_get_counts(s.in.worker)->arms;
         json_t *list = last_list(&s), *room, *reason;
         size_t i, k, explored = 0;
         CHECK(strcmp(json_string_value(json_object_get(list, "arm")), names[arm]) == 0);
@@ -290,7 +272,7 @@ static void learn(struct world *s)
     m.segments[0].audience.formats[FORMAT_COURSE] = (struct audience_format){100, 10};
     m.segments[1].audience.tiers[VALUE_ORDINARY] = (struct audience_tier){10, 0.1f, 0.9f};
     model_encode(&m, &bytes);
-    worker_table_record(s->worker, &(struct record){.topic = TOPIC_MODELS, .timestamp_ms = s->now_ms, .key = slice_of("models"), .value = {(const char *)bytes.data, (uint32_t)bytes.size}}, s->now_ms);
+    worker_table_record(s->in.worker, &(struct record){.topic = TOPIC_MODELS, .timestamp_ms = s->now_ms, .key = slice_of("models"), .value = {(const char *)bytes.data, (uint32_t)bytes.size}}, s->now_ms);
     writer_fini(&bytes);
 }
 
@@ -298,7 +280,7 @@ static json_t *audience_of(struct world *s, const char *item)
 {
     struct writer out = {0};
     put_bytes(&out, "{\"v\":1", 6);
-    audience_emit(s->worker, slice_of("home"), slice_of(item), s->now_ms, &out);
+    audience_emit(s->in.worker, slice_of("home"), slice_of(item), s->now_ms, &out);
     put_bytes(&out, "}", 1);
     json_t *root = json_loadb((const char *)out.data, out.size, 0, NULL);
     CHECK(root != NULL);
