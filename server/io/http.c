@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "server/io/redis_command.h"
 
+#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
@@ -150,9 +151,10 @@ struct http *http_create(struct event_base *base, const char *address, const str
     h->sweep = event_new(base, -1, EV_PERSIST, on_sweep, h);
     ASSERT(h->sweep);
     event_add(h->sweep, &second);
+    errno = 0;
     if (evhttp_bind_socket(h->server, where.host, where.port) == 0)
         return h;
-    log_error("http_bind", "HTTP cannot listen on %s; not started", address);
+    log_error("http_bind", "HTTP cannot listen on %s: %s; not started", address, errno ? strerror(errno) : "the host is not known");
     http_destroy(h);
     return NULL;
 }

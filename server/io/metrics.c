@@ -2,7 +2,9 @@
 
 #include "common/text.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define TASKS_MAX 4096
@@ -26,7 +28,7 @@ static const struct {
 } table[METRICS] = {
     [BUILD_UP] = {"sluice_uptime_seconds", "gauge", "", "seconds since the start"},
     [TURNS] = {"sluice_turns_total", "counter", "", "turns of the loop"},
-    [RSS_BYTES] = {"sluice_resident_bytes", "gauge", "", "memory of the process"},
+    [RSS_BYTES] = {"sluice_resident_bytes", "gauge", "", "memory of the process; absent when unknown"},
     [RECORDS] = {"sluice_records_total", "counter", "topic", "records consumed"},
     [PRODUCED] = {"sluice_produced_total", "counter", "topic", "records produced"},
     [PRODUCED_BYTES] = {"sluice_produced_bytes_total", "counter", "topic", "bytes of keys and values produced"},
@@ -101,16 +103,19 @@ static void labelled(struct writer *w, enum metric m, const char *label, const c
     text_printf(w, "%s{%s=\"%s\"} %.15g\n", table[m].name, label, name, value);
 }
 
-static double resident_bytes(void)
+/* Takes no memory, since it is asked for when there may be none. */
+static void render_resident(struct writer *w)
 {
-    long total = 0, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (!file)
-        return 0;
-    if (fscanf(file, "%ld %ld", &total, &resident) != 2)
-        resident = 0;
-    fclose(file);
-    return (double)resident * (double)sysconf(_SC_PAGESIZE);
+    char text[128], *at;
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    text[size > 0 ? size : 0] = 0;
+    strtol(text, &at, 10); /* of the address space */
+    long pages = strtol(at, NULL, 10);
+    if (pages > 0)
+        one(w, RSS_BYTES, (double)pages * (double)sysconf(_SC_PAGESIZE));
 }
 
 static void render_topics(const struct worker_counts *c, struct writer *w)
@@ -263,7 +268,7 @@ void metrics_render(const struct metrics_input *in, struct writer *w)
     const struct redis_store_stats *r = &in->redis;
     one(w, BUILD_UP, (double)(in->now_ms - in->started_ms) / 1000);
     one(w, TURNS, (double)in->turns);
-    one(w, RSS_BYTES, resident_bytes());
+    render_resident(w);
     render_topics(c, w);
     render_arms(c, w);
     render_counts(c, w);

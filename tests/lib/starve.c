@@ -38,17 +38,27 @@ static int try_without(enum starve_result (*operation)(void *arg), void *arg, ui
     return status;
 }
 
-static bool names_the_cause(int output)
+static bool has(int output, const char *what)
 {
     char text[4096];
     ssize_t size = pread(output, text, sizeof text - 1, 0);
     text[size > 0 ? size : 0] = 0;
-    return strstr(text, "\"code\":\"out_of_memory\"") != NULL;
+    return strstr(text, what) != NULL;
+}
+
+static bool names_the_cause(int output)
+{
+    return has(output, "\"code\":\"out_of_memory\"");
 }
 
 bool starve_line_stands(void)
 {
     return names_the_cause(STDERR_FILENO);
+}
+
+bool starve_said(const char *what)
+{
+    return has(STDERR_FILENO, what);
 }
 
 static void judge(const char *name, uint64_t number, int status, int output, struct starved *sum)

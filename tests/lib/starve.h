@@ -31,5 +31,7 @@ struct starved {
 void starve(const char *name, enum starve_result (*operation)(void *arg), void *arg, struct starved *sum);
 /* Within an operation: the line of the end is written. */
 bool starve_line_stands(void);
+/* Within an operation: standard error has these words. */
+bool starve_said(const char *what);
 /* Prints the sums; the exit code. */
 int starved_report(const char *name, const struct starved *sum);
