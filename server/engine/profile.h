@@ -14,7 +14,7 @@
 
 #define PROFILE_HISTORY_MAX 256 /* of all kinds together, one more while an event is folded */
 #define PROFILE_DEDUPE_MAX 256
-#define DEDUPE_BITS 20
+#define DEDUPE_BITS 24
 #define PROFILE_OWNED_MAX 512
 #define PROFILE_RELATIONS_MAX 256 /* follows and blocks together */
 #define PROFILE_VISITS_MAX 512
@@ -112,7 +112,7 @@ struct profile {
     struct owned_item *owned;      /* owned; oldest first */
     struct relation *relations;    /* owned; oldest first */
     struct visit *visits;          /* owned; oldest first */
-    uint32_t *dedupe;              /* owned; oldest first; DEDUPE_BITS each: 64 of them take one event in 16,384 for another */
+    uint32_t *dedupe;              /* owned; oldest first; DEDUPE_BITS each: 64 of them take one event in 262,144 for another */
 };
 
 /* Why an event is refused in the profile stage; each is a dead-letter reason. */

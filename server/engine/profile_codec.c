@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-#define PROFILE_VERSION 4
+#define PROFILE_VERSION 5
 #define VISIT_DAYS 64 /* a host's visit older than that keeps its tag */
 
 /* What is not zero, below the bits of the counts. */
@@ -291,16 +291,12 @@ static void put_lists(const struct profile *p, const struct book *b, struct writ
     for (uint32_t i = 0; i < p->visit_count; i++)
         put_visit(b, &p->visits[i], out);
     put_varint(out, p->dedupe_count);
-    uint32_t i = 0;
-    for (; i + 1 < p->dedupe_count; i += 2)
-        put_le(out, p->dedupe[i] | (uint64_t)p->dedupe[i + 1] << DEDUPE_BITS, 2 * DEDUPE_BITS / 8);
-    if (i < p->dedupe_count)
-        put_le(out, p->dedupe[i], 3);
+    for (uint32_t i = 0; i < p->dedupe_count; i++)
+        put_le(out, p->dedupe[i], DEDUPE_BITS / 8);
 }
 
 static void get_lists(struct profile *p, const struct book *b, struct reader *r)
 {
-    const uint64_t mask = (1u << DEDUPE_BITS) - 1;
     p->relation_count = get_count(r, PROFILE_RELATIONS_MAX, 1);
     p->relations = list_create(p->relation_count, sizeof *p->relations);
     for (uint32_t i = 0; i < p->relation_count; i++)
@@ -309,16 +305,10 @@ static void get_lists(struct profile *p, const struct book *b, struct reader *r)
     p->visits = list_create(p->visit_count, sizeof *p->visits);
     for (uint32_t i = 0; i < p->visit_count; i++)
         get_visit(b, &p->visits[i], r);
-    p->dedupe_count = get_count(r, PROFILE_DEDUPE_MAX, 2);
+    p->dedupe_count = get_count(r, PROFILE_DEDUPE_MAX, DEDUPE_BITS / 8);
     p->dedupe = list_create(p->dedupe_count, sizeof *p->dedupe);
-    uint32_t i = 0;
-    for (; i + 1 < p->dedupe_count; i += 2) {
-        uint64_t two = get_le(r, 2 * DEDUPE_BITS / 8);
-        p->dedupe[i] = (uint32_t)(two & mask);
-        p->dedupe[i + 1] = (uint32_t)(two >> DEDUPE_BITS);
-    }
-    if (i < p->dedupe_count)
-        p->dedupe[i] = (uint32_t)(get_le(r, 3) & mask);
+    for (uint32_t i = 0; i < p->dedupe_count; i++)
+        p->dedupe[i] = (uint32_t)get_le(r, DEDUPE_BITS / 8);
 }
 
 static void put_totals(const struct profile *p, struct writer *out)

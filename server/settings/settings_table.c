@@ -137,7 +137,7 @@ const struct setting settings_table[] = {
     U32("profile.history", worker.profile.history, "items", 1, 100, FOLD, "Items remembered, those named last: by any event but refund and forget, in the order of the log. Who leaves was paired before."),
     U32("profile.history_hosts", worker.profile.history_hosts, "hosts", 0, 32, FOLD, "Hosts remembered; 0: no similarity of hosts."),
     U32("profile.history_rooms", worker.profile.history_rooms, "rooms", 0, 64, FOLD, "Rooms remembered."),
-    U32("profile.dedupe", worker.profile.dedupe, "events", 0, PROFILE_DEDUPE_MAX, FOLD, "Last event ids among which duplicates are found, by 20 bits of a hash each; what is refused is not among them. A duplicate counts for nothing."),
+    U32("profile.dedupe", worker.profile.dedupe, "events", 0, PROFILE_DEDUPE_MAX, FOLD, "Last event ids among which duplicates are found, by 24 bits of a hash each (among 64 one event in 262,144 is taken for another); what is refused is not among them. A duplicate counts for nothing."),
     U32("profile.owned", worker.profile.owned, "items", 0, PROFILE_OWNED_MAX, FOLD, "Purchases (an item of an order) remembered, for refunds and for never offering twice."),
     U32("profile.relations", worker.profile.relations, "entities", 0, PROFILE_RELATIONS_MAX, FOLD, "Follows and blocks remembered; one beyond pushes out the oldest, uncounted."),
     U32("profile.visits", worker.profile.visits, "visits", 0, PROFILE_VISITS_MAX, FOLD, "Visits within which unique visitors are exact: (room) and (host, day) of enter, leave and watch; a room is one visit for ever, in all scenes."),

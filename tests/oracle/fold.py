@@ -22,14 +22,14 @@ def product(a, b):
 
 
 def tag_of(text):
-    """20 bits of an event id. Which 20 no document says: this function alone is that of common/hash.c, with seed 13."""
+    """24 bits of an event id. Which 24 no document says: this function alone is that of common/hash.c, with seed 13."""
     data = text.encode()
     size, state = len(data), mix(13 + 0x9e3779b97f4a7c15 * (len(data) + 1) & M64)
     while size > 16:
         low, high = int.from_bytes(data[:8], "little"), int.from_bytes(data[8:16], "little")
         state, data, size = product(low ^ 0xa0761d6478bd642f, high ^ state), data[16:], size - 16
     low, high = int.from_bytes(data[:8], "little"), int.from_bytes(data[8:], "little")
-    return mix(product(low ^ 0xe7037ed1a0b428db, high ^ state) ^ state) & 0xfffff
+    return mix(product(low ^ 0xe7037ed1a0b428db, high ^ state) ^ state) & 0xffffff
 
 
 class Entry:
