@@ -219,6 +219,11 @@ bool owned_is_kept(const struct owned_item *o)
     return o->refunded < o->paid || o->paid == 0;
 }
 
+uint32_t profile_id_tag(struct slice id)
+{
+    return (uint32_t)hash64(id.at, id.size, 13) & ((1u << DEDUPE_BITS) - 1);
+}
+
 static bool is_duplicate(const struct profile *p, uint32_t tag)
 {
     for (uint32_t i = 0; i < p->dedupe_count; i++)
@@ -352,7 +357,7 @@ enum profile_refusal profile_apply(struct profile *p, const struct profile_setti
     if (refusal != PROFILE_APPLIED)
         return refusal;
     bool tagged = s->dedupe || p->dedupe_count;
-    uint32_t tag = tagged ? (uint32_t)hash64(event->id.at, event->id.size, 13) & ((1u << DEDUPE_BITS) - 1) : 0;
+    uint32_t tag = tagged ? profile_id_tag(event->id) : 0;
     if (is_duplicate(p, tag))
         return PROFILE_DUPLICATE;
     refusal = fold_money(&f);

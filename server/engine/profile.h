@@ -133,6 +133,8 @@ extern const char *const profile_refusal_names[PROFILE_REFUSALS];
 
 struct profile *profile_create(void);
 void profile_destroy(struct profile *p);
+/* By what an event id is known again: its low DEDUPE_BITS are all that is kept. */
+uint32_t profile_id_tag(struct slice id);
 /*
  * Folds one event. `record_ms` is the record timestamp. Effects are appended to `out`; their slices borrow from the
  * event. A refused event changes nothing and emits nothing.

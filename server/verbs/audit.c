@@ -164,6 +164,8 @@ int verb_audit(int argc, char **argv)
               read_topic(a, client, TOPIC_RECOMMENDATIONS, on_recommendation) && read_topic(a, client, TOPIC_TRAFFIC_SNAPSHOT, audit_snapshot) &&
               read_topic(a, client, TOPIC_TRAFFIC, audit_weight);
     audit_steps(a);
+    if (ok && a->mistaken)
+        printf("%llu events were dropped: another's id has the same %d bits\n", (unsigned long long)a->mistaken, DEDUPE_BITS);
     if (ok)
         printf("%llu recommendations with %llu places, %llu snapshots with %llu weights, %llu steps: %llu faults\n", (unsigned long long)a->recommendations,
                (unsigned long long)a->places, (unsigned long long)a->snapshots, (unsigned long long)a->shares, (unsigned long long)a->steps,

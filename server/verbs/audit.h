@@ -45,6 +45,7 @@ struct audit {
     struct map facts;   /* (user, entity) -> newest struct fact */
     struct map orders;  /* (user, order) -> newest struct bought */
     struct map forgets; /* user -> offset of the last forget + 1 */
+    struct map recent;  /* user -> struct recent: the last event ids */
     struct map entries; /* (kind, id) -> struct entry */
     struct weight *weights; /* owned: every record of live.traffic */
     size_t weight_count, weight_capacity;
@@ -52,7 +53,7 @@ struct audit {
     size_t gone_count, gone_capacity;
     uint32_t gaps;     /* of the partition being read */
     int64_t next;      /* offset expected in it */
-    uint64_t recommendations, places, snapshots, shares, steps, faults;
+    uint64_t recommendations, places, snapshots, shares, steps, mistaken, faults;
 };
 
 uint64_t audit_key(enum entity_kind kind, const char *id, size_t size);

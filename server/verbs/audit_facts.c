@@ -18,6 +18,12 @@ struct bought {
     struct bought *before;
 };
 
+/* A user's last event ids, as many as the fold keeps tags of. */
+struct recent {
+    uint32_t count, next;
+    uint64_t ids[]; /* hashes whose low bits are the tags */
+};
+
 void *audit_grow(void *list, size_t *capacity, size_t count, size_t size)
 {
     if (count < *capacity)
@@ -105,6 +111,33 @@ static void refuse_or_show(struct audit *a, const struct event *e, int64_t offse
             add_fact(a, e->user, kinds[i], ids[i], fact);
 }
 
+/*
+ * The fold knows event ids by their tags alone, so now and then it drops an event for another's tag: what the event
+ * said is then no fact. Those are counted; a duplicate says nothing new.
+ */
+static bool is_dropped(struct audit *a, const struct event *e)
+{
+    uint32_t kept = a->settings.daemon.worker.profile.dedupe, tag = profile_id_tag(e->id);
+    uint64_t user = user_of(e->user), id = hash64(e->id.at, e->id.size, 17) << DEDUPE_BITS | tag;
+    struct recent *r = map_find(&a->recent, user);
+    if (kept == 0)
+        return false;
+    if (!r) {
+        r = calloc(1, sizeof *r + kept * sizeof *r->ids);
+        ASSERT(r);
+        map_put(&a->recent, user, r);
+    }
+    for (uint32_t i = 0; i < r->count; i++)
+        if ((r->ids[i] & ((1u << DEDUPE_BITS) - 1)) == tag) {
+            a->mistaken += r->ids[i] != id;
+            return true;
+        }
+    r->ids[r->next] = id;
+    r->next = (r->next + 1) % kept;
+    r->count += r->count < kept;
+    return false;
+}
+
 void audit_event(struct audit *a, const rd_kafka_message_t *m, int64_t ts_ms)
 {
     static struct event_scratch scratch;
@@ -112,7 +145,7 @@ void audit_event(struct audit *a, const rd_kafka_message_t *m, int64_t ts_ms)
     struct slice key = {m->key, (uint32_t)m->key_len}, value = {m->payload, (uint32_t)m->len};
     const struct profile_settings *p = &a->settings.daemon.worker.profile;
     if (event_decode(&a->settings.daemon.worker.event_rules, key, value, &scratch, &e) != EVENT_ACCEPTED || ts_ms - e.event_ms > p->late_ms_max ||
-        e.event_ms - ts_ms > p->early_ms_max)
+        e.event_ms - ts_ms > p->early_ms_max || is_dropped(a, &e))
         return;
     if (e.type == EVENT_PURCHASE)
         buy(a, &e, m->offset);
