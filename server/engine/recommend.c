@@ -91,17 +91,32 @@ void recommender_reserve(struct recommender *r)
     r->item_bound = bound;
 }
 
+static void shorten(struct context *c, struct slice scene, struct shortlist *out)
+{
+    struct recommender *r = c->r;
+    c->scene = catalog_number(r->catalog, scene);
+    recommender_reserve(r);
+    shelf_refresh(r, c->now_ms);
+    user_begin(c);
+    user_shorten(c, out);
+}
+
+uint32_t recommend_given(struct recommender *r, const struct asker *a, struct slice scene, const struct given *given, struct list_place *out)
+{
+    struct context c;
+    struct shortlist s;
+    context_init(&c, r, a);
+    shorten(&c, scene, &s);
+    return score_given(&c, &s, given, out);
+}
+
 void recommend(struct recommender *r, const struct profile *p, struct slice scene, int64_t now_ms, uint64_t seed,
                struct similar_list (*similar)(void *arg, entity_id item), void *arg, struct recommendation *out)
 {
     struct context c;
     struct shortlist s;
     context_init(&c, r, &(struct asker){p, now_ms, similar, arg});
-    c.scene = catalog_number(r->catalog, scene);
     c.seed = seed;
-    recommender_reserve(r);
-    shelf_refresh(r, now_ms);
-    user_begin(&c);
-    user_shorten(&c, &s);
+    shorten(&c, scene, &s);
     score_all(&c, &s, out);
 }

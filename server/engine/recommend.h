@@ -107,6 +107,12 @@ struct asker {
     void *arg;
 };
 
+/* Rooms of a list, first place first. */
+struct given {
+    uint32_t count;
+    const entity_id *rooms;
+};
+
 /* What one worker knows beside the profile: an index of live rooms and the funnel of what it has seen. Soft. */
 struct recommender;
 
@@ -133,5 +139,19 @@ float recommender_lift(const struct recommender *r, entity_id id, int64_t now_ms
  * Below 0: not to be offered.
  */
 void recommend_all(struct recommender *r, const struct asker *a, float *out);
+/* One place of a list of rooms when those before it are given: what may stand there, and with what probability. */
+#define PLACE_ROOMS_MAX 43
+
+struct list_place {
+    uint32_t count;
+    entity_id rooms[PLACE_ROOMS_MAX]; /* the best first */
+    double best, other;               /* probability of the first, and of each of the others */
+};
+
+/*
+ * How recommend() would draw the places of a list whose rooms are `given`: what another configuration makes of what was
+ * sent. Answers how many places it can tell: up to the first whose room could not stand there.
+ */
+uint32_t recommend_given(struct recommender *r, const struct asker *a, struct slice scene, const struct given *given, struct list_place *out);
 void recommend(struct recommender *r, const struct profile *p, struct slice scene, int64_t now_ms, uint64_t seed,
                struct similar_list (*similar)(void *arg, entity_id item), void *arg, struct recommendation *out);

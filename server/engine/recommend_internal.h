@@ -373,3 +373,4 @@ void score_write_room(const struct context *c, const struct candidate *one, doub
 /* The entity of the history through whose list most of an item's similarity came, when there was one. */
 struct slice score_similar_to(const struct context *c, const struct exact *e);
 void score_all(struct context *c, const struct shortlist *s, struct recommendation *out);
+uint32_t score_given(struct context *c, const struct shortlist *s, const struct given *given, struct list_place *out);

@@ -4,6 +4,7 @@
 #include "common/check.h"
 #include "common/hash.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -346,17 +347,47 @@ static void fetch(struct recommender *r, const struct shortlist *s)
             __builtin_prefetch(items[i]->embedding);
 }
 
+/* All candidates, best first. */
+static void score_rooms(struct context *c, const struct shortlist *s, struct candidate *scored, struct queue *q)
+{
+    fetch(c->r, s);
+    for (uint32_t i = 0; i < s->room_count; i++)
+        q->count += score_room(c, &c->r->shelf.rooms[s->rooms[i]], &scored[q->count]);
+    sort(scored, q->count, q->at);
+}
+
 void score_all(struct context *c, const struct shortlist *s, struct recommendation *out)
 {
     struct candidate scored[ROOMS_MAX];
     uint8_t order[ROOMS_MAX];
     struct queue q = {order, 0};
     out->room_count = out->item_count = out->host_count = 0;
-    fetch(c->r, s);
-    for (uint32_t i = 0; i < s->room_count; i++)
-        q.count += score_room(c, &c->r->shelf.rooms[s->rooms[i]], &scored[q.count]);
-    sort(scored, q.count, order);
+    score_rooms(c, s, scored, &q);
     choose_hosts(c, scored, q, out);
     choose_rooms(c, scored, q, out);
     choose_items(c, s, out);
+}
+
+uint32_t score_given(struct context *c, const struct shortlist *s, const struct given *given, struct list_place *out)
+{
+    static_assert(PLACE_ROOMS_MAX == ROOMS_MAX, "a place holds all candidates");
+    struct candidate scored[ROOMS_MAX];
+    uint8_t order[ROOMS_MAX];
+    struct queue q = {order, 0};
+    double explore = c->r->settings.explore_ppm / 1e6;
+    score_rooms(c, s, scored, &q);
+    for (uint32_t k = 0; k < given->count; k++) {
+        uint32_t taken = UINT32_MAX;
+        out[k].count = q.count;
+        out[k].other = q.count ? explore / q.count : 0;
+        out[k].best = 1 - explore + out[k].other;
+        for (uint32_t i = 0; i < q.count; i++) {
+            out[k].rooms[i] = scored[q.at[i]].on->id;
+            taken = out[k].rooms[i] == given->rooms[k] ? i : taken;
+        }
+        if (taken == UINT32_MAX)
+            return k + 1;
+        take(c->r, &q, scored, taken);
+    }
+    return given->count;
 }

@@ -6,6 +6,7 @@
 #include "server/loop/loop.h"
 
 #include "common/check.h"
+#include "server/simulate/line.h"
 #include "server/simulate/listener.h"
 #include "server/worker/memory_worker.h"
 
@@ -25,6 +26,7 @@ struct loop {
     int64_t heard[TOPICS]; /* next offset of an output, or of the models */
     int64_t catalog;       /* records so far */
     int64_t now_ms, trimmed_ms;
+    bool unwritten; /* not everything was recorded */
 };
 
 struct loop *loop_create(const struct loop_settings *settings)
@@ -51,16 +53,24 @@ void loop_destroy(struct loop *l)
     free(l);
 }
 
+static void record(struct loop *l, const struct line *line)
+{
+    if (l->settings.record && !line_write(l->settings.record, line))
+        l->unwritten = true;
+}
+
 static void on_emit(void *self, const struct world_record *r)
 {
     struct loop *l = self;
     if (r->topic == WORLD_EVENTS) {
-        memory_append(l->in.cluster, TOPIC_EVENTS, -1, r->key, r->value, r->timestamp_ms);
+        int64_t offset = memory_append(l->in.cluster, TOPIC_EVENTS, -1, r->key, r->value, r->timestamp_ms);
+        record(l, &(struct line){NULL, offset, r});
         return;
     }
-    struct record record = {.topic = TOPIC_CATALOG, .offset = l->catalog++, .timestamp_ms = r->timestamp_ms, .key = r->key,
+    record(l, &(struct line){"live.catalog", -1, r});
+    struct record entry = {.topic = TOPIC_CATALOG, .offset = l->catalog++, .timestamp_ms = r->timestamp_ms, .key = r->key,
                             .value = r->value, .tombstone = r->value.size == 0};
-    worker_table_record(l->in.worker, &record, l->now_ms);
+    worker_table_record(l->in.worker, &entry, l->now_ms);
 }
 
 /* What was published since the last time. */
@@ -71,6 +81,8 @@ static void hear(struct loop *l)
         enum topic t = heard_as[h];
         for (; l->heard[t] < memory_end(l->in.cluster, t, 0); l->heard[t]++) {
             const struct record *r = memory_find(l->in.cluster, t, 0, l->heard[t]);
+            if (t == TOPIC_RECOMMENDATIONS)
+                record(l, &(struct line){heard_topics[h], -1, &(struct world_record){.timestamp_ms = l->now_ms, .key = r->key, .value = r->value}});
             listener_take(&to, (enum heard)h, r->key, r->value, l->now_ms);
         }
     }
@@ -126,7 +138,7 @@ bool loop_run(struct loop *l, const volatile sig_atomic_t *stopped)
         if (!trim(l))
             return false;
     }
-    return true;
+    return !l->unwritten;
 }
 
 const struct world *loop_world(const struct loop *l)

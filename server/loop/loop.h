@@ -9,12 +9,14 @@
 #include "server/worker/worker_settings.h"
 
 #include <signal.h>
+#include <stdio.h>
 
 struct loop_settings {
     struct world_settings world;
     const struct worker_settings *worker; /* borrowed */
     struct report_settings predictions;
     double seconds;                       /* simulated */
+    FILE *record;                         /* NULL, or where events, catalog and lists are written, a line each */
     uint32_t step_ms;                     /* virtual time between two turns of the worker; 50 */
 };
 
@@ -22,7 +24,7 @@ struct loop;
 
 struct loop *loop_create(const struct loop_settings *settings);
 void loop_destroy(struct loop *l);
-/* Runs to the end, or until *stopped is set. False: the worker halted a task. */
+/* Runs to the end, or until *stopped is set. False: the worker halted a task, or not everything could be recorded. */
 bool loop_run(struct loop *l, const volatile sig_atomic_t *stopped);
 const struct world *loop_world(const struct loop *l);
 struct findings loop_findings(const struct loop *l);

@@ -62,6 +62,7 @@ const char *journal_line_parse(struct journal_line *owner, const char *text, str
         .topic = (enum topic)t,
         .timestamp_ms = json_integer_value(timestamp),
         .key = {json_string_value(key), (uint32_t)json_string_length(key)},
+        .offset = json_is_integer(json_object_get(root, "offset")) ? json_integer_value(json_object_get(root, "offset")) : -1,
         .value = owner->text ? slice_of(owner->text) : (struct slice){0},
     };
     return NULL;

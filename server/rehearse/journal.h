@@ -1,7 +1,7 @@
 /*
  * A file of records, one JSON object a line: {"timestamp":MS,"key":"u_88","value":{…}}, for another topic than
  * live.events with "topic". A value that is a string is taken as it is (how malformed events are kept in a file), null is
- * a tombstone.
+ * a tombstone. "offset" may say where it stood in its partition.
  */
 #pragma once
 
@@ -12,6 +12,7 @@ struct journal_record {
     int64_t timestamp_ms;
     struct slice key, value; /* borrowed until the next line; value.at NULL: a tombstone */
     uint64_t line;           /* from 1 */
+    int64_t offset;          /* -1: not said */
 };
 
 /* One line. `owner` holds what the record borrows, until journal_line_done(). */

@@ -274,6 +274,17 @@ static void subtract(double *from, const double *what)
         from[i] -= what[i];
 }
 
+double jackknife_error(const double *left, int groups, int stride)
+{
+    double mean = 0, squares = 0;
+    for (int g = 0; g < groups; g++)
+        mean += left[g * stride];
+    mean /= groups ? groups : 1;
+    for (int g = 0; g < groups; g++)
+        squares += (left[g * stride] - mean) * (left[g * stride] - mean);
+    return groups > 1 ? sqrt(squares * (groups - 1) / groups) : NAN;
+}
+
 /* Of `t`, or of `t` less `base`. */
 static void jackknife(const struct tally *t, const struct tally *base, struct valued out[TALLY_VALUES])
 {
@@ -290,15 +301,8 @@ static void jackknife(const struct tally *t, const struct tally *base, struct va
             subtract(to, other);
         }
     }
-    for (int i = 0; i < TALLY_VALUES; i++) {
-        double mean = 0, squares = 0;
-        for (int g = 0; g < groups; g++)
-            mean += left[g][i];
-        mean /= groups ? groups : 1;
-        for (int g = 0; g < groups; g++)
-            squares += (left[g][i] - mean) * (left[g][i] - mean);
-        out[i] = (struct valued){value[i], groups > 1 ? sqrt(squares * (groups - 1) / groups) : NAN};
-    }
+    for (int i = 0; i < TALLY_VALUES; i++)
+        out[i] = (struct valued){value[i], jackknife_error(&left[0][i], groups, TALLY_VALUES)};
 }
 
 static void sort_guesses(const struct tally *t)

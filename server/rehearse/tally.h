@@ -63,6 +63,8 @@ struct valued {
     double value, error; /* NAN: nothing to tell */
 };
 
+/* Of a figure whose values without each group in turn stand `stride` apart; NAN below two groups. */
+double jackknife_error(const double *left, int groups, int stride);
 void tally_values(const struct tally *t, struct valued out[TALLY_VALUES]);
 /* Of b less a, group by group. */
 void tally_differences(const struct tally *a, const struct tally *b, struct valued out[TALLY_VALUES]);

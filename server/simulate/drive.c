@@ -9,6 +9,7 @@
 #include "common/hash.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "server/simulate/line.h"
 #include "server/simulate/listener.h"
 #include "server/simulate/kafka_io.h"
 #include "server/simulate/reference.h"
@@ -40,7 +41,6 @@ struct drive {
     struct report *report;
     struct link *link; /* NULL: to a file */
     FILE *file;
-    struct writer line;
     struct stood *stood[PARTITIONS_MAX]; /* OFFSETS_KEPT each, made when first needed */
     int32_t partitions;
     int64_t now_ms; /* virtual */
@@ -121,27 +121,9 @@ static void on_received(void *self, const struct link_record *record)
     listener_take(&(struct listener){d->world, d->report}, (enum heard)record->topic, record->key, record->value, d->now_ms);
 }
 
-/* {"timestamp":…,"key":…,"value":…}: a value that is no JSON object stands as a string, a tombstone as null. */
 static void write_line(struct drive *d, const struct world_record *r)
 {
-    struct writer *l = &d->line;
-    l->size = 0;
-    text_add(l, "{");
-    if (r->topic == WORLD_CATALOG)
-        text_add(l, "\"topic\":\"live.catalog\",");
-    text_add(l, "\"timestamp\":");
-    text_add_int(l, r->timestamp_ms);
-    text_add(l, ",\"key\":");
-    text_add_json(l, r->key);
-    text_add(l, ",\"value\":");
-    if (r->value.size == 0)
-        text_add(l, "null");
-    else if (r->malformed && (r->value.at[0] != '{' || r->value.at[r->value.size - 1] != '}'))
-        text_add_json(l, r->value);
-    else
-        text_add_slice(l, r->value);
-    text_add(l, "}\n");
-    if (fwrite(l->data, 1, l->size, d->file) != l->size)
+    if (!line_write(d->file, &(struct line){r->topic == WORLD_CATALOG ? "live.catalog" : NULL, -1, r}))
         d->failed = true;
 }
 
@@ -222,7 +204,6 @@ static bool close_output(struct drive *d)
         good = false;
     for (int32_t p = 0; p < d->partitions; p++)
         free(d->stood[p]);
-    writer_fini(&d->line);
     return good;
 }
 

@@ -16,6 +16,7 @@ const char backtest_usage[] =
     "sluice backtest FILE [--digest] [--config FILE]\n"
     "sluice backtest --events FILE [--config FILE] [--interest TYPE,...] [--within SECONDS]\n"
     "                [--compare CONFIG2] [-o json]\n"
+    "sluice backtest --ope LOG --config CONFIG2 [--reward click|enter|purchase] [--places K] [--clip W] [-o json]\n"
     "sluice backtest --protocol P1|P2|P3|P4a|P4b|P4c|P5|P6|P7 --data DIR [--config FILE] [-o json]\n"
     "\n"
     "FILE holds one JSON object a line, as `sluice simulate --to-file` writes it: {\"timestamp\":MS,\"key\":USER,\"value\":{EVENT}},\n"
@@ -41,12 +42,21 @@ const char backtest_usage[] =
     "  -o json            one flat object: METHOD.METRIC and METHOD.METRIC_se; with --compare also compared.METHOD.METRIC and\n"
     "                     difference.METHOD.METRIC (second less first), and `differs`, the settings\n"
     "\n"
+    "--ope: what the ranking of rooms under CONFIG2 would have earned, from LOG, which holds live.events, live.catalog and the\n"
+    "live.recommendations that were sent (\"topic\":\"live.recommendations\"), whose rooms carry the probability each was drawn\n"
+    "with. LOG is folded again under CONFIG2, which is asked for the probability of every logged room in its place. Prints the\n"
+    "reward an impression of the first --places places (3): of the log, and by inverse propensity (IPS), self-normalised IPS and\n"
+    "doubly robust (DR) for CONFIG2, each with its standard error; weights are products down to the place and cut at --clip (20);\n"
+    "effective sample size, cut and zero weights are said. --reward (enter): what of that recommendation counts. It holds for one\n"
+    "list at a time, in the states that the log has, and as far as the log explores: see recommend.explore_ppm.\n"
+    "\n"
     "--protocol: a public data set from DIR through decoder and engine, the simple methods beside.\n"
     "\n"
     "Examples:\n"
     "  sluice backtest events.jsonl --digest\n"
     "  sluice simulate --to-file day.jsonl --seconds 7200 && sluice backtest --events day.jsonl --interest purchase\n"
-    "  sluice backtest --events day.jsonl --config sluice.json --compare bolder.json\n";
+    "  sluice backtest --events day.jsonl --config sluice.json --compare bolder.json\n"
+    "  sluice simulate --in-memory --seconds 3600 --record log.jsonl && sluice backtest --ope log.jsonl --config bolder.json\n";
 
 struct backtest {
     struct worker_settings settings;
@@ -159,13 +169,15 @@ int verb_backtest(int argc, char **argv)
     const char *format = take_option(&argc, argv, "-o");
     struct backtest_events events = {take_option(&argc, argv, "--events"), take_option(&argc, argv, "--interest"), take_option(&argc, argv, "--within"), take_option(&argc, argv, "--compare"),
                                      format && strcmp(format, "json") == 0};
+    struct backtest_ope ope = {take_option(&argc, argv, "--ope"), take_option(&argc, argv, "--reward"), take_option(&argc, argv, "--places"),
+                               take_option(&argc, argv, "--clip"), events.json};
     bool digests = take_flag(&argc, argv, "--digest");
     if (!is_all_taken(argc, argv, 1))
         return EXIT_USAGE;
     if (protocol)
         return run_protocol(&settings.daemon.worker, protocol, data, format && strcmp(format, "json") == 0);
-    if (events.path) {
-        int code = backtest_events(&events, &settings);
+    if (events.path || ope.path) {
+        int code = events.path ? backtest_events(&events, &settings) : backtest_ope(&ope, &settings);
         settings_fini(&settings);
         return code;
     }

@@ -1,4 +1,4 @@
-/* backtest --events: rank, then learn, over a user's own log. */
+/* backtest --events: rank, then learn, over a user's own log; backtest --ope: what other settings would have earned. */
 #pragma once
 
 #include "server/settings/settings.h"
@@ -9,4 +9,10 @@ struct backtest_events {
     bool json;
 };
 
+struct backtest_ope {
+    const char *path, *reward, *places, *clip; /* likewise */
+    bool json;
+};
+
+int backtest_ope(const struct backtest_ope *b, const struct settings *settings);
 int backtest_events(const struct backtest_events *b, const struct settings *settings);

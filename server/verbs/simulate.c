@@ -4,6 +4,7 @@
 #include "server/settings/settings.h"
 #include "server/simulate/drive.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ const char simulate_usage[] =
     "                     in front. `timestamp` is the record's; a value that is no object stands as a string.\n"
     "  --in-memory        no Kafka, no Redis: the daemon's own worker between a log and a store in this process\n"
     "  --config FILE      its configuration, with --in-memory (default: embedded)\n"
+    "  --record FILE      with --in-memory: events, catalog and recommendations, a line each as above: for `sluice backtest --ope`\n"
     "  --seconds N        simulated seconds; 0 = until Ctrl-C (default 60)\n"
     "  --speed X          simulated seconds a real second, with --brokers (default 1)\n"
     "  --rate N           events a simulated second (default 200)\n"
@@ -136,20 +138,22 @@ static void on_signal(int number)
     stopped = 1;
 }
 
-static int run_in_memory(const struct drive_settings *s, const char *config)
+static int run_in_memory(const struct drive_settings *s, const char *config, FILE *record)
 {
     struct settings settings;
     settings_init(&settings);
     int code = EXIT_CONFIG;
     if ((!config || settings_load(&settings, config, stderr)) && settings_finish(&settings, stderr)) {
         const struct learner_settings *learner = &settings.daemon.worker.learner;
-        struct loop_settings loop = {s->world, &settings.daemon.worker, {learner->intent_ms, learner->churn_ms, s->predictions.warm_up_ms}, s->seconds, 50};
+        struct loop_settings loop = {s->world, &settings.daemon.worker, {learner->intent_ms, learner->churn_ms, s->predictions.warm_up_ms}, s->seconds, record, 50};
         if (loop.world.start_ms == 0)
             loop.world.start_ms = SIMULATED_START_MS;
         signal(SIGINT, on_signal);
         signal(SIGTERM, on_signal);
         struct loop *l = loop_create(&loop);
         code = loop_run(l, &stopped) ? 0 : 1;
+        if (record && fflush(record) != 0)
+            code = 1;
         struct findings f = loop_findings(l);
         report_print(&f, loop_world(l), s->json, stdout);
         loop_destroy(l);
@@ -158,15 +162,28 @@ static int run_in_memory(const struct drive_settings *s, const char *config)
     return code;
 }
 
+static int run_and_record(const struct drive_settings *s, const char *config, const char *path)
+{
+    FILE *record = path ? fopen(path, "w") : NULL;
+    if (path && !record) {
+        fprintf(stderr, "sluice simulate: cannot write %s: %s\n", path, strerror(errno));
+        return 1;
+    }
+    int code = run_in_memory(s, config, record);
+    if (record && fclose(record) != 0)
+        code = 1;
+    return code;
+}
+
 /* Answers what is wrong with the choice of a place to write to, or NULL. */
-static const char *refuse_place(const struct drive_settings *s, bool in_memory, const char *config)
+static const char *refuse_place(const struct drive_settings *s, bool in_memory, const char *config, const char *record)
 {
     if ((s->brokers != NULL) + (s->file != NULL) + in_memory != 1)
         return "needs exactly one of --brokers, --to-file, --in-memory";
     if (in_memory && s->reference)
         return "--reference goes to --brokers or --to-file";
-    if (config && !in_memory)
-        return "--config goes with --in-memory";
+    if ((config || record) && !in_memory)
+        return "--config and --record go with --in-memory";
     if (!s->brokers && s->seconds <= 0 && !s->reference)
         return "--seconds above 0 is needed without --brokers";
     return NULL;
@@ -176,7 +193,7 @@ int verb_simulate(int argc, char **argv)
 {
     struct drive_settings s = {.world = world_defaults(), .seconds = 60, .speed = 1, .predictions = report_defaults(), .topic = "live.events"};
     struct world_settings *w = &s.world;
-    const char *scenario = "ordinary", *output = "text", *config = NULL;
+    const char *scenario = "ordinary", *output = "text", *config = NULL, *record = NULL;
     bool in_memory = false;
     uint64_t start_ms = 0;
     const struct option options[] = {
@@ -184,6 +201,7 @@ int verb_simulate(int argc, char **argv)
         {"--to-file", OPTION_TEXT, &s.file, 0, 0},
         {"--in-memory", OPTION_FLAG, &in_memory, 0, 0},
         {"--config", OPTION_TEXT, &config, 0, 0},
+        {"--record", OPTION_TEXT, &record, 0, 0},
         {"--seconds", OPTION_REAL, &s.seconds, 0, 1e9},
         {"--speed", OPTION_REAL, &s.speed, 0.01, 1000},
         {"--rate", OPTION_REAL, &w->rate, 0.1, 1e6},
@@ -215,7 +233,7 @@ int verb_simulate(int argc, char **argv)
     int refused = read_options(options, argc, argv);
     if (refused)
         return refused;
-    const char *wrong = refuse_place(&s, in_memory, config);
+    const char *wrong = refuse_place(&s, in_memory, config, record);
     if (wrong)
         return refuse("arguments", wrong);
     if (!set_scenario(w, scenario))
@@ -224,6 +242,6 @@ int verb_simulate(int argc, char **argv)
     s.json = strcmp(output, "json") == 0;
     w->beliefs = s.report || in_memory;
     if (in_memory)
-        return run_in_memory(&s, config);
+        return run_and_record(&s, config, record);
     return s.reference ? drive_reference(&s) : drive_world(&s);
 }

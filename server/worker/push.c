@@ -202,6 +202,12 @@ void push_ask_items(struct push *p, const struct question *q, float *out)
     recommend_all(p->arms[arm_of(p, q->user)], &a, out);
 }
 
+uint32_t push_ask_given(struct push *p, const struct question *q, const struct given *given, struct list_place *out)
+{
+    const struct asker a = {profile_of(p, q->user, q->now_ms), q->now_ms, similar, p};
+    return recommend_given(p->arms[arm_of(p, q->user)], &a, q->scene, given, out);
+}
+
 static void put_off(struct push *p, const struct request *q)
 {
     int64_t tick = q->due_ms / WHEEL_TICK_MS + 1;

@@ -287,6 +287,11 @@ void worker_ask_items(struct worker *w, const struct question *q, float *out)
     push_ask_items(w->push, q, out);
 }
 
+uint32_t worker_ask_given(struct worker *w, const struct question *q, const struct given *given, struct list_place *out)
+{
+    return push_ask_given(w->push, q, given, out);
+}
+
 const struct catalog *worker_catalog(const struct worker *w)
 {
     return w->tables.catalog;

@@ -109,6 +109,8 @@ struct question {
 void worker_ask(struct worker *w, const struct question *q, struct recommendation *out);
 /* Scores of all items by catalog number, as recommend_all(); `out` holds catalog_number_bound() of them. */
 void worker_ask_items(struct worker *w, const struct question *q, float *out);
+/* How the places of a list that was sent would be drawn now, as recommend_given(). */
+uint32_t worker_ask_given(struct worker *w, const struct question *q, const struct given *given, struct list_place *out);
 const struct catalog *worker_catalog(const struct worker *w);
 const struct worker_counts *worker_get_counts(const struct worker *w);
 /* Fills at most `max`; answers how many tasks there are. */

@@ -5,7 +5,7 @@
   kafka.py BROKERS ends TOPIC                            one line a partition: PARTITION START END
   kafka.py BROKERS delete-records TOPIC PARTITION OFFSET records below OFFSET are gone
   kafka.py BROKERS recreate TOPIC                        deleted and made again, with its settings
-  kafka.py BROKERS copy TOPIC                            JSON lines of timestamp, key and value, as `sluice backtest` reads them
+  kafka.py BROKERS copy TOPIC                            JSON lines of timestamp, offset, key and value, as `sluice backtest` reads them
 """
 import json
 import socket
@@ -449,8 +449,8 @@ def main(brokers, verb, topic, *rest):
         kafka.recreate(topic)
     elif verb == "copy":
         for p in kafka.partitions(topic):
-            for _, stamp, key, value, _ in kafka.records(topic, p, *kafka.ends(topic, p)):
-                print(json.dumps({"timestamp": stamp, "key": (key or b"").decode(), "value": value.decode()}))
+            for offset, stamp, key, value, _ in kafka.records(topic, p, *kafka.ends(topic, p)):
+                print(json.dumps({"timestamp": stamp, "offset": offset, "key": (key or b"").decode(), "value": value.decode()}))
     else:
         raise SystemExit(__doc__)
 

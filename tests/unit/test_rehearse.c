@@ -1,6 +1,8 @@
 /* Logs whose figures are known beforehand. */
 #include "server/rehearse/hindsight.h"
+#include "server/rehearse/offpolicy.h"
 #include "server/rehearse/plain.h"
+#include "server/rehearse/shadow.h"
 #include "tests/unit/check.h"
 
 #include <math.h>
@@ -247,6 +249,92 @@ static void test_plain_methods_are_those_of_the_formulas(void)
     plain_destroy(p);
 }
 
+/* What is said of the places of a list is what it was drawn with. */
+static void test_given_list_has_its_own_propensities(void)
+{
+    static struct worker_settings worker;
+    static struct recommendation list;
+    struct list_place places[OFFPOLICY_PLACES_MAX];
+    struct journal_record r;
+    begin();
+    put_rooms(30);
+    for (int i = 0; i < 20; i++)
+        put_event(1000 * (i + 1), "u_1", "enter", i % 2 ? "\"room\":\"r_3\",\"host\":\"h_3\"" : "\"room\":\"r_8\",\"host\":\"h_8\"");
+    fclose(file);
+    worker_settings_default(&worker);
+    worker.recommend.explore_ppm = 300000;
+    struct journal *j = journal_open(path);
+    struct shadow *s = shadow_create(&worker, &(struct shadow_hears){NULL, NULL});
+    while (j && journal_next(j, &r))
+        CHECK(shadow_record(s, &r) == SHADOW_APPLIED);
+    int explored = 0;
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        entity_id ids[OFFPOLICY_PLACES_MAX];
+        struct question q = {slice_of("u_1"), slice_of("home"), shadow_now_ms(s), seed};
+        worker_ask(shadow_worker(s), &q, &list);
+        CHECK(list.room_count == RECOMMEND_ROOMS);
+        for (int k = 0; k < OFFPOLICY_PLACES_MAX; k++)
+            ids[k] = list.rooms[k].id;
+        CHECK_INT(worker_ask_given(shadow_worker(s), &q, &(struct given){OFFPOLICY_PLACES_MAX, ids}, places), OFFPOLICY_PLACES_MAX);
+        for (int k = 0; k < OFFPOLICY_PLACES_MAX; k++) {
+            bool best = places[k].rooms[0] == ids[k];
+            explored += !best;
+            CHECK(near(list.rooms[k].propensity, best ? places[k].best : places[k].other));
+            CHECK(near(places[k].best + (places[k].count - 1) * places[k].other, 1));
+        }
+    }
+    CHECK(explored > 50 && explored < 250); /* of 500 places 145 on the average */
+    entity_id nobody[2] = {entity_id_of(ENTITY_ROOM, slice_of("r_99")), entity_id_of(ENTITY_ROOM, slice_of("r_1"))};
+    CHECK_INT(worker_ask_given(shadow_worker(s), &(struct question){slice_of("u_2"), slice_of("home"), shadow_now_ms(s), 1}, &(struct given){2, nobody}, places), 1);
+    shadow_destroy(s);
+    journal_close(j);
+}
+
+/*
+ * Lists of one place over two rooms, logged with a coin; r_0 is entered always, r_1 never. The default settings rank r_0
+ * first or second, and the estimates must be the probability with which they show it: 0.975 or 0.025.
+ */
+static void test_estimates_are_the_value_of_the_policy(void)
+{
+    static struct worker_settings worker;
+    struct offpolicy_answer a;
+    begin();
+    put_rooms(2);
+    for (int i = 0; i < 400; i++) {
+        char user[16], fields[64];
+        snprintf(user, sizeof user, "u_%d", i);
+        int64_t ms = 10000 + 100 * i;
+        fprintf(file, "{\"topic\":\"live.recommendations\",\"timestamp\":%lld,\"key\":\"%s\",\"value\":{\"v\":1,\"rec\":\"x-%d\",\"user\":\"%s\",\"scene\":\"home\","
+                      "\"version\":[%d,1,0],\"rooms\":[{\"id\":\"r_%d\",\"propensity\":0.5}]}}\n", START_MS + ms, user, i, user, i, i % 2);
+        snprintf(fields, sizeof fields, "\"room\":\"r_%d\",\"rec\":\"x-%d\",\"pos\":0", i % 2, i);
+        put_event(ms + 10, user, "impression", fields);
+        if (i % 2 == 0)
+            put_event(ms + 20, user, "click", fields);
+    }
+    fclose(file);
+    worker_settings_default(&worker);
+    struct offpolicy_settings s = {&worker, EVENT_CLICK, 3, 1e9};
+    struct journal *j = journal_open(path);
+    CHECK(j && offpolicy_run(&s, j, &a));
+    CHECK_INT(a.lists, 400);
+    CHECK_INT(a.impressions, 400);
+    CHECK_INT(a.rewards, 200);
+    CHECK(near(a.estimates[ESTIMATE_LOGGED].value, 0.5));
+    /* r_0 is the better one by what happened as soon as it was clicked; who of the first is ranked first hangs on ties. */
+    double first = a.estimates[ESTIMATE_SNIPS].value;
+    CHECK(first > 0.9 && first < 0.99);
+    CHECK(fabs(a.estimates[ESTIMATE_IPS].value - first) < 0.05);
+    CHECK(fabs(a.estimates[ESTIMATE_DR].value - first) < 0.05);
+    CHECK(fabs(a.estimates[ESTIMATE_WEIGHT].value - 1) < 0.05);
+    CHECK(a.effective > 180 && a.effective < 230); /* half of the log is what the policy shows */
+    CHECK_INT(a.clipped, 0);
+    s.clip = 1;
+    CHECK(offpolicy_run(&s, j, &a));
+    CHECK_INT(a.clipped, 200);
+    CHECK(a.estimates[ESTIMATE_IPS].value <= 0.5);
+    journal_close(j);
+}
+
 int main(void)
 {
     int fd = mkstemp(path);
@@ -259,6 +347,8 @@ int main(void)
     test_bad_lines_are_counted_and_the_rest_is_run();
     test_figures_of_a_tally_are_those_of_the_formulas();
     test_plain_methods_are_those_of_the_formulas();
+    test_given_list_has_its_own_propensities();
+    test_estimates_are_the_value_of_the_policy();
     unlink(path);
     return checks_failed != 0;
 }
