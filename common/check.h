@@ -1,6 +1,7 @@
 /*
  * What must hold for the process to go on: programmer errors, and memory that is there when it is asked for. Else it
  * writes one log line and aborts; the daemon is crash-only, and its state is exact after a restart. Never for input or peers.
+ * Who asks for memory asserts in the next lines that it got some (tests/README.md says who refuses what, and what holds it).
  */
 #pragma once
 

@@ -31,7 +31,7 @@ protocol_run protocol_p1, protocol_p2, protocol_p3, protocol_p4a, protocol_p4b, 
 /* Rows of a table as text; the separators are replaced in place. */
 struct table;
 struct table *table_open(const char *data, const char *path); /* "*.gz" through gzip; NULL: said */
-/* Fields of the next line, at most `max`; quotes as in CSV. 0 at the end. */
+/* Fields of the next line, at most `max`; quotes as in CSV. 0 at the end. A file that is cut short ends the program (said). */
 int table_next(struct table *t, const char *separators, char **out_fields, int max);
 void table_close(struct table *t);
 double area_under(const double *scores, const bool *labels, uint32_t count);

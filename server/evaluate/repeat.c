@@ -115,7 +115,7 @@ struct walk {
 
 static void walk_init(struct walk *w, const struct matrix *m)
 {
-    *w = (struct walk){calloc(ITEMS_MAX, sizeof *w->columns), calloc(ITEMS_MAX, sizeof *w->of_item), calloc(ITEMS_MAX, sizeof *w->of_count)};
+    *w = (struct walk){.columns = calloc(ITEMS_MAX, sizeof *w->columns), .of_item = calloc(ITEMS_MAX, sizeof *w->of_item), .of_count = calloc(ITEMS_MAX, sizeof *w->of_count)};
     ASSERT(w->columns && w->of_item && w->of_count);
     for (uint32_t u = 0; u < m->users; u++)
         for (uint32_t k = 0; k < m->rows[u].count; k++) {

@@ -258,8 +258,8 @@ bool protocol_p4b(const struct stream_settings *settings, const char *data, stru
     }
     static const int horizons[] = {30, 90};
     for (int h = 0; h < 2; h++) {
-        struct predictions p = {calloc(CUTS_MAX * CUSTOMERS_MAX, sizeof(double)), calloc(CUTS_MAX * CUSTOMERS_MAX, sizeof(double)),
-                                calloc(CUTS_MAX * CUSTOMERS_MAX, sizeof(bool)), 0};
+        struct predictions p = {.score = calloc(CUTS_MAX * CUSTOMERS_MAX, sizeof(double)), .frequency = calloc(CUTS_MAX * CUSTOMERS_MAX, sizeof(double)),
+                                .label = calloc(CUTS_MAX * CUSTOMERS_MAX, sizeof(bool))};
         ASSERT(p.score && p.frequency && p.label);
         int whole = 0; /* cuts whose window the data cover */
         while (whole < cuts && start_ms + (90 + 30 * whole + horizons[h]) * DAY_MS <= end_ms + DAY_MS)

@@ -170,8 +170,10 @@ static void room_for_item(struct stream *s)
     s->items = grown(s->items, &s->item_capacity, s->item_count, sizeof *s->items);
     if (before == s->item_capacity)
         return;
-    for (int i = 0; i < METHODS; i++)
+    for (int i = 0; i < METHODS; i++) {
         s->out[i] = realloc(s->out[i], s->item_capacity * sizeof(float));
+        ASSERT(s->out[i]);
+    }
     s->all = realloc(s->all, (s->item_capacity + 1) * sizeof(float));
     ASSERT(s->all);
 }

@@ -1,37 +1,46 @@
 #include "server/evaluate/protocols.h"
 
 #include "common/check.h"
+#include "common/line.h"
 
-#include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct table {
-    FILE *file;
+    char name[1024];
     bool pipe;
-    char *line; /* owned */
-    size_t capacity;
+    struct line_reader line; /* its file is owned */
 };
 
 struct table *table_open(const char *data, const char *path)
 {
-    char full[1024], command[1200];
+    char command[1200];
     struct table *t = calloc(1, sizeof *t);
     ASSERT(t);
-    snprintf(full, sizeof full, "%s/%s", data, path);
-    size_t size = strlen(full);
-    t->pipe = size > 3 && strcmp(full + size - 3, ".gz") == 0;
-    FILE *there = fopen(full, "rb");
+    snprintf(t->name, sizeof t->name, "%s/%s", data, path);
+    size_t size = strlen(t->name);
+    t->pipe = size > 3 && strcmp(t->name + size - 3, ".gz") == 0;
+    errno = 0;
+    FILE *there = fopen(t->name, "rb");
     if (there && t->pipe) {
         fclose(there);
-        snprintf(command, sizeof command, "gzip -dc '%s'", full);
-        there = strchr(full, '\'') ? NULL : popen(command, "r");
+        snprintf(command, sizeof command, "gzip -dc '%s'", t->name);
+        there = strchr(t->name, '\'') ? NULL : popen(command, "r");
     }
-    t->file = there;
-    if (t->file)
+    t->line.file = there;
+    if (there)
         return t;
-    fprintf(stderr, "sluice backtest: %s cannot be read\n", full);
+    fprintf(stderr, "sluice backtest: %s cannot be read: %s\n", t->name, errno ? strerror(errno) : "a quote in its name");
     free(t);
     return NULL;
+}
+
+/* Figures over a part would pass for those of the whole. */
+static void end_cut_short(const struct table *t, const char *why)
+{
+    fprintf(stderr, "sluice backtest: %s cannot be read to its end: %s\n", t->name, why);
+    exit(1);
 }
 
 static char *take_field(char **at, const char *separators)
@@ -54,10 +63,13 @@ static char *take_field(char **at, const char *separators)
 int table_next(struct table *t, const char *separators, char **out_fields, int max)
 {
     int n = 0;
-    if (getline(&t->line, &t->capacity, t->file) <= 0)
+    ssize_t size = line_next(&t->line);
+    if (size < 0)
+        end_cut_short(t, strerror(errno));
+    if (size == 0)
         return 0;
-    t->line[strcspn(t->line, "\r\n")] = 0;
-    for (char *at = t->line; at && n < max;) {
+    t->line.text[strcspn(t->line.text, "\r\n")] = 0;
+    for (char *at = t->line.text; at && n < max;) {
         char *field = take_field(&at, separators);
         if (*field || strchr(separators, ','))
             out_fields[n++] = field;
@@ -67,11 +79,11 @@ int table_next(struct table *t, const char *separators, char **out_fields, int m
 
 void table_close(struct table *t)
 {
-    if (t->pipe)
-        pclose(t->file);
-    else
-        fclose(t->file);
-    free(t->line);
+    bool ended = feof(t->line.file);
+    int status = t->pipe ? pclose(t->line.file) : fclose(t->line.file);
+    if (ended && status != 0)
+        end_cut_short(t, "gzip failed");
+    line_fini(&t->line);
     free(t);
 }
 

@@ -1,6 +1,7 @@
 #include "server/rehearse/journal.h"
 
 #include "common/check.h"
+#include "common/line.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -17,15 +18,14 @@ struct place {
 };
 
 struct journal {
-    FILE *file;
+    FILE *file; /* owned */
     const char *path; /* borrowed */
     struct place *places; /* owned; in order of time */
     size_t count, capacity, next;
     int64_t at; /* where the file stands */
     uint64_t bad;
     bool items;
-    char *line; /* owned */
-    size_t line_capacity;
+    struct line_reader line;
     struct journal_line owner;
 };
 
@@ -56,8 +56,10 @@ const char *journal_line_parse(struct journal_line *owner, const char *text, str
         return "`topic` is none of sluice's";
     if (!value)
         return "there is no `value`";
-    if (!json_is_null(value))
+    if (!json_is_null(value)) {
         owner->text = json_is_string(value) ? strdup(json_string_value(value)) : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        ASSERT(owner->text); /* without it the record would be a tombstone */
+    }
     *out = (struct journal_record){
         .topic = (enum topic)t,
         .timestamp_ms = json_integer_value(timestamp),
@@ -93,12 +95,13 @@ static void add_place(struct journal *j, const struct place *p)
     j->places[j->count++] = *p;
 }
 
-static void look(struct journal *j)
+/* False: the file cannot be read to its end. */
+static bool look(struct journal *j)
 {
     struct journal_record r;
     ssize_t size;
-    for (uint64_t line = 1; (size = getline(&j->line, &j->line_capacity, j->file)) > 0; line++) {
-        const char *wrong = journal_line_parse(&j->owner, j->line, &r);
+    for (uint64_t line = 1; (size = line_next(&j->line)) > 0; line++) {
+        const char *wrong = journal_line_parse(&j->owner, j->line.text, &r);
         if (wrong && j->bad++ < SAID_MAX)
             fprintf(stderr, "%s:%llu: %s\n", j->path, (unsigned long long)line, wrong);
         if (!wrong) {
@@ -110,6 +113,7 @@ static void look(struct journal *j)
     }
     if (j->count)
         qsort(j->places, j->count, sizeof *j->places, by_time);
+    return size == 0;
 }
 
 /* What comes through a pipe is kept in a file without a name, since it is read more than once. */
@@ -122,6 +126,10 @@ static FILE *keep(FILE *from)
             fclose(file);
             return NULL;
         }
+    if (file && ferror(from)) {
+        fclose(file);
+        return NULL;
+    }
     if (file)
         rewind(file);
     return file;
@@ -130,16 +138,15 @@ static FILE *keep(FILE *from)
 struct journal *journal_open(const char *path)
 {
     FILE *file = strcmp(path, "-") == 0 ? keep(stdin) : fopen(path, "r");
-    if (!file) {
-        fprintf(stderr, "%s cannot be read: %s\n", path, strerror(errno));
-        return NULL;
-    }
     struct journal *j = calloc(1, sizeof *j);
     ASSERT(j);
-    j->file = file;
+    j->file = j->line.file = file;
     j->path = path;
-    look(j);
-    return j;
+    if (file && look(j))
+        return j;
+    fprintf(stderr, "%s cannot be read: %s\n", path, strerror(errno));
+    journal_close(j);
+    return NULL;
 }
 
 void journal_close(struct journal *j)
@@ -147,9 +154,10 @@ void journal_close(struct journal *j)
     if (!j)
         return;
     journal_line_done(&j->owner);
-    fclose(j->file);
+    if (j->file)
+        fclose(j->file);
     free(j->places);
-    free(j->line);
+    line_fini(&j->line);
     free(j);
 }
 
@@ -159,11 +167,13 @@ bool journal_next(struct journal *j, struct journal_record *out)
     if (j->next == j->count)
         return false;
     const struct place *p = &j->places[j->next];
-    if (j->at != p->at && fseeko(j->file, p->at, SEEK_SET) != 0)
+    bool there = j->at == p->at || fseeko(j->file, p->at, SEEK_SET) == 0;
+    ssize_t size = there ? line_next(&j->line) : -1;
+    if (size <= 0 || journal_line_parse(&j->owner, j->line.text, out)) {
+        fprintf(stderr, "%s:%llu: changed while it was read; what follows is left out\n", j->path, (unsigned long long)p->line);
+        j->bad++;
         return false;
-    ssize_t size = getline(&j->line, &j->line_capacity, j->file);
-    if (size <= 0 || journal_line_parse(&j->owner, j->line, out))
-        return false; /* changed under us */
+    }
     j->next++;
     j->at = p->at + size;
     out->line = p->line;

@@ -9,8 +9,10 @@
 #include "server/verbs/verb.h"
 #include "server/worker/memory_worker.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 const char backtest_usage[] =
     "sluice backtest FILE [--digest] [--config FILE]\n"
@@ -189,7 +191,7 @@ int verb_backtest(int argc, char **argv)
     open_backtest(&b, &settings.daemon.worker);
     int64_t count = replay_file(b.in.cluster, path, &bad);
     if (count < 0) {
-        fprintf(stderr, "sluice backtest: %s cannot be read\n", path);
+        fprintf(stderr, "sluice backtest: %s cannot be read: %s\n", path, strerror(errno));
     } else {
         run(&b);
         print_counts(worker_get_counts(b.in.worker));

@@ -1,24 +1,24 @@
 #include "server/verbs/replay.h"
 
+#include "common/line.h"
 #include "server/rehearse/journal.h"
 
+#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 int64_t replay_file(struct memory_cluster *c, const char *path, uint64_t *out_bad)
 {
-    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
-    if (!file)
-        return -1;
-    char *line = NULL;
-    size_t capacity = 0;
+    struct line_reader line = {.file = strcmp(path, "-") == 0 ? stdin : fopen(path, "r")};
     int64_t appended = 0, number = 0;
+    ssize_t size;
+    if (!line.file)
+        return -1;
     *out_bad = 0;
-    while (getline(&line, &capacity, file) > 0) {
+    while ((size = line_next(&line)) > 0) {
         struct journal_line owner;
         struct journal_record r;
         number++;
-        const char *wrong = journal_line_parse(&owner, line, &r);
+        const char *wrong = journal_line_parse(&owner, line.text, &r);
         if (!wrong) {
             memory_append(c, r.topic, -1, r.key, r.value, r.timestamp_ms);
             appended++;
@@ -27,8 +27,10 @@ int64_t replay_file(struct memory_cluster *c, const char *path, uint64_t *out_ba
         }
         journal_line_done(&owner);
     }
-    free(line);
-    if (file != stdin)
-        fclose(file);
-    return appended;
+    int failed = errno;
+    if (line.file != stdin)
+        fclose(line.file);
+    line_fini(&line);
+    errno = failed;
+    return size < 0 ? -1 : appended;
 }

@@ -5,41 +5,54 @@
 
 #include "common/check.h"
 #include "common/log.h"
+#include "common/text.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include <stdio.h>
 
 #define TOPICS_MS 5000
+
+static ssize_t keep(void *text, const char *bytes, size_t size)
+{
+    put_bytes(text, bytes, size);
+    return (ssize_t)size;
+}
+
+/* A report kept as text. open_memstream() would leave out what it finds no memory for, and say nothing. */
+static FILE *open_report(struct writer *text)
+{
+    FILE *report = fopencookie(text, "w", (cookie_io_functions_t){.write = keep});
+    ASSERT(report);
+    setbuf(report, NULL);
+    return report;
+}
 
 /* SIGHUP: what is refused is said line by line, and the running settings stay. */
 static bool reload(void *arg, struct worker_settings *out)
 {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *report = open_memstream(&text, &size);
-    ASSERT(report);
+    struct writer text = {0};
+    FILE *report = open_report(&text);
     bool ok = settings_reload(arg, out, report);
     fclose(report);
     if (ok)
         log_info("reloaded", "the configuration was read again");
     else
-        log_error("reload_refused", "%.400s; the running settings stay", text);
-    free(text);
+        log_error("reload_refused", "%.400s; the running settings stay", text_cstr(&text));
+    writer_fini(&text);
     return ok;
 }
 
 /* Rule 13: topics that lose what recovery needs are refused before anything is folded. Unreachable brokers are waited for. */
 static bool topics_keep_what_is_needed(const struct settings *settings)
 {
-    char *text = NULL, *rest;
-    size_t size = 0;
-    FILE *report = open_memstream(&text, &size);
-    ASSERT(report);
+    struct writer text = {0};
+    FILE *report = open_report(&text);
+    char *rest;
     enum err err = topics_check(&settings->daemon.kafka, TOPICS_MS, report);
     fclose(report);
-    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+    text_cstr(&text);
+    for (char *line = strtok_r((char *)text.data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
         log_line(err == ERR_INVALID ? LOG_ERROR : LOG_WARNING, "topics", "%.400s", line);
-    free(text);
+    writer_fini(&text);
     return err != ERR_INVALID;
 }
 
