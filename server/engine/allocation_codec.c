@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-#define SCENE_VERSION 3
+#define SCENE_VERSION 4
 #define ENTITIES_MAX 1000000
 
 static void put_name(struct writer *w, const struct name *n)
@@ -310,6 +310,7 @@ static void put_head(struct writer *w, const struct scene *c)
     put_signed(w, c->tick_ms);
     put_signed(w, c->minute);
     put_signed(w, c->day);
+    put_signed(w, c->order_worth);
     put_signed(w, c->alert_ms);
     put_signed(w, c->snapshot_ms);
     put_u48(w, c->rank_next);
@@ -332,6 +333,7 @@ static void get_head(struct reader *r, struct scene *c)
     c->tick_ms = get_number(r);
     c->minute = get_number(r);
     c->day = get_number(r);
+    c->order_worth = get_number(r);
     c->alert_ms = get_number(r);
     c->snapshot_ms = get_number(r);
     c->rank_next = get_u48(r);

@@ -2,8 +2,9 @@
  * Which host should sell an item: hosts known in the scene, ranked per item that a live room lists. Each part lies in
  * [0, 1] and is weighed by host_part_ppm; the score is their sum.
  *   entrance, dwell, interaction, conversion, gpm
- *                t / (1 + t), t = what an exposure to the host yields over what it yields in its cohort, see
- *                allocation_results.c: 1/2 is average. Results are rates, so that a famous host is not a good one
+ *                r / (1 + r), r^2 = what an exposure to the host yields over what it yields in its cohort, see
+ *                allocation_results.c: 1/2 is average, and the root keeps a best seller of thirty times the average apart
+ *                from one of sixty. Results are rates, so that a famous host is not a good one
  *   domain       the item's category and tags among the host's domains, the k-th of which (from 0) counts 2 / (2 + k);
  *                the category counts as two
  *   style        styles of the host that are among the item's tags

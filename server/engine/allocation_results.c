@@ -9,7 +9,8 @@
  *
  * Results are standardised by how they came about (indirect standardisation; Keiding and Clayton 2014). A list shows a
  * host to those it suits, and a host with the wares of another field on show does worse: neither is the host's doing. So
- * counts are kept by stratum (see STRATA), as they moved from one rollup to the next. With n_s the base of a host in
+ * counts are kept by stratum (see STRATA), as they moved from one rollup to the next; an order counts for at most ORDER_MAX
+ * mean orders of the scene, so that one wholesale order does not make a host (winsorising). With n_s the base of a host in
  * stratum s and r_s the scene's rate there, x = sum n_s r_s is expected of it, up to the level of its cohort, which is the
  * hosts of its first domain, or the whole scene when they are fewer than cohort_rooms. Evidence fades: each day every
  * count loses host_fade_ppm.
@@ -23,7 +24,7 @@
  *   shrunk t = 1 + V (V + D)^-1 (t - 1),  D = diag(d_j / e_j).
  * So how much is believed follows from how much hosts differ and from how steps go together: the watch time of a hundred
  * visits tells much, their two orders next to nothing, and what the watch time says of orders is used.
- * Cost: a tick reads every host of the scene four times.
+ * Cost: a tick reads every host of the scene five times.
  */
 #include "server/engine/allocation_state.h"
 
@@ -37,7 +38,8 @@
 #define CORRELATION_MAX 0.8
 #define NOISE_UNKNOWN 1e6
 #define PIVOT_MIN 1e-6
-#define RATIO_MAX 8.0
+#define RATIO_MAX 64.0
+#define ORDER_MAX 16
 #define COHORTS_MAX 64 /* domains; hosts of further ones are held against the scene */
 
 /* `base` is one of the first counts or an order; `before`: the step that leads here. */
@@ -50,7 +52,7 @@ static const struct step {
     [HOST_DWELL] = {HOST_COUNT_WATCH_MS, HOST_COUNT_ENTER, HOST_COUNT_ENTER, HOST_ENTRANCE, 1.5},
     [HOST_INTERACTION] = {HOST_COUNT_INTERACTION, HOST_COUNT_WATCH_MS, HOST_COUNT_INTERACTION, HOST_DWELL, 4},
     [HOST_CONVERSION] = {HOST_COUNT_WANTED, HOST_COUNT_WATCH_MS, HOST_COUNT_WANTED, HOST_DWELL, 1.2},
-    [HOST_GPM] = {HOST_COUNT_REVENUE, HOST_COUNT_PURCHASE, HOST_COUNT_PURCHASE, HOST_CONVERSION, 1},
+    [HOST_GPM] = {HOST_COUNT_REVENUE, HOST_COUNT_PURCHASE, HOST_COUNT_PURCHASE, HOST_CONVERSION, 4},
 };
 
 static const enum counter host_counters[HOST_COUNTS] = {
@@ -97,13 +99,24 @@ static int64_t count_in(const int64_t totals[COUNTERS], enum host_count which)
     return which == HOST_COUNT_REVENUE ? within(roi_revenue(totals)) : totals[host_counters[which]];
 }
 
+/* What one rollup says an order was worth has bounds, both ways, so that a refund takes back what the order brought. */
+static int64_t winsorised(const struct scene *c, int64_t revenue, int64_t orders)
+{
+    int64_t most;
+    if (c->order_worth <= 0 || __builtin_mul_overflow(c->order_worth * ORDER_MAX, orders < 1 ? 1 : orders, &most))
+        return revenue;
+    return revenue > most ? most : revenue < -most ? -most : revenue;
+}
+
 /* Days leave what came by recommendations, so it may fall where the totals rise; it moves within them. */
-void results_take(struct host *h, const struct tally *before, const struct rollup *u)
+void results_take(const struct scene *c, struct host *h, const struct tally *before, const struct rollup *u)
 {
     int stratum = h->afield ? STRATUM_AFIELD : 0;
+    int64_t orders = u->totals[COUNTER_PURCHASE] - before->totals[COUNTER_PURCHASE];
     for (int k = 0; k < HOST_COUNTS; k++) {
         int64_t moved = count_in(u->totals, (enum host_count)k) - count_in(before->totals, (enum host_count)k);
         int64_t total = count_in(u->recommended, (enum host_count)k), part = total - h->recommended[k];
+        moved = k == HOST_COUNT_REVENUE ? winsorised(c, moved, orders) : moved;
         int64_t low = moved < 0 ? moved : 0, high = moved > 0 ? moved : 0;
         part = part < low ? low : part > high ? high : part;
         h->recommended[k] = total;
@@ -138,6 +151,17 @@ static double evidence_in_all(const struct host *h, enum host_count which)
     for (int s = 0; s < STRATA; s++)
         sum += evidence(h, s, which);
     return sum;
+}
+
+static void find_order_worth(struct scene *c)
+{
+    double revenue = 0, orders = 0;
+    for (uint32_t i = 0; i < c->hosts.count; i++) {
+        revenue += evidence_in_all(c->hosts.at[i], HOST_COUNT_REVENUE);
+        orders += evidence_in_all(c->hosts.at[i], HOST_COUNT_PURCHASE);
+    }
+    double worth = orders > 0 ? revenue / orders : 0;
+    c->order_worth = worth < ORDER_WORTH_MAX ? (int64_t)worth : ORDER_WORTH_MAX;
 }
 
 static void find_rates(const struct scene *c, struct rates *out)
@@ -292,7 +316,7 @@ static void shrink(struct host *h, const struct host_cohorts *k, double v[HOST_R
         for (int b = 0; b < HOST_RESULTS; b++)
             t += v[a][b] * m[b][HOST_RESULTS];
         yield[a] = bounded(bounded(t) * (a == HOST_ENTRANCE ? 1 : yield[steps[a].before]));
-        h->results_ppm[a] = (int32_t)(yield[a] / (1 + yield[a]) * PPM);
+        h->results_ppm[a] = (int32_t)(sqrt(yield[a]) / (1 + sqrt(yield[a])) * PPM);
     }
 }
 
@@ -301,6 +325,7 @@ void results_tick(struct scene *c, const struct allocation_settings *s)
     struct host_cohorts k;
     double between[HOST_RESULTS][HOST_RESULTS];
     fade(c, s);
+    find_order_worth(c);
     gather(c, s, &k);
     covariance(c, &k, between);
     for (uint32_t i = 0; i < c->hosts.count; i++)

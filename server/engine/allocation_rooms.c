@@ -248,7 +248,7 @@ enum scene_verdict rooms_apply_rollup(struct scene *c, const struct rollup *u, s
         struct tally before = h->tally;
         if (!tally_apply(&h->tally, u))
             return SCENE_OLD_ROLLUP;
-        results_take(h, &before, u);
+        results_take(c, h, &before, u);
         h->dirty = true;
         return SCENE_APPLIED;
     }

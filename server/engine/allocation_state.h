@@ -7,6 +7,7 @@
 #define POSITIONS_MAX 256
 #define CONTROL_TAGS 64
 #define WEIGHTS_NONE (-1)
+#define ORDER_WORTH_MAX (1ll << 50)
 
 /* Entities ordered by id: found by bisection, encoded in this order. */
 struct table {
@@ -170,6 +171,7 @@ struct scene {
     int64_t tick_ms;
     int64_t minute;      /* last minute sampled */
     int64_t day;         /* last day that hosts' results faded */
+    int64_t order_worth; /* mean revenue an order in the results of all hosts at the last tick; at most ORDER_WORTH_MAX */
     int64_t alert_ms;    /* last evaluation of alerts */
     int64_t snapshot_ms; /* last snapshot */
     entity_id rank_next; /* the item to rank next: the first with an id not below */
@@ -249,7 +251,7 @@ void explore_tick(const struct scene *c, const struct allocation_settings *s, st
 double explore_share(const struct room *r);
 void hosts_tick(struct scene *c, const struct allocation_settings *s, struct scene_out *out);
 /* allocation_results.c: what a rollup adds to the results of a host that stood at `before`; and what they are worth. */
-void results_take(struct host *h, const struct tally *before, const struct rollup *u);
+void results_take(const struct scene *c, struct host *h, const struct tally *before, const struct rollup *u);
 void results_tick(struct scene *c, const struct allocation_settings *s);
 bool item_speaks_of(const struct item *it, uint32_t domain); /* by its category or a tag */
 void alerts_tick(struct scene *c, const struct allocation_settings *s, const struct cohorts *k, struct scene_out *out);

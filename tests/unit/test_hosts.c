@@ -259,6 +259,29 @@ static void test_steps_that_nobody_counts_are_passed_over(void)
     close_stage(&s);
 }
 
+/* A single wholesale order, a hundred times the usual, says little of how much a host sells. */
+static void test_one_large_order_does_not_make_a_host(void)
+{
+    struct stage s;
+    open_stage(&s);
+    for (int h = 0; h < HOSTS; h++)
+        results(&s, h, 4000, 400, 40);
+    tick_at(&s, 1000);
+    struct scene_entry e = rollup_of(&s, 0);
+    add_counts(e.rollup.totals, 4000, 400, 41);
+    e.rollup.totals[COUNTER_GMV] += 99 * 9900;
+    apply(&s, &e);
+    results(&s, 1, 4000, 400, 70);
+    tick_at(&s, 1000);
+    CHECK(rank_of(&s, 1) < rank_of(&s, 0));
+    e.rollup.offset = ++s.position;
+    e.rollup.totals[COUNTER_REFUND_AMOUNT] += 100 * 9900; /* it goes back */
+    apply(&s, &e);
+    tick_at(&s, s.settings.rank_refresh_ms);
+    CHECK(abs(part_of(&s, 0, HOST_GPM) - part_of(&s, 2, HOST_GPM)) < s.settings.host_part_ppm[HOST_GPM] / 20);
+    close_stage(&s);
+}
+
 static void test_domain_and_fans_count(void)
 {
     struct stage s;
@@ -317,6 +340,7 @@ int main(void)
     test_wares_of_another_field_are_no_fault();
     test_a_day_that_leaves_takes_nothing_back();
     test_steps_that_nobody_counts_are_passed_over();
+    test_one_large_order_does_not_make_a_host();
     test_domain_and_fans_count();
     test_results_fade();
     test_rankings_are_sent_again_before_they_expire();
