@@ -193,7 +193,7 @@ enum event_refusal event_schema_apply(const struct event_rules *rules, struct sl
     if (!slice_equal(key, f->value[FIELD_USER].text))
         return EVENT_KEY_MISMATCH;
     *out = (struct event){
-        .type = type, .source = source_of(f), .event_ms = f->value[FIELD_TS].integer, .id = f->value[FIELD_ID].text, .user = f->value[FIELD_USER].text,
+        .type = type, .source = source_of(f), .source_given = event_has(f, FIELD_SOURCE), .event_ms = f->value[FIELD_TS].integer, .id = f->value[FIELD_ID].text, .user = f->value[FIELD_USER].text,
         .scene = f->value[FIELD_SCENE].text, .room = f->value[FIELD_ROOM].text, .host = f->value[FIELD_HOST].text, .item = f->value[FIELD_ITEM].text,
         .explaining = f->value[FIELD_EXPLAINING].text, .rec = f->value[FIELD_REC].text, .order = f->value[FIELD_ORDER].text,
         .option = f->value[FIELD_OPTION].text, .amount = f->value[FIELD_AMOUNT].integer, .currency = currency,

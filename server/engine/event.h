@@ -50,6 +50,7 @@ enum event_source {
 struct event {
     enum event_type type;
     enum event_source source;
+    bool source_given;      /* the event says it itself: no rec that showed its entity before changes it */
     int64_t event_ms;       /* `ts`: when it happened, UTC epoch milliseconds */
     struct slice id;        /* unique per user */
     struct slice user;

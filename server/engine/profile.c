@@ -178,7 +178,9 @@ static void apply_to(struct fold *f, enum entity_kind kind, struct slice name)
     bool negative = e->type == EVENT_DISLIKE || e->type == EVENT_BLOCK || (f->short_view && kind == ENTITY_ROOM);
     uint8_t rating = f->s->weights[e->type];
     int64_t since_ms = e->event_ms - h->shown_ms;
-    f->attributed[kind - ENTITY_ITEM] = h->shown_ms && e->type != EVENT_IMPRESSION && since_ms >= 0 && since_ms <= f->s->attribution_ms;
+    bool organic = e->source == SOURCE_ORGANIC && !e->source_given && e->type != EVENT_IMPRESSION;
+    if (organic && h->shown_ms && since_ms >= 0 && since_ms <= f->s->attribution_ms)
+        f->attributed |= (uint8_t)(1 << (kind - ENTITY_ITEM));
     if (e->rec.size && e->event_ms > h->shown_ms)
         h->shown_ms = e->event_ms;
     if (e->type == EVENT_IMPRESSION) {
@@ -378,8 +380,10 @@ enum profile_refusal profile_apply(struct profile *p, const struct profile_setti
         apply_to(&f, ENTITY_HOST, event->host);
         apply_to(&f, ENTITY_ROOM, event->room);
     }
-    if (event->type == EVENT_PURCHASE && p->owned_count)
-        p->owned[p->owned_count - 1].source = (uint8_t)fold_source(&f, ENTITY_ITEM);
+    if (event->type == EVENT_PURCHASE && p->owned_count) {
+        p->owned[p->owned_count - 1].source = (uint8_t)event->source;
+        p->owned[p->owned_count - 1].attributed = f.attributed;
+    }
     if (s->funnel)
         fold_counters(&f);
     return PROFILE_APPLIED;

@@ -79,7 +79,8 @@ struct owned_item {
     int64_t paid;       /* minor units of the order's currency */
     int64_t refunded;   /* likewise: refunds name no currency */
     uint8_t currency;   /* place in the settings; CURRENCIES_MAX = none */
-    uint8_t source;     /* enum event_source it was counted under; a refund is counted there too */
+    uint8_t source;     /* enum event_source it was counted under; a refund is counted there too; */
+    uint8_t attributed; /* but of these under recommendation: bits for item, host and room; 0 unless source is organic */
     entity_id host;     /* where it was bought, for refunds; 0 = none */
     entity_id room;
 };

@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-#define PROFILE_VERSION 5
+#define PROFILE_VERSION 6
 #define VISIT_DAYS 64 /* a host's visit older than that keeps its tag */
 
 /* What is not zero, below the bits of the counts. */
@@ -21,6 +21,9 @@ enum { RATING_MORE = 7, HAS_DWELL = 8, SAME_TIME = 16, IS_NEGATIVE = 32, HAS_IMP
 enum { HAS_SHOWN = 1, SHOWN_IS_IMPRESSED = 2, HAS_STARS = 4, HAS_PERCENT = 8, HAS_TIMES = 16 };
 enum { REF_NONE, REF_RAW, REF_FIRST };
 enum { VISIT_RAW, VISIT_ROOM, VISIT_HOST, VISIT_DWELL = 4, VISIT_SHIFT = 3 };
+
+/* Where a purchase came from: organic, with a bit a kind of entity attributed, or one of the other sources. */
+enum { ATTRIBUTIONS = 8, ORIGINS = ATTRIBUTIONS + SOURCES - 1 };
 
 #define PLACES 512 /* more than twice PROFILE_HISTORY_MAX */
 
@@ -212,7 +215,7 @@ static void put_owned(const struct profile *p, const struct book *b, struct writ
         put_ref(b, o->host, false, out);
         put_ref(b, o->room, false, out);
         put_u32(out, o->order_tag);
-        put_u8(out, (uint8_t)(o->currency << 3 | o->source));
+        put_u8(out, (uint8_t)(o->currency * ORIGINS + (o->source ? ATTRIBUTIONS - 1 + o->source : o->attributed)));
         put_signed(out, o->paid);
         if (o->refunded)
             put_signed(out, o->refunded);
@@ -231,8 +234,10 @@ static void get_owned(struct profile *p, const struct book *b, struct reader *r)
         o->room = get_ref(b, &unused, r);
         o->order_tag = get_u32(r);
         uint8_t packed = get_u8(r);
-        o->currency = packed >> 3;
-        o->source = packed & 7;
+        o->currency = packed / ORIGINS;
+        packed %= ORIGINS;
+        o->source = packed < ATTRIBUTIONS ? SOURCE_ORGANIC : packed - ATTRIBUTIONS + 1;
+        o->attributed = packed < ATTRIBUTIONS ? packed : 0;
         o->paid = get_signed(r);
         if (refunded)
             o->refunded = get_signed(r);

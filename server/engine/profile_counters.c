@@ -96,6 +96,11 @@ static void count(struct fold *f, enum entity_kind kind, struct slice name, bool
         f->out->count_count--;
 }
 
+static enum event_source source_at(enum event_source source, uint8_t attributed, enum entity_kind kind)
+{
+    return attributed >> (kind - ENTITY_ITEM) & 1 ? SOURCE_RECOMMENDATION : source;
+}
+
 static void count_refund(struct fold *f, entity_id id, const struct owned_item *o, int64_t amount, bool first)
 {
     if (id == 0)
@@ -107,7 +112,7 @@ static void count_refund(struct fold *f, entity_id id, const struct owned_item *
         if (names[i].size && entity_id_of(ENTITY_ITEM + i, names[i]) == id)
             out->name = names[i];
     out->scene = e->scene;
-    out->source = (enum event_source)o->source;
+    out->source = source_at(o->source, o->attributed, entity_kind_of(id));
     count_effect_add(out, COUNTER_REFUND, first);
     count_effect_add(out, COUNTER_REFUND_AMOUNT, amount);
     if (out->counter_count == 0)
@@ -125,7 +130,7 @@ void fold_count_refund(struct fold *f, const struct owned_item *o, int64_t amoun
 
 enum event_source fold_source(const struct fold *f, enum entity_kind kind)
 {
-    return f->e->source == SOURCE_ORGANIC && f->attributed[kind - ENTITY_ITEM] ? SOURCE_RECOMMENDATION : f->e->source;
+    return source_at(f->e->source, f->attributed, kind);
 }
 
 void fold_counters(struct fold *f)
@@ -141,6 +146,6 @@ void fold_counters(struct fold *f)
         count(f, ENTITY_ITEM, e->item, slice_equal(e->explaining, e->item));
         return;
     }
-    f->attributed[0] = false; /* no rec showed the item on show, which is what the event counts for when it names none */
+    f->attributed &= (uint8_t)~1; /* no rec showed the item on show, which is what the event counts for when it names none */
     count(f, ENTITY_ITEM, e->explaining, true);
 }

@@ -18,7 +18,7 @@ struct fold {
     bool new_host_day;
     bool short_view;
     bool first_order;     /* of the item */
-    bool attributed[3];   /* by enum entity_kind: a rec showed the entity not long before */
+    uint8_t attributed;   /* bits by kind, the item first: organic, but a rec showed the entity not long before */
     int follow;           /* +1, 0, -1 */
     int stars_count;      /* change of the number of star ratings */
     int stars_sum;

@@ -282,7 +282,7 @@ static bool is_recommended(const struct push *p, const struct task *t, const str
     const struct slice names[] = {event->item, event->host, event->room};
     static const enum entity_kind kinds[] = {ENTITY_ITEM, ENTITY_HOST, ENTITY_ROOM};
     bool recommended = event->rec.size > 0;
-    for (int i = 0; i < 3 && !recommended && event->source == SOURCE_ORGANIC; i++) {
+    for (int i = 0; i < 3 && !recommended && event->source == SOURCE_ORGANIC && !event->source_given; i++) {
         const struct history_entry *h = names[i].size ? profile_find(profile, entity_id_of(kinds[i], names[i])) : NULL;
         int64_t since_ms = h && h->shown_ms ? event->event_ms - h->shown_ms : -1;
         recommended = since_ms >= 0 && since_ms <= t->fold->profile.attribution_ms;

@@ -243,6 +243,39 @@ static void test_a_result_follows_the_last_rec_that_showed_it(void)
     one_fini(&o);
 }
 
+static void test_organic_when_the_event_says_so_follows_no_rec(void)
+{
+    struct one o;
+    one_init(&o);
+    APPLY(&o, 0, .type = EVENT_IMPRESSION, .item = slice_of("c"), .rec = slice_of("7-1-1-0"));
+    APPLY(&o, 1, .type = EVENT_CART, .item = slice_of("c"), .source = SOURCE_ORGANIC, .source_given = true);
+    CHECK_INT(counted(&o, ENTITY_ITEM, "c", COUNTER_CART, SOURCE_ORGANIC), 1);
+    CHECK_INT(counted(&o, ENTITY_ITEM, "c", COUNTER_CART, SOURCES), 1);
+    one_fini(&o);
+}
+
+static void test_a_refund_counts_where_each_entity_had_the_purchase(void)
+{
+    struct one o;
+    struct writer w = {0};
+    one_init(&o);
+    APPLY(&o, 0, .type = EVENT_IMPRESSION, .item = slice_of("c"), .rec = slice_of("7-1-1-0"));
+    APPLY(&o, 1, .type = EVENT_PURCHASE, .item = slice_of("c"), .host = slice_of("h"), .room = slice_of("r"), .order = slice_of("o"), .amount = 500, .currency = CNY);
+    profile_encode(o.p, &w);
+    profile_destroy(o.p);
+    CHECK(profile_decode((struct slice){(char *)w.data, (uint32_t)w.size}, &o.p) == ERR_NONE);
+    APPLY(&o, 2, .type = EVENT_REFUND, .order = slice_of("o"), .amount = 500);
+    for (enum entity_kind kind = ENTITY_ITEM; kind <= ENTITY_ROOM; kind++) {
+        enum event_source source = kind == ENTITY_ITEM ? SOURCE_RECOMMENDATION : SOURCE_ORGANIC;
+        const char *name = kind == ENTITY_ITEM ? "c" : kind == ENTITY_HOST ? "h" : "r";
+        CHECK_INT(counted(&o, kind, name, COUNTER_GMV, (int)source), 500);
+        CHECK_INT(counted(&o, kind, name, COUNTER_REFUND_AMOUNT, (int)source), 500);
+        CHECK_INT(counted(&o, kind, name, COUNTER_REFUND_AMOUNT, SOURCES), 500);
+    }
+    writer_fini(&w);
+    one_fini(&o);
+}
+
 /* Also across a reload of the state, and what is refunded is counted where it was bought. */
 static void test_a_refund_is_counted_under_the_source_of_its_purchase(void)
 {
@@ -434,6 +467,8 @@ int main(void)
     test_an_order_comes_once_whatever_its_event_id();
     test_occasions_are_purchases_and_what_is_apart();
     test_a_result_follows_the_last_rec_that_showed_it();
+    test_organic_when_the_event_says_so_follows_no_rec();
+    test_a_refund_counts_where_each_entity_had_the_purchase();
     test_a_refund_is_counted_under_the_source_of_its_purchase();
     test_visitors_are_unique_by_room_and_by_host_and_day();
     test_visits_beyond_the_list_are_counted_as_such();
