@@ -3,10 +3,8 @@
 
 #include "server/engine/entity.h"
 
-enum level { MINUTES, HOURS, DAYS, LEVELS };
-
 struct bucket {
-    int64_t at; /* event time divided by the level's length */
+    int64_t at; /* event time, of days moved by their offset, divided by the level's length */
     uint8_t level, scene, source, explained;
     uint32_t mask;  /* counters ever moved */
     uint32_t first; /* in the entity's values: one a bit of mask, in order */

@@ -17,7 +17,8 @@ struct entity_settings {
     uint32_t neighbours;        /* kept per entity; default 256 */
     uint32_t pair_bucket_ms;    /* default 30 days; 0 = one bucket for ever (reference job) */
     uint32_t pair_buckets;      /* window; default 8, at most 8 */
-    uint32_t minutes, hours, days; /* retention of counter buckets; defaults 60, 48, 35 */
+    uint32_t minutes, hours, days; /* so many buckets back from that of the entity's greatest event time are kept; defaults 60, 48, 35 */
+    int32_t day_offset_ms;      /* days are cut as profile.day_offset_ms says; in whole minutes */
 };
 
 void entity_settings_default(struct entity_settings *s);
@@ -41,6 +42,21 @@ int counters_scenes(const struct counters *c);
 struct slice counters_scene(const struct counters *c, int scene, int64_t out_totals[COUNTERS]);
 /* What of them came from a source on the days that are kept. */
 void counters_from(const struct counters *c, int scene, enum event_source source, int64_t out_sums[COUNTERS]);
+/*
+ * What moved in one span of event time, by scene; hours and days by source too, days also by whether the item was on
+ * show. What undoes something stands where it was undone, so that a sum may be below 0. A bucket that is not kept any
+ * more when its event arrives stays out, so that the order of events does not matter.
+ */
+struct counter_bucket {
+    enum counter_level { MINUTES, HOURS, DAYS, LEVELS } level;
+    int64_t start_ms;
+    int scene;                /* as of counters_scene */
+    enum event_source source; /* SOURCES: all */
+    bool explained;
+    int64_t sums[COUNTERS];
+};
+/* The `i`th, in no order; false: there are no more. */
+bool counters_bucket(const struct counters *c, const struct entity_settings *s, uint32_t i, struct counter_bucket *out);
 /* Lifetime totals over all scenes, or those while the item was being explained. */
 void counters_total(const struct counters *c, bool explained, int64_t out_totals[COUNTERS]);
 /* The sums over all scenes of the newest minute; answers its first millisecond, or -1 when there is none. */

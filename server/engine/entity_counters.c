@@ -20,6 +20,7 @@ void entity_settings_default(struct entity_settings *s)
 {
     *s = (struct entity_settings){
         .neighbours = 256, .pair_bucket_ms = 30u * 86400000, .pair_buckets = 8, .minutes = 60, .hours = 48, .days = 35,
+        .day_offset_ms = 8 * 3600000,
     };
 }
 
@@ -53,9 +54,21 @@ static int64_t floor_div(int64_t a, int64_t b)
     return a / b - (a % b < 0);
 }
 
-static int64_t retention(const struct entity_settings *s, int level)
+/* Whole minutes, so that what lies in one minute lies in one day. */
+static int64_t offset_ms(const struct entity_settings *s, int level)
 {
-    return level == MINUTES ? s->minutes : level == HOURS ? s->hours : s->days;
+    return level == DAYS ? s->day_offset_ms / level_ms[MINUTES] * level_ms[MINUTES] : 0;
+}
+
+static int64_t bucket_at(const struct entity_settings *s, int level, int64_t event_ms)
+{
+    return floor_div(event_ms + offset_ms(s, level), level_ms[level]);
+}
+
+/* The newest that is not kept any more. */
+static int64_t gone_at(const struct counters *c, const struct entity_settings *s, int level)
+{
+    return bucket_at(s, level, c->last_ms) - (level == MINUTES ? s->minutes : level == HOURS ? s->hours : s->days);
 }
 
 struct scene_totals *counters_add_scene(struct counters *c)
@@ -173,7 +186,7 @@ static void expire(struct counters *c, const struct entity_settings *s)
     uint32_t kept = 0;
     for (uint32_t i = 0; i < c->bucket_count; i++) {
         const struct bucket *b = &c->buckets[i];
-        if (b->at > floor_div(c->last_ms, level_ms[b->level]) - retention(s, b->level))
+        if (b->at > gone_at(c, s, b->level))
             c->buckets[kept++] = *b;
     }
     c->bucket_count = kept;
@@ -248,8 +261,8 @@ void counters_add_count(struct counters *c, const struct entity_settings *s, con
     advance(c, s, event_ms);
     uint8_t scene = scene_index(c, e->scene);
     for (int l = 0; l < LEVELS; l++) {
-        int64_t at = floor_div(event_ms, level_ms[l]);
-        if (at <= floor_div(c->last_ms, level_ms[l]) - retention(s, l))
+        int64_t at = bucket_at(s, l, event_ms);
+        if (at <= gone_at(c, s, l))
             continue;
         struct bucket *b = bucket_of(c, l, at, scene, e);
         for (int i = 0; i < e->counter_count; i++)
@@ -307,6 +320,19 @@ void counters_from(const struct counters *c, int scene, enum event_source source
         if (b->level == DAYS && b->scene == scene && b->source == source)
             add_values(c, b, out_sums);
     }
+}
+
+bool counters_bucket(const struct counters *c, const struct entity_settings *s, uint32_t i, struct counter_bucket *out)
+{
+    if (i >= c->bucket_count)
+        return false;
+    const struct bucket *b = &c->buckets[i];
+    *out = (struct counter_bucket){
+        .level = (enum counter_level)b->level, .start_ms = b->at * level_ms[b->level] - offset_ms(s, b->level), .scene = b->scene,
+        .source = (enum event_source)b->source, .explained = b->explained,
+    };
+    add_values(c, b, out->sums);
+    return true;
 }
 
 void counters_total(const struct counters *c, bool explained, int64_t out_totals[COUNTERS])

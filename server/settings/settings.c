@@ -389,6 +389,7 @@ static bool load_file(struct settings *s, const char *file, bool is_before, FILE
         refuse(&l, "", "the configuration is one JSON object");
     } else {
         read_root(&l, s->root);
+        s->daemon.worker.entity.day_offset_ms = s->daemon.worker.profile.day_offset_ms;
         check_together(&l);
     }
     free(l.text);

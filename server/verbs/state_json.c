@@ -1,6 +1,7 @@
 #include "server/verbs/state_json.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #define NEIGHBOURS_SHOWN 256
 
@@ -50,7 +51,45 @@ static json_t *totals_json(const int64_t totals[COUNTERS])
     return out;
 }
 
-json_t *counters_json(const struct counters *c)
+static json_t *object_in(json_t *parent, const char *name)
+{
+    json_t *object = json_object_get(parent, name);
+    if (!object)
+        json_object_set_new(parent, name, object = json_object());
+    return object;
+}
+
+static void add_bucket(json_t *level, const struct counter_bucket *b, const char *time, const char *scene)
+{
+    json_t *sums = object_in(object_in(level, time), scene);
+    if (b->source != SOURCES)
+        sums = object_in(sums, event_source_name(b->source));
+    for (int k = 0; k < COUNTERS; k++)
+        if (b->sums[k])
+            json_object_set_new(sums, counter_names[k], json_integer(json_integer_value(json_object_get(sums, counter_names[k])) + b->sums[k]));
+}
+
+static json_t *buckets_json(const struct counters *c, const struct entity_settings *s)
+{
+    static const char *const names[LEVELS] = {"minutes", "hours", "days"}, *const formats[LEVELS] = {"%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%HZ", "%Y-%m-%d"};
+    json_t *out = json_object();
+    struct counter_bucket b;
+    for (uint32_t i = 0; counters_bucket(c, s, i, &b); i++) {
+        int64_t unused[COUNTERS];
+        char time[32], scene[EVENT_ID_BYTES + 1];
+        struct slice name = counters_scene(c, b.scene, unused);
+        struct tm parts;
+        time_t start_s = (time_t)((b.start_ms + (b.level == DAYS ? s->day_offset_ms : 0)) / 1000);
+        strftime(time, sizeof time, formats[b.level], gmtime_r(&start_s, &parts));
+        snprintf(scene, sizeof scene, "%.*s", (int)name.size, name.at);
+        add_bucket(object_in(out, names[b.level]), &b, time, scene);
+        if (b.explained)
+            add_bucket(object_in(out, "explained_days"), &b, time, scene);
+    }
+    return out;
+}
+
+json_t *counters_json(const struct counters *c, const struct entity_settings *s)
 {
     int64_t totals[COUNTERS];
     json_t *scenes = json_object();
@@ -62,8 +101,8 @@ json_t *counters_json(const struct counters *c)
         json_object_set_new(scenes, text, totals_json(totals));
     }
     counters_total(c, true, totals);
-    return json_pack("{s:s%,s:o,s:o,s:I}", "name", name.at, (size_t)name.size, "scenes", scenes, "explained", totals_json(totals), "rating",
-                     (json_int_t)counters_rating(c));
+    return json_pack("{s:s%,s:o,s:o,s:o,s:I}", "name", name.at, (size_t)name.size, "scenes", scenes, "explained", totals_json(totals), "buckets",
+                     buckets_json(c, s), "rating", (json_int_t)counters_rating(c));
 }
 
 json_t *neighbours_json(const struct neighbours *n, const struct entity_settings *s)

@@ -8,7 +8,11 @@
 
 const char *entity_kind_text(entity_id id);
 json_t *profile_json(const struct profile *p);
-/* Lifetime totals by scene ("" = all scenes beyond the limit) and while explained, and the item count of the pair window. */
-json_t *counters_json(const struct counters *c);
+/*
+ * Lifetime totals by scene ("" = all scenes beyond the limit) and while explained, the item count of the pair window,
+ * and buckets: level, time at which it starts (days: in their own time zone), scene, and, but for minutes, source.
+ * explained_days is the part of days in which the item was on show. What is 0 is left out.
+ */
+json_t *counters_json(const struct counters *c, const struct entity_settings *s);
 /* Windowed pair counts by the other's id. */
 json_t *neighbours_json(const struct neighbours *n, const struct entity_settings *s);

@@ -208,6 +208,35 @@ static void test_counters_do_not_depend_on_order(void)
     }
 }
 
+/* Two minutes around the midnight of Shanghai, and what is out of the window by one bucket of each level. */
+static void test_buckets_are_cut_by_the_clock_and_days_by_their_offset(void)
+{
+    const int64_t midnight = 1732377600000; /* 2024-11-24T00:00+08:00 */
+    struct { int64_t after_ms; int days, hours, minutes; } cases[] = {
+        {-1, 2, 2, 2}, {0, 1, 1, 1}, {59999, 1, 1, 1}, {60000, 1, 1, 2}, {60 * 60000 - 1, 1, 1, 2}, {60 * 60000, 1, 2, 1}, {48 * 3600000, 2, 1, 1}, {35 * 86400000ll, 1, 1, 1},
+    };
+    struct entity_settings s;
+    entity_settings_default(&s);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct count_effect e = {.target = 1, .name = slice_of("c1"), .scene = slice_of("home"), .counter_count = 1, .counters = {{COUNTER_CLICK, 1}}};
+        struct counters *c = counters_create();
+        struct counter_bucket b;
+        int levels[LEVELS] = {0};
+        int64_t last_day = 0;
+        counters_add_count(c, &s, &e, midnight);
+        counters_add_count(c, &s, &e, midnight + cases[i].after_ms);
+        for (uint32_t k = 0; counters_bucket(c, &s, k, &b); k++) {
+            levels[b.level]++;
+            last_day = b.level == DAYS && b.start_ms > last_day ? b.start_ms : last_day;
+        }
+        CHECK_INT(levels[DAYS], cases[i].days);
+        CHECK_INT(levels[HOURS], cases[i].hours);
+        CHECK_INT(levels[MINUTES], cases[i].minutes);
+        CHECK_INT(last_day, midnight + (cases[i].after_ms > 0 ? cases[i].after_ms / 86400000 * 86400000 : 0));
+        counters_destroy(c);
+    }
+}
+
 static void test_neighbours_reopened_anywhere_fold_the_same(void)
 {
     struct entity_settings s;
@@ -248,6 +277,7 @@ int main(void)
     test_pairs_add_up_to_the_minimum_of_ratings();
     test_money_is_judged_by_its_order();
     test_counters_do_not_depend_on_order();
+    test_buckets_are_cut_by_the_clock_and_days_by_their_offset();
     test_neighbours_reopened_anywhere_fold_the_same();
     return checks_failed != 0;
 }
