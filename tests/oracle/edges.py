@@ -73,6 +73,8 @@ class Edges:
                 event["explaining"] = self.name("item")
         if draw.random() < 0.2:
             event["source"] = draw.choice(["feed", "follow", "search", "ad", "organic", "recommendation", "elsewhere"])
+        if draw.random() < 0.1:
+            event["rec"] = f"0-{self.serial}-1-0"
         self.particulars(event, draw)
         return event
 

@@ -1,5 +1,6 @@
 """The fold of live.events into users and entities, from the contract and the settings; see tests/README.md, "The oracle"."""
 import collections
+import datetime
 
 from contract import Refused, decode
 
@@ -8,6 +9,9 @@ INTERACTIONS = {"chat", "question", "like", "share", "vote", "gift", "follow"}
 PLAIN = {"click": "click", "browse": "click", "enter": "enter", "leave": "leave", "chat": "chat", "question": "question", "like": "like",
          "vote": "vote", "cart": "cart", "trial": "trial", "impression": "exposure", "gift": "gift", "dislike": "negative", "block": "negative"}
 M64 = (1 << 64) - 1
+SOURCES = ("feed", "follow", "search", "ad", "organic", "recommendation")
+LEVELS = {"minutes": 60_000, "hours": 3_600_000, "days": 86_400_000}
+TIMES = {"minutes": "%Y-%m-%dT%H:%MZ", "hours": "%Y-%m-%dT%HZ", "days": "%Y-%m-%d"}
 
 
 def mix(value):
@@ -35,14 +39,15 @@ def tag_of(text):
 class Entry:
     """One entity of a user's history."""
     def __init__(self):
-        self.rating = self.stars = self.watched_ms = self.touched_ms = 0
+        self.rating = self.stars = self.watched_ms = self.touched_ms = self.shown_ms = 0
         self.negative = False
 
 
 class Line:
     """One item of an order."""
-    def __init__(self, event):
+    def __init__(self, event, sources):
         self.order, self.item, self.room, self.host = event["order"], event["item"], event.get("room"), event.get("host")
+        self.sources = sources
         self.currency, self.paid, self.refunded = event["currency"], event["amount"], 0
 
 
@@ -62,8 +67,26 @@ class Entity:
     def __init__(self):
         self.scenes = collections.defaultdict(collections.Counter)
         self.explained = collections.Counter()
-        self.rating = 0
+        self.rating = self.last_ms = 0
         self.pairs = collections.Counter()
+        self.cells = collections.defaultdict(collections.Counter)  # of (level, bucket, scene, source or None, explained)
+
+    def buckets(self, settings):
+        """Those that are kept: (level, start, scene, source...) to counters."""
+        out = collections.defaultdict(collections.Counter)
+        for (level, at, *rest, explained), counters in self.cells.items():
+            if at <= bucket_of(level, self.last_ms, settings) - settings["entity"][level]:
+                continue
+            start = datetime.datetime.fromtimestamp(at * LEVELS[level] // 1000, datetime.timezone.utc).strftime(TIMES[level])
+            out[(level, start, *rest)].update(counters)
+            if explained:
+                out[("explained_days", start, *rest)].update(counters)
+        return {at: {n: v for n, v in c.items() if v} for at, c in out.items()}
+
+
+def bucket_of(level, event_ms, settings):
+    offset_ms = int(settings["profile"]["day_offset_ms"] / 60_000) * 60_000 if level == "days" else 0
+    return (event_ms + offset_ms) // LEVELS[level]
 
 
 class Oracle:
@@ -104,6 +127,7 @@ class Oracle:
         user.first_ms = user.first_ms if user.events else event["ts"]
         user.last_ms = max(user.last_ms, event["ts"])
         user.events += 1
+        self.sources = {one: self.source_of(user, event, one) for one in KINDS}
         self.touch(user, event, self.visit(user, event))
         if kind == "refund":
             self.refund(user, event)
@@ -127,6 +151,17 @@ class Oracle:
             user.seen.append(tag)
             if len(user.seen) > self.profile["dedupe"]:
                 user.seen.popleft()
+
+    def source_of(self, user, event, kind):
+        """Under which source what the event does with its entity of that kind counts."""
+        said, entry = event.get("source"), user.history[kind].get(event.get(kind))
+        if said:
+            return said if said in SOURCES else "other"
+        if "rec" in event:
+            return "recommendation"
+        if not entry or not entry.shown_ms or event["type"] == "impression":
+            return "organic"
+        return "recommendation" if 0 <= event["ts"] - entry.shown_ms <= self.profile["attribution_ms"] else "organic"
 
     # watch time and visits
     def visit(self, user, event):
@@ -190,7 +225,7 @@ class Oracle:
         user.orders += not any(line.order == event["order"] for line in user.lines)
         if not any(line.item == event["item"] for line in user.lines):
             self.add("item", event["item"], event, {"buyer": 1})
-        user.lines.append(Line(event))
+        user.lines.append(Line(event, dict(self.sources)))
         if len(user.lines) > self.profile["owned"]:
             user.lines.pop(0)
         user.spent += settled
@@ -222,10 +257,10 @@ class Oracle:
             user.refunded += settled
             for kind in KINDS:
                 if getattr(line, kind):
-                    self.add(kind, getattr(line, kind), event, deltas)
+                    self.add(kind, getattr(line, kind), event, deltas, line.sources[kind])
             entry = user.history["item"].get(line.item)
             if entry and not any(one.item == line.item and (one.refunded < one.paid or not one.paid) for one in user.lines):
-                self.set_rating("item", line.item, user, min(entry.rating, self.profile["weights"]["cart"]))
+                self.set_rating("item", line.item, user, min(entry.rating, self.profile["weights"]["cart"]), event)
 
     # history, ratings and pairs
     def touch(self, user, event, watched):
@@ -239,14 +274,16 @@ class Oracle:
             entries[event[kind]] = entry
             entry.touched_ms = event["ts"]
             entry.watched_ms += watched
+            if "rec" in event:
+                entry.shown_ms = max(entry.shown_ms, event["ts"])
             weight = self.profile["weights"][event["type"]]
             if event["type"] == "watch" and any(self.profile["watch_step_ms"]):
                 weight = max(weight, sum(0 < step <= entry.watched_ms for step in self.profile["watch_step_ms"]))
             if event["type"] in ("dislike", "block"):
                 entry.negative = True
-                self.set_rating(kind, event[kind], user, 0)
+                self.set_rating(kind, event[kind], user, 0, event)
             elif weight > entry.rating:
-                self.set_rating(kind, event[kind], user, weight)
+                self.set_rating(kind, event[kind], user, weight, event)
             if weight >= 2:
                 entry.negative = False
             if kind == "room" and self.is_short(user, event):
@@ -254,12 +291,13 @@ class Oracle:
             if len(entries) > limit:
                 del entries[next(iter(entries))]
 
-    def set_rating(self, kind, name, user, rating):
+    def set_rating(self, kind, name, user, rating, event):
         entries = user.history[kind]
         old = entries[name].rating
         if kind == "room" or rating == old:
             return
         self.entities[kind, name].rating += rating - old
+        self.entities[kind, name].last_ms = max(self.entities[kind, name].last_ms, event["ts"])
         entries[name].rating = rating
         for other, entry in entries.items():
             window = self.profile["pair_window_ms"]
@@ -292,12 +330,12 @@ class Oracle:
         """What the histories still hold is taken back from everything it went into; the id stays, so that a repeat erases nothing new."""
         for kind in ("item", "host"):
             for name, entry in user.history[kind].items():
-                self.set_rating(kind, name, user, 0)
+                self.set_rating(kind, name, user, 0, event)
                 if entry.stars:
-                    self.add("item", name, event, {"rating_count": -1, "rating_sum": -entry.stars})
+                    self.add("item", name, event, {"rating_count": -1, "rating_sum": -entry.stars}, "organic")
         for (kind, name), blocked in user.relations.items():
             if not blocked:
-                self.add(kind, name, event, {"follow": -1})
+                self.add(kind, name, event, {"follow": -1}, "organic")
         self.users[event["user"]] = User()
 
     # funnels
@@ -309,8 +347,15 @@ class Oracle:
             if name:
                 self.add(kind, name, event, deltas)
 
-    def add(self, kind, name, event, deltas):
-        entity = self.entities[kind, name]
-        entity.scenes[event["scene"]].update(deltas)
-        if event["type"] not in ("refund", "forget") and (kind == "item" and event.get("explaining") == name or kind == "room" and "explaining" in event):
+    def add(self, kind, name, event, deltas, source=None):
+        if not any(deltas.values()):
+            return
+        entity, scene, source = self.entities[kind, name], event["scene"], source or self.sources[kind]
+        explained = event["type"] not in ("refund", "forget") and (kind == "item" and event.get("explaining") == name or kind == "room" and "explaining" in event)
+        entity.scenes[scene].update(deltas)
+        if explained:
             entity.explained.update(deltas)
+        entity.last_ms = max(entity.last_ms, event["ts"])
+        for level in LEVELS:
+            at = bucket_of(level, event["ts"], self.settings)
+            entity.cells[(level, at, scene, source, explained) if level == "days" else (level, at, scene, source, False) if level == "hours" else (level, at, scene, False)].update(deltas)

@@ -44,10 +44,29 @@ def lines_of(oracle, key):
                "id": hash_of(name, key), "task": "profile.0"}
     for (kind, name), entity in oracle.entities.items():
         scenes = {s: {n: v for n, v in c.items() if v} for s, c in entity.scenes.items()}
-        yield {"name": name, "scenes": scenes, "explained": {n: v for n, v in entity.explained.items() if v}, "rating": entity.rating, "kind": kind,
-               "id": name, "task": "entity.0"}
+        yield {"name": name, "scenes": scenes, "explained": {n: v for n, v in entity.explained.items() if v}, "rating": entity.rating,
+               "buckets": nested(entity.buckets(oracle.settings)), "kind": kind, "id": name, "task": "entity.0"}
         if entity.pairs:
             yield {"pairs": {n: v for n, v in entity.pairs.items() if v}, "kind": kind, "id": name, "task": "entity.0"}
+
+
+def nested(buckets):
+    out = {}
+    for path, counters in buckets.items():
+        place = out
+        for step in path:
+            place = place.setdefault(step, {})
+        place.update(counters)
+    return out
+
+
+def flat(buckets):
+    """(level, start, scene, source...) to counters."""
+    for level, starts in buckets.items():
+        for start, scenes in starts.items():
+            for scene, inner in scenes.items():
+                for source, counters in [(None, inner)] if level == "minutes" else inner.items():
+                    yield (level, start, scene) if source is None else (level, start, scene, source), counters
 
 
 class Comparison:
@@ -89,7 +108,7 @@ class Comparison:
     def entities(self, lines):
         cards = {(d["kind"], d["name"]): d for d in lines if "name" in d}
         pairs = {(d["kind"], self.names.get((d["kind"], d["id"]), d["id"])): d["pairs"] for d in lines if "pairs" in d}
-        nothing = {"scenes": {}, "explained": {}, "rating": 0}
+        nothing = {"scenes": {}, "explained": {}, "rating": 0, "buckets": {}}
         for at in self.oracle.entities.keys() | cards.keys() | pairs.keys():
             mine, card, what = self.oracle.entities.get(at) or Entity(), cards.get(at, nothing), " ".join(at)
             for scene in mine.scenes.keys() | card["scenes"].keys():
@@ -99,7 +118,14 @@ class Comparison:
             for name in mine.explained.keys() | card["explained"].keys():
                 self.same(f"{what} explained {name}", mine.explained.get(name, 0), card["explained"].get(name, 0))
             self.same(f"{what} rating", mine.rating, card["rating"])
+            self.buckets(what, mine.buckets(self.oracle.settings), dict(flat(card["buckets"])))
             self.pairs(at, mine.pairs, {self.names.get((at[0], i), i): n for i, n in pairs.get(at, {}).items()})
+
+    def buckets(self, what, mine, theirs):
+        for at in mine.keys() | theirs.keys():
+            one, other = mine.get(at, {}), theirs.get(at, {})
+            for name in one.keys() | other.keys():
+                self.same(f"{what} {' '.join(at)} {name}", one.get(name, 0), other.get(name, 0))
 
     def pairs(self, at, want, have):
         """Where more than `entity.neighbours` were ever there, which ones stay is the entity stage's to say; but none may exceed the truth."""
@@ -184,6 +210,8 @@ def family(line, path):
         return "history", line["history"][path[1]]["kind"], path[2]
     if path[0] == "scenes":
         return line["kind"], path[2]
+    if path[0] == "buckets":
+        return line["kind"], path[1], path[-1] if path[1] == "minutes" else path[-2:]
     return (line.get("kind", "user"), *(path[:1] if path[0] in ("pairs",) else path))
 
 
@@ -212,6 +240,11 @@ def incomplete(lines):
     for whole in ("history", "pairs", "scenes"):
         at = next(i for i, line in enumerate(lines) if line.get(whole))
         yield f"a line with {whole} left out", lines[:at] + lines[at + 1:]
+    for level in ("minutes", "hours", "days", "explained_days"):
+        at, start = next((i, s) for i, line in enumerate(lines) for s in line.get("buckets", {}).get(level, ()))
+        other = copy.deepcopy(lines[at])
+        del other["buckets"][level][start]
+        yield f"a bucket of {level} left out", lines[:at] + [other] + lines[at + 1:]
     for at, line in enumerate(lines):
         items = [i for i, e in enumerate(line.get("history", ())) if e["kind"] == "item"]
         if len(items) > 1:
