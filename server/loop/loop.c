@@ -81,7 +81,7 @@ static void hear(struct loop *l)
         enum topic t = heard_as[h];
         for (; l->heard[t] < memory_end(l->in.cluster, t, 0); l->heard[t]++) {
             const struct record *r = memory_find(l->in.cluster, t, 0, l->heard[t]);
-            if (t == TOPIC_RECOMMENDATIONS)
+            if (t == TOPIC_RECOMMENDATIONS || t == TOPIC_TRAFFIC)
                 record(l, &(struct line){heard_topics[h], -1, &(struct world_record){.timestamp_ms = l->now_ms, .key = r->key, .value = r->value}});
             listener_take(&to, (enum heard)h, r->key, r->value, l->now_ms);
         }

@@ -16,7 +16,7 @@ struct loop_settings {
     const struct worker_settings *worker; /* borrowed */
     struct report_settings predictions;
     double seconds;                       /* simulated */
-    FILE *record;                         /* NULL, or where events, catalog and lists are written, a line each */
+    FILE *record;                         /* NULL, or where events, catalog, lists and weights are written, a line each */
     uint32_t step_ms;                     /* virtual time between two turns of the worker; 50 */
 };
 

@@ -1,46 +1,36 @@
 /*
- * What another configuration would have earned, from the log of one that was running: events, catalog and the lists that
- * were sent, whose rooms carry the probability with which each was drawn for its place given the places before it.
+ * What another configuration would have earned, from the log of one that was running, which is folded again under the other
+ * configuration; the estimates are those of estimate.h. It holds for one decision at a time, in the states that the log has: the
+ * longer a policy runs and changes users and rooms, the less.
  *
- * The log is folded again under the other configuration, which is asked for the probability of every logged list place by
- * place. Reward of an impression of place k: whether the user went on to click, enter or buy with that recommendation.
- * A user looks from the top, so what is earned at place k hangs on the places up to k (the cascade model):
- *   w_k   = product over j <= k of P_new(a_j | before) / P_logged(a_j | before), at most `clip`
- *   IPS   = mean of w_k r
- *   SNIPS = sum of w_k r / sum of w_k
- *   DR    = mean of w_k (r - q_k(a_k)) + w_(k-1) sum over a of P_new(a | before) q_k(a)
- * (Horvitz and Thompson 1952; Swaminathan and Joachims 2015; Kiyohara et al., WSDM 2022). q_k(a) = the rate of place k times how
- * the room does against that rate, shrunk; learned from the users of other folds. Which impressions there are is taken as given,
- * and that users' states are those of the log: the longer a policy runs, the less that holds. Errors by the jackknife over
- * groups of users.
+ *   lists    the lists that were sent, whose rooms carry the probability with which each was drawn for its place. The ranker is asked
+ *            for the probability of every logged room in its place.
+ *   traffic  the weights that were sent. A screen's rooms are taken as drawn one after another, none twice, in proportion to the
+ *            weights in force (a room without one in force counts as the mean one); those that came by a recommendation stand where
+ *            they stand. Weights under the other configuration follow from what the log says of the rooms. A consumer that mixes the
+ *            weights with something else of its own draws otherwise: then the mean weight of a log under the configuration that wrote
+ *            it is one all the same, but that of another drifts from one, and only SNIPS is to be looked at.
  */
 #pragma once
 
 #include "server/codec/event_decode.h"
+#include "server/rehearse/estimate.h"
 #include "server/rehearse/journal.h"
-#include "server/rehearse/tally.h"
 #include "server/worker/worker_settings.h"
-
-#define OFFPOLICY_PLACES_MAX 10
 
 struct offpolicy_settings {
     const struct worker_settings *worker; /* borrowed: the configuration to be judged */
-    enum event_type reward;               /* click, enter or purchase */
-    uint32_t places;                      /* the first so many count */
+    enum event_type reward;               /* click, enter or purchase; of a room on a screen within `within_ms` */
+    uint32_t places;                      /* of a list or screen the first so many count; at most DRAWS_MAX */
     double clip;                          /* of weights */
+    int64_t within_ms;                    /* traffic */
 };
 
-enum estimate { ESTIMATE_LOGGED, ESTIMATE_IPS, ESTIMATE_SNIPS, ESTIMATE_DR, ESTIMATE_DR_LIFT, ESTIMATE_WEIGHT, ESTIMATES };
-
-extern const char *const estimate_names[ESTIMATES];
-
 struct offpolicy_answer {
-    struct valued estimates[ESTIMATES]; /* DR_LIFT: DR less LOGGED; WEIGHT: mean of w_k, 1 if all is well */
-    uint64_t lists, impressions, rewards;
-    uint64_t clipped, zero; /* impressions whose weight was cut; whose room the new configuration would not have put there */
-    double effective;       /* sample size: (sum w)^2 / sum w^2 */
-    double weight_max;      /* before clipping */
+    struct estimated estimated;
+    uint64_t decisions; /* lists, or weights, in the log */
 };
 
 /* False: a task halted (said). */
-bool offpolicy_run(const struct offpolicy_settings *s, struct journal *j, struct offpolicy_answer *out);
+bool offpolicy_lists(const struct offpolicy_settings *s, struct journal *j, struct offpolicy_answer *out);
+bool offpolicy_traffic(const struct offpolicy_settings *s, struct journal *j, struct offpolicy_answer *out);

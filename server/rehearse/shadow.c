@@ -1,7 +1,7 @@
 /*
  * Time passes in steps, so that what a worker does by the clock (runs, commits, lists, models) happens between two
  * records as it would; a long silence is crossed in PASSING_STEPS of them, for nothing happens in it but what was due.
- * Allocation is left out: it decides rooms' shares of the traffic, not a user's list.
+ * Allocation runs only when asked for: it decides rooms' shares of the traffic, not a user's list.
  */
 #include "server/rehearse/shadow.h"
 
@@ -24,7 +24,7 @@ struct shadow {
     struct shadow_hears hears;
     struct memory_worker in;
     int64_t heard[TOPICS]; /* next offset of an output, or of the models */
-    int64_t catalog;       /* records so far */
+    int64_t entered[TOPICS]; /* records of the catalog and of controls so far */
     int64_t now_ms, trimmed_ms;
     double cpu_ns;
     char reason[128];
@@ -62,7 +62,7 @@ static void turn(struct shadow *s)
 
 struct shadow *shadow_create(const struct worker_settings *settings, const struct shadow_hears *hears)
 {
-    static const enum topic fed[] = {TOPIC_EVENTS, TOPIC_EFFECTS, TOPIC_SAMPLES};
+    static const enum topic fed[] = {TOPIC_EVENTS, TOPIC_EFFECTS, TOPIC_SAMPLES, TOPIC_ROLLUPS};
     struct topic_partition list[TASKS_MAX];
     size_t n = 0;
     struct shadow *s = calloc(1, sizeof *s);
@@ -73,7 +73,7 @@ struct shadow *shadow_create(const struct worker_settings *settings, const struc
     memory_worker_open(&s->in, memory_input_partitions);
     memory_worker_start(&s->in, &s->settings, 1);
     memory_redis_init(s->in.redis, &s->settings, memory_log_port(s->in.log));
-    for (size_t t = 0; t < sizeof fed / sizeof *fed; t++)
+    for (size_t t = 0; t < 3u + hears->allocation; t++)
         for (int32_t p = 0; p < s->in.partitions[fed[t]]; p++)
             list[n++] = (struct topic_partition){fed[t], p};
     worker_assigned(s->in.worker, list, n, 0);
@@ -98,7 +98,7 @@ static void trim(struct shadow *s)
         memory_trim(s->in.cluster, (enum topic)tasks[i].stage, tasks[i].partition, tasks[i].committed - TRIM_KEPT);
     for (int t = TOPIC_INPUTS; t < TOPICS; t++)
         memory_trim(s->in.cluster, (enum topic)t, 0, memory_end(s->in.cluster, (enum topic)t, 0));
-    for (int32_t p = 0; p < s->in.partitions[TOPIC_ROLLUPS]; p++)
+    for (int32_t p = 0; !s->hears.allocation && p < s->in.partitions[TOPIC_ROLLUPS]; p++)
         memory_trim(s->in.cluster, TOPIC_ROLLUPS, p, memory_end(s->in.cluster, TOPIC_ROLLUPS, p));
 }
 
@@ -120,9 +120,9 @@ void shadow_advance(struct shadow *s, int64_t now_ms)
         trim(s);
 }
 
-static void put_catalog(struct shadow *s, const struct journal_record *r)
+static void put_in_table(struct shadow *s, const struct journal_record *r)
 {
-    struct record record = {.topic = TOPIC_CATALOG, .offset = s->catalog++, .timestamp_ms = r->timestamp_ms, .key = r->key, .value = r->value,
+    struct record record = {.topic = r->topic, .offset = s->entered[r->topic]++, .timestamp_ms = r->timestamp_ms, .key = r->key, .value = r->value,
                             .tombstone = r->value.at == NULL};
     worker_table_record(s->in.worker, &record, s->now_ms);
 }
@@ -174,8 +174,8 @@ enum shadow_answer shadow_record(struct shadow *s, const struct journal_record *
     struct worker_counts before = *worker_get_counts(s->in.worker);
     if (r->topic == TOPIC_EVENTS)
         answer = fold(s, r, &before);
-    if (r->topic == TOPIC_CATALOG) {
-        put_catalog(s, r);
+    if (r->topic == TOPIC_CATALOG || r->topic == TOPIC_CONTROL) {
+        put_in_table(s, r);
         answer = worker_get_counts(s->in.worker)->dead_letters == before.dead_letters ? SHADOW_APPLIED : SHADOW_REFUSED;
     }
     if (answer == SHADOW_REFUSED)

@@ -12,10 +12,11 @@ struct shadow;
 struct shadow_hears {
     void *arg;
     void (*take)(void *arg, const struct record *r); /* an output, in the order they were sent; may be NULL */
+    bool allocation; /* it runs too; else its log is dropped */
 };
 
 enum shadow_answer {
-    SHADOW_APPLIED,   /* also an entry of the catalog */
+    SHADOW_APPLIED,   /* also an entry of the catalog, a control */
     SHADOW_DUPLICATE,
     SHADOW_REFUSED,   /* a dead letter: shadow_reason() */
     SHADOW_PASSED,    /* of a topic that is no input */

@@ -197,20 +197,29 @@ double room_weight(const struct world *w, const struct room *r, uint32_t scene)
     return r->weight[scene] < 0 ? 0 : (double)r->weight[scene] * w->live_count;
 }
 
+/* How much the room draws; against the others of the scene. */
+static double pull_of(const struct world *w, uint32_t live, uint32_t scene, bool weighted)
+{
+    const struct room *r = &w->rooms[w->live[live]];
+    if (!weighted)
+        return w->popularity[live];
+    return (w->settings.plain_feed ? 1 : w->popularity[live]) * room_weight(w, r, scene);
+}
+
 int32_t room_draw(struct world *w, uint32_t scene, bool weighted)
 {
     double total = 0;
     for (uint32_t i = 0; i < w->live_count; i++) {
         const struct room *r = &w->rooms[w->live[i]];
         if (r->scenes >> scene & 1)
-            total += w->popularity[i] * (weighted ? room_weight(w, r, scene) : 1);
+            total += pull_of(w, i, scene, weighted);
     }
     double at = random_unit(&w->random) * total;
     for (uint32_t i = 0; i < w->live_count; i++) {
         const struct room *r = &w->rooms[w->live[i]];
         if (!(r->scenes >> scene & 1))
             continue;
-        at -= w->popularity[i] * (weighted ? room_weight(w, r, scene) : 1);
+        at -= pull_of(w, i, scene, weighted);
         if (at < 0)
             return (int32_t)r->number;
     }

@@ -37,6 +37,7 @@ struct world_settings {
     enum scenario scenario;
     int64_t scenario_after_ms; /* when the scenario's happening begins, since start */
     bool beliefs; /* keep what a perfect observer would know of the hosts, for the report */
+    bool plain_feed; /* treated users are shown rooms beside the recommended ones by weight alone, not weight times popularity */
     bool oracle; /* treated users are shown what truly suits them best: the most a recommender could do */
 };
 

@@ -19,6 +19,7 @@ const char backtest_usage[] =
     "sluice backtest --events FILE [--config FILE] [--interest TYPE,...] [--within SECONDS]\n"
     "                [--compare CONFIG2] [-o json]\n"
     "sluice backtest --ope LOG --config CONFIG2 [--reward click|enter|purchase] [--places K] [--clip W] [-o json]\n"
+    "sluice backtest --ope LOG --traffic --config CONFIG2 [--reward ...] [--within SECONDS] [--places K] [--clip W] [-o json]\n"
     "sluice backtest --protocol P1|P2|P3|P4a|P4b|P4c|P5|P6|P7 --data DIR [--config FILE] [-o json]\n"
     "\n"
     "FILE holds one JSON object a line, as `sluice simulate --to-file` writes it: {\"timestamp\":MS,\"key\":USER,\"value\":{EVENT}},\n"
@@ -51,6 +52,11 @@ const char backtest_usage[] =
     "doubly robust (DR) for CONFIG2, each with its standard error; weights are products down to the place and cut at --clip (20);\n"
     "effective sample size, cut and zero weights are said. --reward (enter): what of that recommendation counts. It holds for one\n"
     "list at a time, in the states that the log has, and as far as the log explores: see recommend.explore_ppm.\n"
+    "With --traffic: what the weights of rooms under CONFIG2 would have earned, from LOG with live.events, live.catalog, live.traffic\n"
+    "and live.control. An impression counts that carries no `rec` and whose source is the feed or not said: its room is taken as drawn\n"
+    "from the rooms of the scene in proportion to the weights in force, none twice on a user's screen (impressions within a second, of\n"
+    "which the first --places count, 10); and its reward is the next of that kind by the user in that room within --within seconds\n"
+    "(profile.attribution_ms), without `rec` too. A feed that mixes the weights with something of its own draws otherwise: mean_weight then is not 1.\n"
     "\n"
     "--protocol: a public data set from DIR through decoder and engine, the simple methods beside.\n"
     "\n"
@@ -58,7 +64,8 @@ const char backtest_usage[] =
     "  sluice backtest events.jsonl --digest\n"
     "  sluice simulate --to-file day.jsonl --seconds 7200 && sluice backtest --events day.jsonl --interest purchase\n"
     "  sluice backtest --events day.jsonl --config sluice.json --compare bolder.json\n"
-    "  sluice simulate --in-memory --seconds 3600 --record log.jsonl && sluice backtest --ope log.jsonl --config bolder.json\n";
+    "  sluice simulate --in-memory --seconds 3600 --record log.jsonl && sluice backtest --ope log.jsonl --config bolder.json\n"
+    "  sluice backtest --ope log.jsonl --traffic --config sharper.json --reward purchase\n";
 
 struct backtest {
     struct worker_settings settings;
@@ -172,7 +179,7 @@ int verb_backtest(int argc, char **argv)
     struct backtest_events events = {take_option(&argc, argv, "--events"), take_option(&argc, argv, "--interest"), take_option(&argc, argv, "--within"), take_option(&argc, argv, "--compare"),
                                      format && strcmp(format, "json") == 0};
     struct backtest_ope ope = {take_option(&argc, argv, "--ope"), take_option(&argc, argv, "--reward"), take_option(&argc, argv, "--places"),
-                               take_option(&argc, argv, "--clip"), events.json};
+                               take_option(&argc, argv, "--clip"), events.within, take_flag(&argc, argv, "--traffic"), events.json};
     bool digests = take_flag(&argc, argv, "--digest");
     if (!is_all_taken(argc, argv, 1))
         return EXIT_USAGE;

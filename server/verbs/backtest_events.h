@@ -10,7 +10,8 @@ struct backtest_events {
 };
 
 struct backtest_ope {
-    const char *path, *reward, *places, *clip; /* likewise */
+    const char *path, *reward, *places, *clip, *within; /* likewise */
+    bool traffic; /* its weights, not the lists */
     bool json;
 };
 

@@ -25,7 +25,7 @@ const char simulate_usage[] =
     "                     in front. `timestamp` is the record's; a value that is no object stands as a string.\n"
     "  --in-memory        no Kafka, no Redis: the daemon's own worker between a log and a store in this process\n"
     "  --config FILE      its configuration, with --in-memory (default: embedded)\n"
-    "  --record FILE      with --in-memory: events, catalog and recommendations, a line each as above: for `sluice backtest --ope`\n"
+    "  --record FILE      with --in-memory: events, catalog, recommendations and weights, a line each as above: for `sluice backtest --ope`\n"
     "  --seconds N        simulated seconds; 0 = until Ctrl-C (default 60)\n"
     "  --speed X          simulated seconds a real second, with --brokers (default 1)\n"
     "  --rate N           events a simulated second (default 200)\n"
@@ -41,6 +41,7 @@ const char simulate_usage[] =
     "  --faults N         funnel faults an hour: one room's entrance or conversion collapses for five minutes (0)\n"
     "  --catalog-every S  write the whole catalog again this often; 0 = only changes (default 0)\n"
     "  --start MS         first simulated instant (default: now with --brokers, a fixed day with --to-file)\n"
+    "  --plain-feed       rooms beside the recommended ones by their weights alone, not by weight times popularity\n"
     "  --oracle           show treated users what truly suits them: the most a recommender could reach\n"
     "  --report           at the end: uplift over the control, host ranking, segments, intent, churn, alerts, latency\n"
     "  --warm-up S        what happens before counts for nothing in uplift, intent and churn (0)\n"
@@ -223,6 +224,7 @@ int verb_simulate(int argc, char **argv)
         {"--churn", OPTION_SECONDS, &s.predictions.churn_ms, 1, 1e8},
         {"--catalog-every", OPTION_SECONDS, &w->catalog_interval_ms, 0, 1e6},
         {"--start", OPTION_U64, &start_ms, 0, 1e14},
+        {"--plain-feed", OPTION_FLAG, &w->plain_feed, 0, 0},
         {"--oracle", OPTION_FLAG, &w->oracle, 0, 0},
         {"--report", OPTION_FLAG, &s.report, 0, 0},
         {"-o", OPTION_TEXT, &output, 0, 0},

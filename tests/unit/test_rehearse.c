@@ -254,7 +254,7 @@ static void test_given_list_has_its_own_propensities(void)
 {
     static struct worker_settings worker;
     static struct recommendation list;
-    struct list_place places[OFFPOLICY_PLACES_MAX];
+    struct list_place places[DRAWS_MAX];
     struct journal_record r;
     begin();
     put_rooms(30);
@@ -269,14 +269,14 @@ static void test_given_list_has_its_own_propensities(void)
         CHECK(shadow_record(s, &r) == SHADOW_APPLIED);
     int explored = 0;
     for (uint64_t seed = 1; seed <= 50; seed++) {
-        entity_id ids[OFFPOLICY_PLACES_MAX];
+        entity_id ids[DRAWS_MAX];
         struct question q = {slice_of("u_1"), slice_of("home"), shadow_now_ms(s), seed};
         worker_ask(shadow_worker(s), &q, &list);
         CHECK(list.room_count == RECOMMEND_ROOMS);
-        for (int k = 0; k < OFFPOLICY_PLACES_MAX; k++)
+        for (int k = 0; k < DRAWS_MAX; k++)
             ids[k] = list.rooms[k].id;
-        CHECK_INT(worker_ask_given(shadow_worker(s), &q, &(struct given){OFFPOLICY_PLACES_MAX, ids}, places), OFFPOLICY_PLACES_MAX);
-        for (int k = 0; k < OFFPOLICY_PLACES_MAX; k++) {
+        CHECK_INT(worker_ask_given(shadow_worker(s), &q, &(struct given){DRAWS_MAX, ids}, places), DRAWS_MAX);
+        for (int k = 0; k < DRAWS_MAX; k++) {
             bool best = places[k].rooms[0] == ids[k];
             explored += !best;
             CHECK(near(list.rooms[k].propensity, best ? places[k].best : places[k].other));
@@ -313,26 +313,126 @@ static void test_estimates_are_the_value_of_the_policy(void)
     }
     fclose(file);
     worker_settings_default(&worker);
-    struct offpolicy_settings s = {&worker, EVENT_CLICK, 3, 1e9};
+    struct offpolicy_settings s = {.worker = &worker, .reward = EVENT_CLICK, .places = 3, .clip = 1e9};
     struct journal *j = journal_open(path);
-    CHECK(j && offpolicy_run(&s, j, &a));
-    CHECK_INT(a.lists, 400);
-    CHECK_INT(a.impressions, 400);
-    CHECK_INT(a.rewards, 200);
-    CHECK(near(a.estimates[ESTIMATE_LOGGED].value, 0.5));
+    CHECK(j && offpolicy_lists(&s, j, &a));
+    CHECK_INT(a.decisions, 400);
+    CHECK_INT(a.estimated.shown, 400);
+    CHECK_INT(a.estimated.rewards, 200);
+    CHECK(near(a.estimated.of[ESTIMATE_LOGGED].value, 0.5));
     /* r_0 is the better one by what happened as soon as it was clicked; who of the first is ranked first hangs on ties. */
-    double first = a.estimates[ESTIMATE_SNIPS].value;
+    double first = a.estimated.of[ESTIMATE_SNIPS].value;
     CHECK(first > 0.9 && first < 0.99);
-    CHECK(fabs(a.estimates[ESTIMATE_IPS].value - first) < 0.05);
-    CHECK(fabs(a.estimates[ESTIMATE_DR].value - first) < 0.05);
-    CHECK(fabs(a.estimates[ESTIMATE_WEIGHT].value - 1) < 0.05);
-    CHECK(a.effective > 180 && a.effective < 230); /* half of the log is what the policy shows */
-    CHECK_INT(a.clipped, 0);
+    CHECK(fabs(a.estimated.of[ESTIMATE_IPS].value - first) < 0.05);
+    CHECK(fabs(a.estimated.of[ESTIMATE_DR].value - first) < 0.05);
+    CHECK(fabs(a.estimated.of[ESTIMATE_WEIGHT].value - 1) < 0.05);
+    CHECK(a.estimated.effective > 180 && a.estimated.effective < 230); /* half of the log is what the policy shows */
+    CHECK_INT(a.estimated.clipped, 0);
     s.clip = 1;
-    CHECK(offpolicy_run(&s, j, &a));
-    CHECK_INT(a.clipped, 200);
-    CHECK(a.estimates[ESTIMATE_IPS].value <= 0.5);
+    CHECK(offpolicy_lists(&s, j, &a));
+    CHECK_INT(a.estimated.clipped, 200);
+    CHECK(a.estimated.of[ESTIMATE_IPS].value <= 0.5);
     journal_close(j);
+}
+
+static void put_weights(int count, const double weights[])
+{
+    for (int i = 0; i < count; i++)
+        fprintf(file, "{\"topic\":\"live.traffic\",\"timestamp\":%lld,\"key\":\"home|r_%d\",\"value\":{\"v\":1,\"scene\":\"home\",\"room\":\"r_%d\",\"weight\":%g,"
+                      "\"valid_until\":%lld}}\n", START_MS + 5000, i, i, weights[i], START_MS + HOUR_MS);
+}
+
+static void put_showing(int64_t ms, int number, int room, const char *more)
+{
+    char user[16], fields[80];
+    snprintf(user, sizeof user, "u_%d", number);
+    snprintf(fields, sizeof fields, "\"room\":\"r_%d\"%s", room, more);
+    put_event(ms, user, "impression", fields);
+}
+
+static void put_click(int64_t ms, int number, int room)
+{
+    char user[16], fields[80];
+    snprintf(user, sizeof user, "u_%d", number);
+    snprintf(fields, sizeof fields, "\"room\":\"r_%d\",\"source\":\"feed\"", room);
+    put_event(ms, user, "click", fields);
+}
+
+/* Judged are settings under which all rooms weigh the same. */
+static struct offpolicy_answer judge_even_weights(double clip)
+{
+    static struct worker_settings worker;
+    struct offpolicy_answer a;
+    worker_settings_default(&worker);
+    worker.allocation.cap_ppm = 1;
+    worker.allocation.floor_ppm = 0;
+    struct journal *j = journal_open(path);
+    struct offpolicy_settings s = {.worker = &worker, .reward = EVENT_CLICK, .places = DRAWS_MAX, .clip = clip, .within_ms = 1000};
+    CHECK(j && offpolicy_traffic(&s, j, &a));
+    journal_close(j);
+    return a;
+}
+
+/* Of weights .8 and .2 the log shows exactly these shares; the room that is shown less is clicked always, the other never. */
+static void test_weights_of_known_value_are_estimated(void)
+{
+    begin();
+    put_rooms(2);
+    put_weights(2, (const double[]){0.8, 0.2});
+    for (int i = 0; i < 500; i++) {
+        put_showing(10000 + 100 * i, i, i % 5 == 0, ",\"source\":\"feed\"");
+        if (i % 5 == 0)
+            put_click(10020 + 100 * i, i, 1);
+    }
+    put_click(10030, 1, 1);   /* not shown to this user */
+    put_click(11300, 2, 0);   /* shown 1,100 ms before: too late */
+    put_showing(10400, 3, 0, ",\"rec\":\"x-1\",\"pos\":0");
+    put_click(10500, 3, 0);   /* what was recommended since leads there */
+    put_showing(70000, 600, 1, ",\"rec\":\"x-1\",\"pos\":0"); /* recommended */
+    put_showing(70000, 601, 1, ",\"source\":\"search\"");
+    put_click(70100, 600, 1);
+    fclose(file);
+    struct offpolicy_answer a = judge_even_weights(1e9);
+    CHECK_INT(a.decisions, 2);
+    CHECK_INT(a.estimated.shown, 500);
+    CHECK_INT(a.estimated.rewards, 100);
+    CHECK(near(a.estimated.of[ESTIMATE_LOGGED].value, 0.2));
+    CHECK(near(a.estimated.of[ESTIMATE_WEIGHT].value, 1));
+    CHECK(near(a.estimated.of[ESTIMATE_IPS].value, 0.5));
+    CHECK(near(a.estimated.of[ESTIMATE_SNIPS].value, 0.5));
+    CHECK(fabs(a.estimated.of[ESTIMATE_DR].value - 0.5) < 0.02);
+    CHECK(fabs(a.estimated.effective - 320) < 1);
+    CHECK_INT(a.estimated.clipped, 0);
+    a = judge_even_weights(2); /* the weight of a click is 2.5 */
+    CHECK_INT(a.estimated.clipped, 100);
+    CHECK(near(a.estimated.of[ESTIMATE_IPS].value, 0.4));
+}
+
+/*
+ * Screens of two of three rooms with weights 2, 1, 1, drawn without repetition: in every twelve the pairs stand as often as
+ * they are probable. What is clicked is r_1 below r_0: of one pair in four as logged, of one in six when all weigh the same.
+ */
+static void test_places_of_a_screen_hang_on_those_above(void)
+{
+    static const int pairs[12][2] = {{0, 1}, {0, 1}, {0, 1}, {0, 2}, {0, 2}, {0, 2}, {1, 0}, {1, 0}, {2, 0}, {2, 0}, {1, 2}, {2, 1}};
+    begin();
+    put_rooms(3);
+    put_weights(3, (const double[]){0.5, 0.25, 0.25});
+    for (int i = 0; i < 240; i++) {
+        const int *pair = pairs[i % 12];
+        put_showing(10000 + 100 * i, i, pair[0], "");
+        put_showing(10000 + 100 * i, i, pair[1], "");
+        if (i % 12 < 3)
+            put_click(10020 + 100 * i, i, 1);
+    }
+    fclose(file);
+    struct offpolicy_answer a = judge_even_weights(1e9);
+    CHECK_INT(a.estimated.shown, 480);
+    CHECK(near(a.estimated.of[ESTIMATE_LOGGED].value, 0.125));
+    CHECK(near(a.estimated.of[ESTIMATE_WEIGHT].value, 1));
+    CHECK(fabs(a.estimated.of[ESTIMATE_IPS].value - 1.0 / 12) < 1e-6); /* thirds of a million are not even */
+    CHECK(fabs(a.estimated.of[ESTIMATE_SNIPS].value - 1.0 / 12) < 1e-6);
+    CHECK(fabs(a.estimated.of[ESTIMATE_DR].value - 1.0 / 12) < 0.01);
 }
 
 int main(void)
@@ -349,6 +449,8 @@ int main(void)
     test_plain_methods_are_those_of_the_formulas();
     test_given_list_has_its_own_propensities();
     test_estimates_are_the_value_of_the_policy();
+    test_weights_of_known_value_are_estimated();
+    test_places_of_a_screen_hang_on_those_above();
     unlink(path);
     return checks_failed != 0;
 }
