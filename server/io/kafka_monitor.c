@@ -176,7 +176,7 @@ static void *watch(void *arg)
         int64_t now = kafka_clock_ms();
         bool complete = true;
         if (hurry && soonest < marks_due)
-            marks_due = soonest;
+            counts_due = marks_due = soonest; /* who leads is asked too: an answer of the former leader is of no use */
         if (now >= counts_due) {
             ask_counts(m);
             for (int t = 0; t < TOPICS; t++)

@@ -123,6 +123,7 @@ const struct setting settings_table[] = {
     U32("worker.turn_ms", worker.turn_ms, "ms", 1, 1000, 0, "How long a turn should take: fewer records a turn when they take longer, so that no list waits behind folding."),
     U64("worker.cache_bytes", worker.cache_bytes, "bytes", 1048576, 1e12, RELOAD, "State kept in memory, all tasks together."),
     U64("worker.store_bytes_max", worker.store_bytes_max, "bytes", 65536, 1e10, RELOAD, "Sent to Redis and not answered; beyond it folding waits."),
+    U32("worker.beyond_max", worker.beyond_max, "answers", 1, 100, RELOAD, "By which a log ends before a task's position, worker.audit_ms apart, before the task halts: a broker that lost its leadership gives old ends for a while."),
     U32("worker.claims_max", worker.claims_max, "claims", 1, 100, RELOAD, "Takeovers with an unmoved position before records are folded one at a time."),
     U32("worker.tries_max", worker.tries_max, "tries", 1, 100, RELOAD, "Of one such record before its task halts."),
     U32("worker.steps", worker.steps, "records", 1, 100000, RELOAD, "Records folded one at a time before folding freely again."),

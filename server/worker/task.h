@@ -138,6 +138,7 @@ struct task {
     int64_t heard_ms;             /* last time the log delivered something */
     bool in_doubt;                /* whether the log reaches from here to there: its ends are being asked for */
     uint64_t doubt;               /* the least `asked` of an answer that resolves it */
+    uint32_t beyond;              /* answers in a row by which the log ends before `next` */
     int64_t record_ms;            /* timestamp of the last folded record */
     int64_t running_ms;           /* when it last ran, or halted */
     uint64_t folded, replayed;

@@ -1,5 +1,6 @@
 /* The part of a task that faces the log: what is read again to be sure of it (rule 7), the queue, when to pause. */
 #include "common/check.h"
+#include "common/log.h"
 #include "common/mutant.h"
 #include "server/worker/worker_internal.h"
 
@@ -40,7 +41,12 @@ void task_verify(struct task *t, int64_t now_ms)
     start_log(t, t->next);
 }
 
-/* What is known of the log's ends may be older than the position: they are asked for again before anything is concluded. */
+/*
+ * What is known of the log's ends may be older than the position: they are asked for again before anything is concluded.
+ * That is no proof either: a broker that is leader no more, and does not know it, answers with where the log ended for it. So
+ * an end before the position counts only when it is told `beyond_max` times, `audit_ms` apart, and whatever comes after
+ * is compared with the fingerprint again.
+ */
 static void doubt(struct task *t)
 {
     if (t->in_doubt)
@@ -51,11 +57,25 @@ static void doubt(struct task *t)
 
 void task_out_of_range(struct task *t)
 {
-    if (t->state == TASK_VERIFY || t->state == TASK_RUN)
-        doubt(t);
+    if ((t->state == TASK_VERIFY || t->state == TASK_RUN) && !t->beyond)
+        doubt(t); /* else in its time, by task_listen() */
 }
 
-static void judge_ends(struct task *t, int64_t from)
+static void end_before_position(struct task *t, int64_t end, int64_t now_ms)
+{
+    if (++t->beyond >= MUTANT(ends_believed, 1, t->worker->settings.beyond_max)) {
+        task_halt(t, HALT_LOG_TRUNCATED, "the position is beyond the end of the log");
+        return;
+    }
+    if (t->beyond == 1)
+        log_warning("log_short", "%s.%d: Kafka says that the log ends at %lld, before the position %lld; asked again every %u ms, %u times in all, before the task halts",
+                    stage_names[t->ops->stage], (int)t->partition, (long long)end, (long long)t->next, t->worker->settings.audit_ms, t->worker->settings.beyond_max);
+    t->heard_ms = now_ms;
+    if (t->state == TASK_RUN)
+        task_rewind(t, now_ms);
+}
+
+static void judge_ends(struct task *t, int64_t from, int64_t now_ms)
 {
     struct log_ends ends;
     const struct log_port *log = t->worker->log;
@@ -63,11 +83,14 @@ static void judge_ends(struct task *t, int64_t from)
         MUTANT(ends_stale, false, ends.asked < t->doubt))
         return;
     t->in_doubt = false;
-    if (t->state == TASK_VERIFY && ends.low == t->next && t->next <= ends.high) {
+    if (t->next > ends.high) {
+        end_before_position(t, ends.high, now_ms);
+        return;
+    }
+    t->beyond = 0;
+    if (t->state == TASK_VERIFY && ends.low == t->next) {
         t->state = TASK_RUN; /* the log begins at the position: nothing is left to compare, and that is legal */
         start_log(t, t->next);
-    } else if (t->next > ends.high) {
-        task_halt(t, HALT_LOG_TRUNCATED, "the position is beyond the end of the log");
     } else if (from < ends.low) {
         task_halt(t, HALT_LOG_TRUNCATED, "the position is before the start of the log");
     } else {
@@ -82,6 +105,7 @@ void task_record(struct task *t, struct record *r, int64_t now_ms)
     if (t->state == TASK_VERIFY && r->offset == t->next - 1) {
         bool same = MUTANT(print_ignored, true, record_print(r) == t->print);
         log->release(log->self, r);
+        t->beyond = 0;
         if (same)
             t->state = TASK_RUN;
         else
@@ -124,7 +148,7 @@ void task_listen(struct task *t, int64_t now_ms)
     if (t->state != TASK_RUN && t->state != TASK_VERIFY)
         return;
     if (t->in_doubt) {
-        judge_ends(t, from);
+        judge_ends(t, from, now_ms);
         return;
     }
     if (MUTANT(tail_unheard, true, false) || t->queue_count || t->paused || now_ms - t->heard_ms < t->worker->settings.audit_ms)
@@ -132,9 +156,9 @@ void task_listen(struct task *t, int64_t now_ms)
     t->heard_ms = now_ms;
     if (!log->ends(log->self, (enum topic)t->ops->stage, t->partition, &ends))
         return;
-    if (ends.heard > from)
+    if (ends.heard > from && !t->beyond)
         start_log(t, from);
-    else if (t->state == TASK_VERIFY || ends.heard < from) /* Kafka takes it for the end of the log and waits */
+    else if (t->beyond || t->state == TASK_VERIFY || ends.heard < from) /* Kafka takes it for the end of the log and waits */
         doubt(t);
 }
 

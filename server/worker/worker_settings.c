@@ -27,6 +27,7 @@ void worker_settings_default(struct worker_settings *s)
         .cache_bytes = 512ull << 20,
         .store_bytes_max = 64 << 20,
         .claims_max = 8,
+        .beyond_max = 3,
         .tries_max = 3,
         .steps = 100,
         .catalog = {20000, 200000, 1000000, 200000},

@@ -58,6 +58,7 @@ struct worker_settings {
     uint64_t cache_bytes;            /* cells of all tasks together; 512 MiB */
     uint64_t store_bytes_max;        /* sent to the store and not answered; 64 MiB */
     uint32_t claims_max;             /* claims with an unmoved position before folding one at a time; 8 */
+    uint32_t beyond_max;             /* answers in a row, audit_ms apart, that a log ends before the position, before the task halts; 3 */
     uint32_t tries_max;              /* of one such record before the task halts; 3 */
     uint32_t steps;                  /* records folded one at a time before folding freely again; 100 */
 };

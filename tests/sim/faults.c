@@ -4,7 +4,7 @@
 #include "tests/sim/sim.h"
 
 const char *const fault_names[FAULTS] = {
-    "crash", "crash_at", "stop", "zombie", "rebalance", "ack_lost", "send_lost", "sent_twice", "send_refused", "delay", "silence", "reorder",
+    "crash", "crash_at", "stop", "zombie", "rebalance", "ack_lost", "send_lost", "sent_twice", "send_refused", "delay", "silence", "fenced", "reorder",
     "skip", "repeat", "break", "failover", "slot_moves", "memory", "clock", "bad_events", "reload", "retention", "migrate", "configuration",
     "effects_lost", "log_lost", "recreated", "retention_short", "skip_always", "shard_empty", "position_lost", "poison",
 };
@@ -138,7 +138,23 @@ static void silence(struct sim *s, const struct strike *k)
         return;
     s->struck[FAULT_SILENCE]++;
     m->dealt_while_silent = s->step + 5 + (int)(k->b % 40);
-    m->silent = m->dealt_while_silent + 20 + (int)(k->b / 64 % 80);
+    m->silent = m->dealt_while_silent + (k->b / 64 % 3 ? 20 + (int)(k->b / 192 % 80) : 180);
+}
+
+/* Whoever runs the task, or somebody who may yet. */
+static void fence(struct sim *s, const struct strike *k)
+{
+    struct place at = place_of(s, k->a);
+    uint32_t first = k->b / 64 % (uint32_t)s->member_count, i = first;
+    while (k->b / 32 % 4 && !holds(s, &s->members[i], at) && (i + 1) % (uint32_t)s->member_count != first)
+        i = (i + 1) % (uint32_t)s->member_count;
+    struct member *m = &s->members[i];
+    const struct log_partition *log = &s->kafka.logs[at.stage][at.partition];
+    int64_t end = log->count - (int64_t)(k->b % 8);
+    if (!m->worker || end <= log->low)
+        return;
+    s->struck[FAULT_FENCED]++;
+    m->client.fenced = (struct fenced){(enum topic)at.stage, at.partition, end, 1 + k->b / 8 % (s->settings.beyond_max - 1), k->b / 16 % 2};
 }
 
 static void failover(struct sim *s, const struct strike *k)
@@ -369,6 +385,7 @@ void fault_strike(struct sim *s, const struct strike *k)
     case FAULT_ZOMBIE:
     case FAULT_DELAY: set_aside(s, k); break;
     case FAULT_SILENCE: silence(s, k); break;
+    case FAULT_FENCED: fence(s, k); break;
     case FAULT_REBALANCE: s->storm += 1 + (int)(k->b % 6); break;
     case FAULT_REORDER: s->reorder_until = s->step + 2 + (int)(k->b % 60); s->struck[FAULT_REORDER]++; break;
     case FAULT_FAILOVER: failover(s, k); break;
@@ -436,6 +453,7 @@ void faults_end(struct sim *s)
     for (int i = 0; i < s->member_count; i++) {
         struct member *m = &s->members[i];
         m->client.faults = (struct client_faults){.skips = m->client.struck.skips > 0}; /* then behind a last record nothing comes */
+        m->client.fenced.questions = 0;
         m->link.breaks = m->link.breaks_unheard = m->crash_in = 0;
         m->stalled = m->stopped = m->delayed = m->silent = m->dealt_while_silent = -1;
         if (m->misconfigured >= s->step)

@@ -178,7 +178,9 @@ static bool port_ends(void *self, enum topic topic, int32_t partition, struct lo
 
 static uint64_t port_ask_ends(void *self)
 {
-    return ((struct client *)self)->asked + 1;
+    struct client *c = self;
+    c->fenced.questions -= c->fenced.questions > 0;
+    return c->asked + 1;
 }
 
 static void port_commit_offset(void *self, enum topic topic, int32_t partition, int64_t offset)
@@ -208,6 +210,7 @@ void client_begin(struct client *c, struct kafka *k, io_step *step, void *arg)
     c->send_count = c->answer_count = 0;
     c->faults = c->struck = (struct client_faults){0};
     c->asked = 0;
+    c->fenced.questions = 0;
     for (int t = 0; t < TOPIC_INPUTS; t++)
         for (int32_t p = 0; p < PARTITIONS; p++)
             c->reads[t][p] = (struct reading){.skipped = -1, .leader = k->logs[t][p].leader};
@@ -255,21 +258,35 @@ void client_answer(struct client *c, struct worker *w, size_t answers)
         memmove(c->answers, c->answers + n, c->answer_count * sizeof *c->answers);
 }
 
+static bool is_fenced(const struct client *c, enum topic topic, int32_t partition)
+{
+    return c->fenced.questions && c->fenced.topic == topic && c->fenced.partition == partition;
+}
+
+/* As whom the client takes for the leader says. */
+static int64_t end_of(const struct client *c, enum topic topic, int32_t partition)
+{
+    int64_t end = c->kafka->logs[topic][partition].count;
+    return is_fenced(c, topic, partition) && c->fenced.end < end ? c->fenced.end : end;
+}
+
 static void deliver(struct client *c, struct worker *w, enum topic topic, int32_t partition, size_t max, int64_t now_ms)
 {
     struct reading *at = &c->reads[topic][partition];
     const struct log_partition *log = &c->kafka->logs[topic][partition];
-    if (at->started && at->leader != log->leader) {
-        at->leader = log->leader;
+    int leader = is_fenced(c, topic, partition) && c->fenced.told ? -1 : log->leader;
+    int64_t end = end_of(c, topic, partition);
+    if (at->started && at->leader != leader) {
+        at->leader = leader;
         worker_leader_changed(w, topic, partition, now_ms);
     }
     for (size_t n = 0; n < max && at->started && !at->paused; n++) {
-        if (at->next < log->low || at->next > log->count) {
+        if (at->next < log->low || at->next > end) {
             at->started = false;
             worker_out_of_range(w, topic, partition);
             return;
         }
-        if (at->next == log->count)
+        if (at->next == end)
             return;
         struct record r = log->records[at->next++];
         if (r.offset == log->never)
@@ -291,7 +308,7 @@ void client_deliver(struct client *c, struct worker *w, size_t max, uint64_t ord
     c->asked++;
     for (int t = 0; t < TOPIC_INPUTS; t++)
         for (int32_t p = 0; p < c->kafka->partitions[t]; p++)
-            c->reads[t][p].ends = (struct log_ends){c->kafka->logs[t][p].low, c->kafka->logs[t][p].count, c->asked, c->kafka->logs[t][p].count};
+            c->reads[t][p].ends = (struct log_ends){c->kafka->logs[t][p].low, end_of(c, (enum topic)t, p), c->asked, end_of(c, (enum topic)t, p)};
     for (uint64_t i = 0; i < TOPIC_INPUTS * PARTITIONS; i++) {
         uint64_t at = (i + order) % (TOPIC_INPUTS * PARTITIONS);
         enum topic topic = (enum topic)(at / PARTITIONS);

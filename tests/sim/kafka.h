@@ -59,8 +59,21 @@ struct reading {
 /* Runs before each operation that leaves a client; false: it does not, as the process is dead by then. */
 typedef bool io_step(void *arg, bool *out_unheard);
 
+/*
+ * A broker that was the leader of a partition, and which this client still takes for it: there the log ends where it did. It
+ * answers so few questions before it learns.
+ */
+struct fenced {
+    enum topic topic;
+    int32_t partition;
+    int64_t end;
+    uint32_t questions; /* left; 0: none is */
+    bool told;          /* the client hears of the change of leaders */
+};
+
 struct client {
     struct kafka *kafka; /* borrowed */
+    struct fenced fenced;
     struct log_port port;
     struct sending *sends; /* owned; oldest first */
     size_t send_count, send_capacity;

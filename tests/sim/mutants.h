@@ -40,6 +40,7 @@
     M(gap_ignored, 7, "a jump in offsets is followed") \
     M(tail_unheard, 7, "a silent lag is not read again") \
     M(ends_stale, 7, "the ends of a log are judged by what was last heard of them, however long ago") \
+    M(ends_believed, 7, "one answer that a log ends before the position is believed") \
     M(leader_ignored, 7, "another leader of a partition is of no concern") \
     M(pushed_is_state, 9, "what was pushed is kept in folded state") \
     M(rollup_overwrites, 11, "an older rollup overwrites a newer one") \

@@ -51,6 +51,7 @@ static void settings_draw(struct sim *s)
     w->tick_ms = 400 + (uint32_t)sim_draw(s, 1200);
     w->mark_ms = 50 + (uint32_t)sim_draw(s, 150);
     w->audit_ms = 200 + (uint32_t)sim_draw(s, 200);
+    w->beyond_max = 2 + (uint32_t)sim_draw(s, 2);
     w->retry_ms = 20;
     w->reclaim_ms = 100 + (uint32_t)sim_draw(s, 200);
     w->claims_max = 3 + (uint32_t)sim_draw(s, 4);

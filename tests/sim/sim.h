@@ -30,6 +30,7 @@ enum fault {
     FAULT_SEND_REFUSED,  /* the producer's queue is full */
     FAULT_DELAY,         /* answers of both servers take their time */
     FAULT_SILENCE,       /* Kafka takes what it is sent and tells nothing but a rebalance: no records, no ends of logs */
+    FAULT_FENCED,        /* a process takes a broker for a partition's leader that is it no more, and whose log ended earlier */
     FAULT_REORDER,       /* between partitions and slots */
     FAULT_SKIP,          /* the client skips records, once each */
     FAULT_REPEAT,        /* or delivers them twice */

@@ -274,7 +274,7 @@ static void test_truncated(void)
     crash(&s);
     memory_truncate(s.in.cluster, TOPIC_EVENTS, 0, 2); /* the position is beyond the end now */
     start(&s);
-    run(&s, 20);
+    run(&s, 400);
     check_halt(&s, STAGE_PROFILE, HALT_LOG_TRUNCATED);
     close_stage(&s);
     open_stage(&s, true);
@@ -288,6 +288,47 @@ static void test_truncated(void)
     run(&s, 20);
     check_halt(&s, STAGE_PROFILE, HALT_LOG_TRUNCATED);
     close_stage(&s);
+}
+
+static bool turn_until_short(struct world *s, uint32_t answers)
+{
+    struct task_report t = report(s, STAGE_PROFILE);
+    for (int64_t until_ms = s->now_ms + answers * s->settings.audit_ms + s->settings.audit_ms / 2; s->now_ms < until_ms && !t.halt; t = report(s, STAGE_PROFILE))
+        run(s, 1);
+    return !t.halt;
+}
+
+/* A broker that was the leader tells where the log ended for it: not a halt, if it learns in time. What it then tells is compared. */
+static void test_former_leader(void)
+{
+    for (int same = 0; same < 2; same++) {
+        struct world s;
+        open_stage(&s, true);
+        for (int i = 0; i < 3; i++)
+            event(&s, "u1");
+        run(&s, 40);
+        CHECK_INT(report(&s, STAGE_PROFILE).committed, 3);
+        crash(&s);
+        struct writer bytes = {0};
+        const struct record *last = memory_find(s.in.cluster, TOPIC_EVENTS, 0, 2);
+        int64_t at_ms = last->timestamp_ms;
+        put_bytes(&bytes, last->value.at, last->value.size);
+        memory_truncate(s.in.cluster, TOPIC_EVENTS, 0, 1);
+        start(&s);
+        CHECK(turn_until_short(&s, s.settings.beyond_max - 1));
+        if (same)
+            memory_append(s.in.cluster, TOPIC_EVENTS, 0, slice_of("u1"), (struct slice){(const char *)bytes.data, (uint32_t)bytes.size}, at_ms);
+        else
+            event(&s, "u2");
+        event(&s, "u3");
+        run(&s, 200);
+        if (same)
+            CHECK_INT(report(&s, STAGE_PROFILE).committed, 4);
+        else
+            check_halt(&s, STAGE_PROFILE, HALT_LOG_REWRITTEN);
+        writer_fini(&bytes);
+        close_stage(&s);
+    }
 }
 
 /* An operator's verb writes the position: the task goes on without a restart, and halts no more than once before that. */
@@ -422,6 +463,7 @@ int main(void)
     test_fold_of_nobody();
     test_rewritten();
     test_truncated();
+    test_former_leader();
     test_halted_goes_on();
     test_trimmed_to_position();
     test_effects_lost();
