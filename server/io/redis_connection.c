@@ -407,15 +407,6 @@ void redis_connection_turn(struct redis_connection *c, int64_t now_ms)
         redis_connection_flush(c);
 }
 
-int64_t redis_connection_due_ms(const struct redis_connection *c)
-{
-    if (c->state == CLOSED)
-        return INT64_MAX;
-    if (c->state != READY)
-        return c->due_ms;
-    return c->count > 0 ? c->pending[c->first].deadline_ms : INT64_MAX;
-}
-
 void redis_connection_open(struct redis_connection *c)
 {
     if (c->state != CLOSED)
@@ -488,9 +479,9 @@ void redis_connection_flush(struct redis_connection *c)
     c->out.size = 0;
 }
 
-size_t redis_connection_pending(const struct redis_connection *c)
+size_t redis_connection_unsent(const struct redis_connection *c)
 {
-    return c->count;
+    return c->stream ? evbuffer_get_length(bufferevent_get_output(c->stream)) : 0;
 }
 
 uint64_t redis_connection_reconnects(const struct redis_connection *c)

@@ -69,8 +69,6 @@ void redis_connection_close(struct redis_connection *c);
 /* Close at the end of this turn and connect again after the backoff. */
 void redis_connection_drop(struct redis_connection *c);
 void redis_connection_turn(struct redis_connection *c, int64_t now_ms);
-/* When a turn is due although nothing arrives; INT64_MAX: never. */
-int64_t redis_connection_due_ms(const struct redis_connection *c);
 bool redis_connection_is_ready(const struct redis_connection *c);
 const struct redis_address *redis_connection_address(const struct redis_connection *c);
 /* The service behind it works: the next backoff starts small again. */
@@ -80,5 +78,6 @@ struct writer *redis_connection_out(struct redis_connection *c);
 void redis_connection_expect(struct redis_connection *c, struct redis_waiter waiter);
 /* Hand what was formatted to the socket. */
 void redis_connection_flush(struct redis_connection *c);
-size_t redis_connection_pending(const struct redis_connection *c);
+/* Handed over and not yet taken by the socket. */
+size_t redis_connection_unsent(const struct redis_connection *c);
 uint64_t redis_connection_reconnects(const struct redis_connection *c);

@@ -3,7 +3,8 @@
  *
  *   UNARMED --WATCH, GET sent--> ASKED --GET answered--> ARMED --MULTI … EXEC, WATCH, GET sent--> ASKED
  *
- * A commit waits for ARMED and is sent only when the value read under the WATCH is the expected one; EXEC then fails
+ * A large commit is handed to the connection piece by piece, as fast as it takes them, so that the loop is not held up
+ * by copying all of it. What was begun is finished, or the connection goes down. A commit waits for ARMED and is sent only when the value read under the WATCH is the expected one; EXEC then fails
  * if anybody wrote the position since. A reset leaves the connection alone: what was sent before it is carried out
  * before what is sent after it, and its answers are unknown to the worker.
  */
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 
 #define IDLE_CLOSE_MS 30000
+#define PIECE_BYTES (256 * 1024) /* of commits, waiting in one connection */
 
 enum arming { UNARMED, ASKED, ARMED };
 enum step { STEP_LOAD, STEP_QUEUED, STEP_EXEC, STEP_GET };
@@ -24,6 +26,8 @@ struct entry {
     struct store_request *request;
     int64_t submitted_ms;
     size_t bytes;
+    size_t blobs_sent;
+    bool begun; /* a commit: some of it was handed to the connection */
     bool sent;
     bool cancelled;
     bool out_of_memory;
@@ -310,12 +314,10 @@ static void arm(struct redis_slot *s)
     s->arming = ASKED;
 }
 
-static void blob_name(struct blob_key key, struct writer *out);
-
 static void add_key(struct redis_slot *s, struct writer *out, struct blob_key key)
 {
     s->name.size = 0;
-    blob_name(key, &s->name);
+    redis_blob_id(key, &s->name);
     command_add_joined(out, (struct slice){(const char *)s->prefix.data, (uint32_t)s->prefix.size},
                        (struct slice){(const char *)s->name.data, (uint32_t)s->name.size});
 }
@@ -331,23 +333,32 @@ static void send_load(struct redis_slot *s, const struct store_request *r)
     expect(s, STEP_LOAD);
 }
 
-static void send_commit(struct redis_slot *s, const struct store_request *r)
+static size_t present_of(const struct store_request *r)
 {
-    struct writer *out = redis_connection_out(s->connection);
     size_t present = 0;
     for (size_t i = 0; i < r->blob_count; i++)
         present += r->blobs[i].present;
+    return present;
+}
+
+/* The deadline of the MSET runs from here. */
+static void begin_commit(struct redis_slot *s, struct entry *e)
+{
+    struct writer *out = redis_connection_out(s->connection);
+    const struct store_request *r = e->request;
     send_word(s, "MULTI", STEP_QUEUED);
-    command_begin(out, 2 * present + 3);
+    command_begin(out, 2 * present_of(r) + 3);
     command_add_text(out, "MSET");
     command_add(out, position_key(s));
     command_add(out, r->position);
-    for (size_t i = 0; i < r->blob_count; i++)
-        if (r->blobs[i].present) {
-            add_key(s, out, r->blobs[i].key);
-            command_add(out, r->blobs[i].value);
-        }
     expect(s, STEP_QUEUED);
+    e->begun = true;
+}
+
+static void end_commit(struct redis_slot *s, const struct store_request *r)
+{
+    struct writer *out = redis_connection_out(s->connection);
+    size_t present = present_of(r);
     if (present < r->blob_count) {
         command_begin(out, r->blob_count - present + 1);
         command_add_text(out, "DEL");
@@ -359,6 +370,27 @@ static void send_commit(struct redis_slot *s, const struct store_request *r)
     send_word(s, "EXEC", STEP_EXEC);
     if (MUTANT(unchecked_commit, false, true))
         arm(s);
+}
+
+/* False: the connection has enough for now. */
+static bool send_commit(struct redis_slot *s, struct entry *e)
+{
+    const struct store_request *r = e->request;
+    struct writer *out = redis_connection_out(s->connection);
+    size_t waiting = redis_connection_unsent(s->connection);
+    if (!e->begun)
+        begin_commit(s, e);
+    for (; e->blobs_sent < r->blob_count; e->blobs_sent++) {
+        const struct blob *b = &r->blobs[e->blobs_sent];
+        if (waiting + out->size >= PIECE_BYTES)
+            return false;
+        if (b->present) {
+            add_key(s, out, b->key);
+            command_add(out, b->value);
+        }
+    }
+    end_commit(s, r);
+    return true;
 }
 
 static bool is_expected(const struct redis_slot *s, const struct store_request *r)
@@ -373,6 +405,8 @@ static bool is_expected(const struct redis_slot *s, const struct store_request *
 static bool send_one(struct redis_slot *s, size_t i)
 {
     struct entry *e = entry_at(s, i);
+    if (e->begun)
+        return e->sent = send_commit(s, e);
     if (!e->request->commit) {
         send_load(s, e->request);
     } else if (MUTANT(unchecked_commit, false, s->arming != ARMED)) {
@@ -380,7 +414,7 @@ static bool send_one(struct redis_slot *s, size_t i)
             arm(s);
         return false;
     } else if (MUTANT(unchecked_commit, true, is_expected(s, e->request))) {
-        send_commit(s, e->request);
+        return e->sent = send_commit(s, e);
     } else if (i > 0) {
         return false; /* answers keep the order of the requests */
     } else {
@@ -403,7 +437,7 @@ void redis_slot_flush(struct redis_slot *s)
             i++;
             continue;
         }
-        if (entry_at(s, i)->cancelled) {
+        if (entry_at(s, i)->cancelled && !entry_at(s, i)->begun) {
             if (i > 0)
                 break;
             answer(s, STORE_UNKNOWN);
@@ -450,40 +484,4 @@ int64_t redis_slot_down_ms(const struct redis_slot *s)
 uint64_t redis_slot_reconnects(const struct redis_slot *s)
 {
     return redis_connection_reconnects(s->connection);
-}
-
-static void blob_name(struct blob_key key, struct writer *out)
-{
-    if (key.class == 'p' || key.class == 'h' || key.class == 'x') {
-        const char *name = key.class == 'p' ? "position" : key.class == 'h' ? "header" : "chain";
-        put_bytes(out, name, strlen(name));
-        return;
-    }
-    put_u8(out, (uint8_t)key.class);
-    put_u64(out, key.id);
-}
-
-void redis_blob_name(const char *prefix, enum stage stage, int32_t partition, struct blob_key key, struct writer *out)
-{
-    char tag[64];
-    int size = snprintf(tag, sizeof tag, ":{%s.%d}:", stage_names[stage], (int)partition);
-    put_bytes(out, prefix, strlen(prefix));
-    put_bytes(out, tag, (size_t)size);
-    blob_name(key, out);
-}
-
-bool redis_blob_parse(struct slice name, struct blob_key *out_key)
-{
-    static const struct blob_key *const fixed[] = {&POSITION_KEY, &HEADER_KEY, &CHAIN_KEY};
-    static const char *const names[] = {"position", "header", "chain"};
-    for (int i = 0; i < 3; i++)
-        if (slice_equal(name, slice_of(names[i]))) {
-            *out_key = *fixed[i];
-            return true;
-        }
-    if (name.size != 9)
-        return false;
-    struct reader r = reader_of(name.at + 1, 8);
-    *out_key = (struct blob_key){name.at[0], get_u64(&r)};
-    return true;
 }

@@ -194,3 +194,39 @@ void redis_store_stats_get(const struct redis_store *s, int64_t now_ms, struct r
     }
     redis_views_stats(s->views, out_stats);
 }
+
+void redis_blob_id(struct blob_key key, struct writer *out)
+{
+    if (key.class == 'p' || key.class == 'h' || key.class == 'x') {
+        const char *name = key.class == 'p' ? "position" : key.class == 'h' ? "header" : "chain";
+        put_bytes(out, name, strlen(name));
+        return;
+    }
+    put_u8(out, (uint8_t)key.class);
+    put_u64(out, key.id);
+}
+
+void redis_blob_name(const char *prefix, enum stage stage, int32_t partition, struct blob_key key, struct writer *out)
+{
+    char tag[64];
+    int size = snprintf(tag, sizeof tag, ":{%s.%d}:", stage_names[stage], (int)partition);
+    put_bytes(out, prefix, strlen(prefix));
+    put_bytes(out, tag, (size_t)size);
+    redis_blob_id(key, out);
+}
+
+bool redis_blob_parse(struct slice name, struct blob_key *out_key)
+{
+    static const struct blob_key *const fixed[] = {&POSITION_KEY, &HEADER_KEY, &CHAIN_KEY};
+    static const char *const names[] = {"position", "header", "chain"};
+    for (int i = 0; i < 3; i++)
+        if (slice_equal(name, slice_of(names[i]))) {
+            *out_key = *fixed[i];
+            return true;
+        }
+    if (name.size != 9)
+        return false;
+    struct reader r = reader_of(name.at + 1, 8);
+    *out_key = (struct blob_key){name.at[0], get_u64(&r)};
+    return true;
+}

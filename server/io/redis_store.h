@@ -59,3 +59,5 @@ void redis_store_stats_get(const struct redis_store *s, int64_t now_ms, struct r
 void redis_blob_name(const char *prefix, enum stage stage, int32_t partition, struct blob_key key, struct writer *out);
 /* The opposite for NAME alone; false when it is not one of ours. */
 bool redis_blob_parse(struct slice name, struct blob_key *out_key);
+/* NAME alone. */
+void redis_blob_id(struct blob_key key, struct writer *out);
