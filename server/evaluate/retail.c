@@ -1,10 +1,9 @@
-/* P4: a shop's lines as purchases. a: baskets, b: who buys again. */
+/* P4a: a shop's lines as purchases, its baskets one by one. */
 #include "server/evaluate/retail.h"
 
 #include "server/evaluate/protocols.h"
 
 #include "common/check.h"
-#include "server/engine/learner.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -154,127 +153,4 @@ bool protocol_p4a(const struct stream_settings *settings, const char *data, stru
     free(lines.list);
     stream_destroy(s);
     return sum.asked > 0;
-}
-
-#define CUTS_MAX 16
-#define CUSTOMERS_MAX 8192
-
-struct customer_cut {
-    float x[FEATURES];
-    double orders;
-    bool here, buys;
-};
-
-static void label_cuts(const struct lines *lines, int64_t start_ms, int cuts, int64_t horizon_ms, struct customer_cut (*at)[CUSTOMERS_MAX])
-{
-    for (int i = 0; i < lines->count; i++)
-        for (int c = 0; c < cuts; c++) {
-            int64_t cut_ms = start_ms + (90 + 30 * c) * DAY_MS, ts_ms = lines->list[i].ts_ms;
-            if (ts_ms >= cut_ms && ts_ms < cut_ms + horizon_ms && lines->list[i].user < CUSTOMERS_MAX)
-                at[c][lines->list[i].user].buys = true;
-        }
-}
-
-struct predictions {
-    double *score, *frequency;
-    bool *label;
-    uint32_t count;
-};
-
-/* Predicts every cut by a model that has learned only from cuts whose window was over. */
-static void predict_cuts(int cuts, int horizon_cuts, struct customer_cut (*at)[CUSTOMERS_MAX], struct predictions *out)
-{
-    struct learner_settings settings;
-    learner_settings_default(&settings);
-    for (int c = horizon_cuts; c < cuts; c++) {
-        struct logistic_model m = {0};
-        struct logistic_moments o = {0};
-        for (int k = 0; k + horizon_cuts <= c; k++)
-            for (int u = 0; u < CUSTOMERS_MAX; u++)
-                if (at[k][u].here)
-                    logistic_learn(&m, &o, settings.memory, at[k][u].x, at[k][u].buys);
-        for (int u = 0; u < CUSTOMERS_MAX; u++)
-            if (at[c][u].here) {
-                out->score[out->count] = logistic_predict(&m, at[c][u].x);
-                out->frequency[out->count] = at[c][u].orders;
-                out->label[out->count++] = at[c][u].buys;
-            }
-    }
-}
-
-static void report_predictions(const struct predictions *p, const char *suffix, struct figures *out)
-{
-    double loss = 0, bins[10] = {0}, wins[10] = {0}, sums[10] = {0}, ece = 0;
-    char name[32];
-    for (uint32_t i = 0; i < p->count; i++) {
-        double q = p->score[i] < 1e-6 ? 1e-6 : p->score[i] > 1 - 1e-6 ? 1 - 1e-6 : p->score[i];
-        int bin = (int)(q * 10);
-        loss -= p->label[i] ? log(q) : log(1 - q);
-        bins[bin]++;
-        wins[bin] += p->label[i];
-        sums[bin] += q;
-    }
-    for (int b = 0; b < 10; b++)
-        ece += fabs(wins[b] - sums[b]);
-    snprintf(name, sizeof name, "auc_%s", suffix);
-    figure_add(out, "sluice", name, area_under(p->score, p->label, p->count), 0);
-    figure_add(out, "frequency", name, area_under(p->frequency, p->label, p->count), 0);
-    snprintf(name, sizeof name, "logloss_%s", suffix);
-    figure_add(out, "sluice", name, p->count ? loss / p->count : 0, 0);
-    snprintf(name, sizeof name, "ece_%s", suffix);
-    figure_add(out, "sluice", name, p->count ? ece / p->count : 0, 0);
-    if (strcmp(suffix, "30d") == 0) {
-        figure_add(out, "sluice", "auc", area_under(p->score, p->label, p->count), 0);
-        figure_add(out, "frequency", "auc", area_under(p->frequency, p->label, p->count), 0);
-        figure_add(out, "sluice", "ece", p->count ? ece / p->count : 0, 0);
-    }
-}
-
-bool protocol_p4b(const struct stream_settings *settings, const char *data, struct figures *out)
-{
-    static struct customer_cut at[CUTS_MAX][CUSTOMERS_MAX];
-    struct stream *s = stream_create(settings);
-    struct lines lines;
-    if (!lines_read(data, s, false, &lines)) {
-        stream_destroy(s);
-        return false;
-    }
-    int64_t start_ms = lines.list[0].ts_ms, end_ms = lines.list[lines.count - 1].ts_ms;
-    memset(at, 0, sizeof at);
-    int cuts = 0;
-    for (int i = 0; i < lines.count; i++) {
-        while (lines.list[i].ts_ms >= start_ms + (90 + 30 * cuts) * DAY_MS && cuts < CUTS_MAX) {
-            int64_t cut_ms = start_ms + (90 + 30 * cuts) * DAY_MS;
-            for (uint32_t u = 0; u < stream_users(s) && u < CUSTOMERS_MAX; u++) {
-                const struct profile *p = stream_profile(s, u);
-                at[cuts][u].here = p;
-                at[cuts][u].orders = p ? p->orders : 0;
-                if (p)
-                    features_of(p, &(struct moment){0}, cut_ms, at[cuts][u].x);
-            }
-            cuts++;
-        }
-        buy(s, &lines.list[i]);
-    }
-    static const int horizons[] = {30, 90};
-    for (int h = 0; h < 2; h++) {
-        struct predictions p = {.score = calloc(CUTS_MAX * CUSTOMERS_MAX, sizeof(double)), .frequency = calloc(CUTS_MAX * CUSTOMERS_MAX, sizeof(double)),
-                                .label = calloc(CUTS_MAX * CUSTOMERS_MAX, sizeof(bool))};
-        ASSERT(p.score && p.frequency && p.label);
-        int whole = 0; /* cuts whose window the data cover */
-        while (whole < cuts && start_ms + (90 + 30 * whole + horizons[h]) * DAY_MS <= end_ms + DAY_MS)
-            whole++;
-        for (int c = 0; c < cuts; c++)
-            for (int u = 0; u < CUSTOMERS_MAX; u++)
-                at[c][u].buys = false;
-        label_cuts(&lines, start_ms, cuts, horizons[h] * DAY_MS, at);
-        predict_cuts(whole, horizons[h] / 30, at, &p);
-        report_predictions(&p, h ? "90d" : "30d", out);
-        free(p.score);
-        free(p.frequency);
-        free(p.label);
-    }
-    free(lines.list);
-    stream_destroy(s);
-    return true;
 }

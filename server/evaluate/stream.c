@@ -78,7 +78,8 @@ void stream_settings_default(struct stream_settings *s)
     similarity_settings_default(&s->similarity);
     recommend_settings_default(&s->recommend);
     allocation_settings_default(&s->allocation);
-    s->methods = (struct method_settings){0.2, 0.78, 2, 2.2};
+    learner_settings_default(&s->learner);
+    s->methods = (struct method_settings){2, 2.2};
     stream_settings_adapt(s);
 }
 

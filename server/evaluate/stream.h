@@ -9,6 +9,7 @@
 #include "server/codec/event_decode.h"
 #include "server/engine/allocation.h"
 #include "server/engine/entity.h"
+#include "server/engine/learner.h"
 #include "server/engine/profile.h"
 #include "server/engine/recommend.h"
 #include "server/engine/similarity.h"
@@ -17,10 +18,8 @@ enum method { METHOD_SLUICE, METHOD_POPULARITY, METHOD_DECAYED, METHOD_FREQUENCY
 
 extern const char *const method_names[METHODS];
 
-/* What P4c to P7 use that is no setting of the daemon; part of the configuration's hash all the same. */
+/* What P7 uses that is no setting of the daemon; part of the configuration's hash all the same. */
 struct method_settings {
-    double customer_rate;                    /* P5: of learning; 0.2 */
-    double customer_fade;                    /* P5: buying in the longer window over buying in the shorter; 0.78 */
     double repeat_later;                     /* P7: an event of the validation part counts for so many; 2 */
     double repeat_bin;                       /* P7: growth of the history from bin to bin; 2.2 */
 };
@@ -32,6 +31,7 @@ struct stream_settings {
     struct similarity_settings similarity;
     struct recommend_settings recommend;
     struct allocation_settings allocation;
+    struct learner_settings learner;
     struct method_settings methods;
     bool all_pairs;  /* lists are made of all pairs ever counted, not of what the bounded tables hold */
     bool lists_only; /* METHOD_SLUICE is the plain sum of the user's lists, all else of the ranker left out */

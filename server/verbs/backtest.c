@@ -148,6 +148,7 @@ static int run_protocol(const struct worker_settings *w, const char *name, const
     settings.similarity = w->similarity;
     settings.recommend = w->recommend;
     settings.allocation = w->allocation;
+    settings.learner = w->learner;
     stream_settings_adapt(&settings);
     if (!p->run(&settings, data, &figures))
         return 1;
