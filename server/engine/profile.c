@@ -6,7 +6,7 @@
  * falls, which TencentRec leaves open: to 0 by a dislike or block, to the weight of `cart` by a full refund. A change
  * from r to r' adds r' - r to the item count of p and min(r', r(q)) - min(r, r(q)) to the pair count of p and every
  * other q in the history. What falls out of the history stays counted.
- * When p is new to the user, the pairs with the `next_steps` items rated last say so: directed transitions.
+ * When r rises from 0, the pairs with the `next_steps` that were touched last say so: directed transitions.
  */
 #include "server/engine/profile_internal.h"
 
@@ -141,8 +141,6 @@ void fold_set_rating(struct fold *f, struct history_entry *h, uint8_t rating, st
     for (uint32_t i = 0; i < f->p->history_count; i++) {
         const struct history_entry *q = &f->p->history[i];
         if (q->id == h->id || q->rating == 0 || entity_kind_of(q->id) != kind)
-            continue;
-        if (f->s->pair_window_ms && llabs(h->touched_ms - q->touched_ms) > f->s->pair_window_ms)
             continue;
         int32_t delta = (rating < q->rating ? rating : q->rating) - (old < q->rating ? old : q->rating);
         if (delta)

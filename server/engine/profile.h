@@ -45,9 +45,8 @@ struct profile_settings {
     uint32_t watch_step_ms[4];        /* watch time that raises the rating to 1, 2, 3, 4; 0 = that grade is off */
     int64_t attribution_ms;           /* default 30 min: an event without source or rec follows the last rec that showed its entity */
     int32_t day_offset_ms;            /* days are cut at UTC midnight minus this; Asia/Shanghai: 8 h */
-    uint32_t pair_window_ms;          /* pairs link only entities touched within; 0 = whole history */
-    int64_t again_ms;                 /* default 30 min: rated again after so long without a touch is another occasion, as is every further purchase */
-    uint32_t next_steps;              /* a new item follows the so many before it: directed pairs; 0 to PAIR_STEPS; default 3 */
+    int64_t again_ms;                 /* default 30 min: rated again after so long without a touch is another occasion, as is a purchase of what is rated as bought */
+    uint32_t next_steps;              /* what rises from 0 follows the so many rated ones of its kind touched last: directed pairs; 0 to PAIR_STEPS; default 3 */
     bool funnel;                      /* emit EFFECT_COUNT; off in the reference job */
     bool room_counters_only;          /* reference job: EFFECT_COUNT for rooms only, without unique visitors */
     struct currency_settings currencies[CURRENCIES_MAX];
@@ -77,7 +76,7 @@ struct owned_item {
     entity_id item;
     uint32_t order_tag; /* low bits of hash64 of the order id */
     int64_t paid;       /* minor units of the order's currency */
-    int64_t refunded;   /* likewise: refunds name no currency */
+    int64_t refunded;   /* likewise */
     uint8_t currency;   /* place in the settings; CURRENCIES_MAX = none */
     uint8_t source;     /* enum event_source it was counted under; a refund is counted there too; */
     uint8_t attributed; /* but of these under recommendation: bits for item, host and room; 0 unless source is organic */
@@ -126,7 +125,7 @@ enum profile_refusal {
     PROFILE_AMOUNT_TOO_LARGE,
     PROFILE_UNKNOWN_ORDER,
     PROFILE_REFUND_EXCEEDS,
-    PROFILE_CURRENCY_MISMATCH, /* a refund in another currency than its order */
+    PROFILE_CURRENCY_MISMATCH, /* a refund in a currency that no item of its order is in */
     PROFILE_REFUSALS
 };
 
@@ -151,3 +150,5 @@ size_t profile_bytes(const struct profile *p); /* memory held, for the cache bud
 const struct history_entry *profile_find(const struct profile *p, entity_id id);
 /* Bought and not refunded in full; what cost nothing stays owned. */
 bool owned_is_kept(const struct owned_item *o);
+/* Under which the purchase counts for its item, host or room. */
+enum event_source owned_source(const struct owned_item *o, enum entity_kind kind);

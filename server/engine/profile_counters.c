@@ -101,6 +101,11 @@ static enum event_source source_at(enum event_source source, uint8_t attributed,
     return attributed >> (kind - ENTITY_ITEM) & 1 ? SOURCE_RECOMMENDATION : source;
 }
 
+enum event_source owned_source(const struct owned_item *o, enum entity_kind kind)
+{
+    return source_at(o->source, o->attributed, kind);
+}
+
 static void count_refund(struct fold *f, entity_id id, const struct owned_item *o, int64_t amount, bool first)
 {
     if (id == 0)
@@ -112,7 +117,7 @@ static void count_refund(struct fold *f, entity_id id, const struct owned_item *
         if (names[i].size && entity_id_of(ENTITY_ITEM + i, names[i]) == id)
             out->name = names[i];
     out->scene = e->scene;
-    out->source = source_at(o->source, o->attributed, entity_kind_of(id));
+    out->source = owned_source(o, entity_kind_of(id));
     count_effect_add(out, COUNTER_REFUND, first);
     count_effect_add(out, COUNTER_REFUND_AMOUNT, amount);
     if (out->counter_count == 0)

@@ -1,6 +1,7 @@
 /*
  * Money and ownership. An order is known by a 32-bit tag within the owned list, so a repeated purchase and a refund
- * are judged by their order, not only by the event id. A refund says no currency: it is in that of its order.
+ * are judged by their order, not only by the event id. A refund that says no currency is in that of its order, whose
+ * items may be in several.
  */
 #include "server/engine/profile_internal.h"
 
@@ -14,6 +15,13 @@ static const struct currency_settings *find_currency(const struct profile_settin
         if (s->currencies[i].currency == currency && currency)
             return &s->currencies[i];
     return NULL;
+}
+
+/* Its place in the settings; one past all when it is not there. */
+static uint8_t currency_of(const struct profile_settings *s, uint32_t currency)
+{
+    const struct currency_settings *c = find_currency(s, currency);
+    return c ? (uint8_t)(c - s->currencies) : CURRENCIES_MAX;
 }
 
 static uint32_t tag_of(struct slice order)
@@ -118,7 +126,19 @@ static void refund_part(struct fold *f, struct owned_item *o, int64_t amount)
     fold_count_refund(f, o, part, first);
 }
 
-/* The refund of an order that names no item is taken from its items, the newest first. */
+/* What a refund is taken from. */
+struct refund_of {
+    uint32_t tag;
+    entity_id item;   /* 0: all of the order */
+    uint8_t currency; /* place in the settings; amounts of others do not add up with its own */
+};
+
+static bool is_of(const struct owned_item *o, const struct refund_of *of)
+{
+    return o->order_tag == of->tag && (of->item == 0 || o->item == of->item) && o->currency == of->currency;
+}
+
+/* The refund of an order that names no item is taken from its items in its currency, the newest first. */
 static enum profile_refusal refund(struct fold *f)
 {
     const struct event *e = f->e;
@@ -129,17 +149,21 @@ static enum profile_refusal refund(struct fold *f)
     int64_t left = e->amount, open = 0;
     if (!newest)
         return PROFILE_UNKNOWN_ORDER;
-    if (e->currency && (newest->currency == CURRENCIES_MAX || f->s->currencies[newest->currency].currency != e->currency))
-        return PROFILE_CURRENCY_MISMATCH;
+    const struct refund_of of = {tag, item, e->currency ? currency_of(f->s, e->currency) : newest->currency};
+    bool any = false;
     for (uint32_t i = 0; i < p->owned_count; i++)
-        if (p->owned[i].order_tag == tag && (item == 0 || p->owned[i].item == item))
+        if (is_of(&p->owned[i], &of)) {
+            any = true;
             open += p->owned[i].paid - p->owned[i].refunded;
+        }
+    if (!any || (e->currency && of.currency == CURRENCIES_MAX))
+        return PROFILE_CURRENCY_MISMATCH;
     if (left > open)
         return PROFILE_REFUND_EXCEEDS;
     for (uint32_t i = p->owned_count; i-- > 0 && left > 0;) {
         struct owned_item *o = &p->owned[i];
         int64_t amount = o->paid - o->refunded < left ? o->paid - o->refunded : left;
-        if (o->order_tag != tag || (item && o->item != item) || amount == 0)
+        if (!is_of(o, &of) || amount == 0)
             continue;
         refund_part(f, o, amount);
         left -= amount;

@@ -150,9 +150,8 @@ const struct setting settings_table[] = {
     MANY("profile.watch_step_ms", SETTING_U32, worker.profile.watch_step_ms, "ms", 0, 86400000, FOLD, "Watch time that raises the rating to 1, 2, 3, 4; 0: off. In whole seconds; what is left of one goes to the user's next watch.", 4, NULL),
     I64("profile.attribution_ms", worker.profile.attribution_ms, "ms", 0, DAY, FOLD, "A result counts for what was shown within this time: an event without source and rec, but no impression, counts as the recommendation's for each entity in the history that a rec showed last no longer ago, and not later, by ts."),
     I32("profile.day_offset_ms", worker.profile.day_offset_ms, "ms", -DAY, DAY, FOLD, "Days are cut at UTC midnight minus this, those of counters in whole minutes of it; Asia/Shanghai 28800000."),
-    I64("profile.again_ms", worker.profile.again_ms, "ms", 0, 365 * DAY, FOLD, "Rated again after so long without a touch counts as another occasion, as does every further purchase."),
-    U32("profile.next_steps", worker.profile.next_steps, "items", 0, PAIR_STEPS, FOLD, "A new item follows the so many before it: directed pairs."),
-    U32("profile.pair_window_ms", worker.profile.pair_window_ms, "ms", 0, 4e9, FOLD, "Pairs link only entities touched within this of each other, also when a rating is taken back; 0: the whole history."),
+    I64("profile.again_ms", worker.profile.again_ms, "ms", 0, 365 * DAY, FOLD, "Rated again after so long without a touch counts as another occasion, as does the purchase of what is rated as bought."),
+    U32("profile.next_steps", worker.profile.next_steps, "items", 0, PAIR_STEPS, FOLD, "Steps of directed pairs: an item or host whose rating rises from 0 follows the so many rated ones in the history that were touched last."),
     FLAG("profile.funnel", worker.profile.funnel, FOLD, "Count funnels of rooms, hosts and items."),
     FLAG("profile.room_counters_only", worker.profile.room_counters_only, FOLD, "Of rooms only, without unique visitors: the reference job."),
 

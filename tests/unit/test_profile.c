@@ -416,17 +416,24 @@ static void test_forget_takes_back_what_is_in_the_history(void)
     one_fini(&o);
 }
 
-/* Pairs that were never linked, because too much time lay between, are not taken back either. */
-static void test_forget_takes_back_no_pair_that_was_never_made(void)
+/* Minor units of one currency are not taken from what was paid in another. */
+static void test_a_refund_is_taken_from_the_items_in_its_currency(void)
 {
     struct one o;
     one_init(&o);
-    o.s.pair_window_ms = 10 * MINUTE;
-    APPLY(&o, 0, .type = EVENT_CART, .item = slice_of("c1"));
-    APPLY(&o, 11 * MINUTE, .type = EVENT_CART, .item = slice_of("c2"));
-    CHECK_INT(paired(&o, "c1", "c2"), 0);
-    APPLY(&o, 12 * MINUTE, .type = EVENT_FORGET);
-    CHECK_INT(paired(&o, "c1", "c2"), 0);
+    const struct slice order = slice_of("o");
+    APPLY(&o, 0, .type = EVENT_PURCHASE, .item = slice_of("c1"), .order = order, .amount = 500, .currency = CNY);
+    APPLY(&o, 1, .type = EVENT_PURCHASE, .item = slice_of("c2"), .order = order, .amount = 90, .currency = USD);
+    REFUSED(&o, PROFILE_REFUND_EXCEEDS, .type = EVENT_REFUND, .order = order, .amount = 91);
+    REFUSED(&o, PROFILE_REFUND_EXCEEDS, .type = EVENT_REFUND, .order = order, .amount = 501, .currency = CNY);
+    REFUSED(&o, PROFILE_CURRENCY_MISMATCH, .type = EVENT_REFUND, .order = order, .amount = 1, .currency = 'J' << 16 | 'P' << 8 | 'Y');
+    REFUSED(&o, PROFILE_CURRENCY_MISMATCH, .type = EVENT_REFUND, .order = order, .amount = 1, .currency = 'X' << 16 | 'X' << 8 | 'X');
+    REFUSED(&o, PROFILE_CURRENCY_MISMATCH, .type = EVENT_REFUND, .order = order, .item = slice_of("c1"), .amount = 1, .currency = USD);
+    APPLY(&o, 2, .type = EVENT_REFUND, .order = order, .amount = 90);
+    APPLY(&o, 3, .type = EVENT_REFUND, .order = order, .amount = 500, .currency = CNY);
+    CHECK_INT(o.p->owned[0].refunded, 500);
+    CHECK_INT(o.p->owned[1].refunded, 90);
+    CHECK_INT(o.p->refunded, o.p->spent);
     one_fini(&o);
 }
 
@@ -475,7 +482,7 @@ int main(void)
     test_watch_time_is_capped_twice();
     test_item_on_show_is_counted_apart();
     test_forget_takes_back_what_is_in_the_history();
-    test_forget_takes_back_no_pair_that_was_never_made();
+    test_a_refund_is_taken_from_the_items_in_its_currency();
     test_a_rating_counts_only_from_a_buyer();
     test_views_under_three_seconds_are_negative();
     return checks_failed != 0;
