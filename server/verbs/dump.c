@@ -12,12 +12,12 @@ struct dump {
     bool failed;
 };
 
-static json_t *profile_line(struct slice value)
+static json_t *profile_line(struct slice value, const struct profile_settings *s)
 {
     struct profile *p;
     if (profile_decode(value, &p) != ERR_NONE)
         return NULL;
-    json_t *out = profile_json(p);
+    json_t *out = profile_json(p, s);
     profile_destroy(p);
     return out;
 }
@@ -50,7 +50,7 @@ static void print_blob(void *arg, enum stage stage, int32_t partition, struct bl
     if (!user && !entity)
         return;
     const struct entity_settings *s = &d->settings->entity;
-    json_t *line = user ? profile_line(value) : key.class == 'c' ? counters_line(value, s) : neighbours_line(value, s);
+    json_t *line = user ? profile_line(value, &d->settings->profile) : key.class == 'c' ? counters_line(value, s) : neighbours_line(value, s);
     if (!line) {
         fprintf(stderr, "sluice digest: a blob of %s.%d does not decode\n", stage_names[stage], (int)partition);
         d->failed = true;

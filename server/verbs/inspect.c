@@ -75,7 +75,7 @@ static struct profile *add_state(struct inspection *in, const uint8_t key[USER_K
             profile_decode((struct slice){value->str, (uint32_t)value->len}, &profile) == ERR_NONE) {
             json_object_set_new(in->out, "task", json_sprintf("profile.%d", (int)p));
             json_object_set_new(in->out, "state_bytes", json_integer((json_int_t)value->len));
-            json_object_set_new(in->out, "state", profile_json(profile));
+            json_object_set_new(in->out, "state", profile_json(profile, &in->settings.daemon.worker.profile));
         }
         if (value)
             freeReplyObject(value);

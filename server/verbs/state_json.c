@@ -15,30 +15,74 @@ const char *entity_kind_text(entity_id id)
     }
 }
 
+static json_t *id_json(entity_id id)
+{
+    return json_sprintf("%012llx", (unsigned long long)id);
+}
+
+static void add_number(json_t *to, const char *name, int64_t value)
+{
+    if (value)
+        json_object_set_new(to, name, json_integer(value));
+}
+
 static json_t *history_of(const struct profile *p)
 {
     json_t *list = json_array();
     for (uint32_t i = p->history_count; i-- > 0;) {
         const struct history_entry *h = &p->history[i];
-        char id[24];
-        snprintf(id, sizeof id, "%012llx", (unsigned long long)h->id);
-        json_array_append_new(list, json_pack("{s:s,s:s,s:i,s:i,s:i,s:b,s:I}", "kind", entity_kind_text(h->id), "id", id, "rating", h->rating,
-                                              "stars", h->stars, "watched_ms", (int)(h->dwell_s * 1000), "negative", (h->flags & HISTORY_NEGATIVE) != 0,
-                                              "touched_ms", (json_int_t)h->touched_ms));
+        json_t *one = json_pack("{s:s,s:o,s:i,s:i,s:I,s:b,s:I}", "kind", entity_kind_text(h->id), "id", id_json(h->id), "rating", h->rating, "stars",
+                                h->stars, "watched_ms", (json_int_t)h->dwell_s * 1000, "negative", (h->flags & HISTORY_NEGATIVE) != 0, "touched_ms",
+                                (json_int_t)h->touched_ms);
+        add_number(one, "percent", h->percent);
+        add_number(one, "again", h->times);
+        add_number(one, "impressed_ms", h->flags & HISTORY_IMPRESSED ? h->impressed_ms : 0);
+        add_number(one, "shown_ms", h->shown_ms);
+        json_array_append_new(list, one);
     }
     return list;
 }
 
-json_t *profile_json(const struct profile *p)
+static json_t *owned_of(const struct profile *p, const struct profile_settings *s)
+{
+    json_t *list = json_array();
+    for (uint32_t i = p->owned_count; i-- > 0;) {
+        const struct owned_item *o = &p->owned[i];
+        const entity_id ids[] = {o->item, o->host, o->room};
+        json_t *one = json_pack("{s:I,s:I,s:b}", "paid", (json_int_t)o->paid, "refunded", (json_int_t)o->refunded, "kept", owned_is_kept(o));
+        if (o->currency < CURRENCIES_MAX) {
+            uint32_t c = s->currencies[o->currency].currency;
+            json_object_set_new(one, "currency", json_sprintf("%c%c%c", c >> 16 & 0xff, c >> 8 & 0xff, c & 0xff));
+        }
+        for (int k = 0; k < 3; k++)
+            if (ids[k])
+                json_object_set_new(one, entity_kind_text(ids[k]),
+                                    json_pack("{s:o,s:s}", "id", id_json(ids[k]), "source", event_source_name(owned_source(o, entity_kind_of(ids[k])))));
+        json_array_append_new(list, one);
+    }
+    return list;
+}
+
+static json_t *relations_of(const struct profile *p)
+{
+    json_t *list = json_array();
+    for (uint32_t i = p->relation_count; i-- > 0;) {
+        const struct relation *r = &p->relations[i];
+        json_array_append_new(list, json_pack("{s:s,s:o,s:b}", "kind", entity_kind_text(r->id), "id", id_json(r->id), "blocked", r->blocked));
+    }
+    return list;
+}
+
+json_t *profile_json(const struct profile *p, const struct profile_settings *s)
 {
     json_t *counts = json_object(), *out;
     for (int i = 0; i < EVENT_TYPES; i++)
         if (p->counts[i])
             json_object_set_new(counts, event_type_name((enum event_type)i), json_integer(p->counts[i]));
-    out = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:i,s:o,s:o}", "events", (json_int_t)p->events, "watch_ms", (json_int_t)p->dwell_ms,
+    out = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:o,s:o,s:o,s:o}", "events", (json_int_t)p->events, "watch_ms", (json_int_t)p->dwell_ms,
                     "first_ms", (json_int_t)p->first_ms, "last_ms", (json_int_t)p->last_ms, "spent", (json_int_t)p->spent, "refunded",
-                    (json_int_t)p->refunded, "gifted", (json_int_t)p->gifted, "orders", (int)p->orders, "owned", (int)p->owned_count, "visits_lost",
-                    (int)p->visits_lost, "counts", counts, "history", history_of(p));
+                    (json_int_t)p->refunded, "gifted", (json_int_t)p->gifted, "last_paid_ms", (json_int_t)p->last_paid_ms, "orders", (int)p->orders,
+                    "visits_lost", (int)p->visits_lost, "counts", counts, "history", history_of(p), "owned", owned_of(p, s), "relations", relations_of(p));
     return out;
 }
 
@@ -109,11 +153,12 @@ json_t *neighbours_json(const struct neighbours *n, const struct entity_settings
 {
     struct neighbour top[NEIGHBOURS_SHOWN];
     uint32_t count = neighbours_top(n, s, NEIGHBOURS_SHOWN, top);
-    json_t *pairs = json_object();
+    json_t *pairs = json_object(), *next = json_object();
     for (uint32_t i = 0; i < count; i++) {
         char id[24];
         snprintf(id, sizeof id, "%012llx", (unsigned long long)top[i].id);
         json_object_set_new(pairs, id, json_integer(top[i].pair_count));
+        add_number(next, id, top[i].next);
     }
-    return json_pack("{s:o}", "pairs", pairs);
+    return json_pack("{s:o,s:o,s:I}", "pairs", pairs, "next", next, "next_sum", (json_int_t)neighbours_next_sum(n));
 }

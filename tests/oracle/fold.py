@@ -9,6 +9,7 @@ INTERACTIONS = {"chat", "question", "like", "share", "vote", "gift", "follow"}
 PLAIN = {"click": "click", "browse": "click", "enter": "enter", "leave": "leave", "chat": "chat", "question": "question", "like": "like",
          "vote": "vote", "cart": "cart", "trial": "trial", "impression": "exposure", "gift": "gift", "dislike": "negative", "block": "negative"}
 M64 = (1 << 64) - 1
+NEXT_UNIT = 6
 SOURCES = ("feed", "follow", "search", "ad", "organic", "recommendation")
 LEVELS = {"minutes": 60_000, "hours": 3_600_000, "days": 86_400_000}
 TIMES = {"minutes": "%Y-%m-%dT%H:%MZ", "hours": "%Y-%m-%dT%HZ", "days": "%Y-%m-%d"}
@@ -39,7 +40,7 @@ def tag_of(text):
 class Entry:
     """One entity of a user's history."""
     def __init__(self):
-        self.rating = self.stars = self.watched_ms = self.touched_ms = self.shown_ms = 0
+        self.rating = self.stars = self.watched_ms = self.touched_ms = self.percent = self.again = self.impressed_ms = self.shown_ms = 0
         self.negative = False
 
 
@@ -54,7 +55,7 @@ class Line:
 class User:
     def __init__(self):
         self.events = self.watch_ms = self.spent = self.refunded = self.gifted = self.orders = self.visits_lost = 0
-        self.first_ms, self.last_ms = 0, 0
+        self.first_ms = self.last_ms = self.last_paid_ms = 0
         self.counts = collections.Counter()
         self.history = {kind: {} for kind in KINDS}
         self.seen = collections.deque()
@@ -68,7 +69,8 @@ class Entity:
         self.scenes = collections.defaultdict(collections.Counter)
         self.explained = collections.Counter()
         self.rating = self.last_ms = 0
-        self.pairs = collections.Counter()
+        self.pairs, self.sinking = collections.Counter(), set()  # and those of which something was taken back
+        self.next, self.next_sum = collections.Counter(), 0
         self.cells = collections.defaultdict(collections.Counter)  # of (level, bucket, scene, source or None, explained)
 
     def buckets(self, settings):
@@ -229,17 +231,19 @@ class Oracle:
         if len(user.lines) > self.profile["owned"]:
             user.lines.pop(0)
         user.spent += settled
+        user.last_paid_ms = max(user.last_paid_ms, event["ts"])
         self.count(event, {"purchase": 1, "units": event.get("qty", 1), "gmv": settled})
 
     def refunded_lines(self, user, event):
-        """Newest first."""
-        return [line for line in reversed(user.lines) if line.order == event["order"] and line.item == event.get("item", line.item)]
+        """Newest first; in the currency of the refund alone, which is that of the newest when it says none."""
+        lines = [line for line in reversed(user.lines) if line.order == event["order"] and line.item == event.get("item", line.item)]
+        if not lines:
+            raise Refused("unknown_order")
+        return [line for line in lines if line.currency == event.get("currency", lines[0].currency)]
 
     def check_refund(self, user, event):
         lines = self.refunded_lines(user, event)
         if not lines:
-            raise Refused("unknown_order")
-        if "currency" in event and event["currency"] != lines[0].currency:
             raise Refused("currency_mismatch")
         if event["amount"] > sum(line.paid - line.refunded for line in lines):
             raise Refused("refund_exceeds")
@@ -272,13 +276,20 @@ class Oracle:
                 continue
             entry = entries.pop(event[kind], None) or Entry()
             entries[event[kind]] = entry
-            entry.touched_ms = event["ts"]
+            before_ms, entry.touched_ms = entry.touched_ms // 1000 * 1000, event["ts"]
             entry.watched_ms += watched
             if "rec" in event:
                 entry.shown_ms = max(entry.shown_ms, event["ts"])
+            if event["type"] == "impression":
+                entry.impressed_ms = event["ts"]
+            if event["type"] == "progress":
+                entry.percent = max(entry.percent, event["percent"])
             weight = self.profile["weights"][event["type"]]
             if event["type"] == "watch" and any(self.profile["watch_step_ms"]):
                 weight = max(weight, sum(0 < step <= entry.watched_ms for step in self.profile["watch_step_ms"]))
+            bought = event["type"] == "purchase" and entry.rating >= weight
+            if weight and entry.rating and (bought or event["ts"] - before_ms >= self.profile["again_ms"]):
+                entry.again = min(255, entry.again + 1)
             if event["type"] in ("dislike", "block"):
                 entry.negative = True
                 self.set_rating(kind, event[kind], user, 0, event)
@@ -299,14 +310,18 @@ class Oracle:
         self.entities[kind, name].rating += rating - old
         self.entities[kind, name].last_ms = max(self.entities[kind, name].last_ms, event["ts"])
         entries[name].rating = rating
-        for other, entry in entries.items():
-            window = self.profile["pair_window_ms"]
-            if other == name or window and abs(entries[name].touched_ms // 1000 - entry.touched_ms // 1000) * 1000 > window:
-                continue
-            delta = min(rating, entry.rating) - min(old, entry.rating)
-            if delta:
-                self.entities[kind, name].pairs[other] += delta
-                self.entities[kind, other].pairs[name] += delta
+        rated = [one for one in entries if one != name and entries[one].rating]
+        for other in rated:
+            delta = min(rating, entries[other].rating) - min(old, entries[other].rating)
+            for this, that in ((name, other), (other, name)):
+                if delta:
+                    self.entities[kind, this].pairs[that] += delta
+                if delta < 0:
+                    self.entities[kind, this].sinking.add(that)
+        steps = self.profile["next_steps"] if old == 0 else 0
+        for step, other in enumerate(reversed(rated[-steps:] if steps else []), 1):
+            self.entities[kind, other].next[name] += NEXT_UNIT // step
+            self.entities[kind, other].next_sum += NEXT_UNIT // step
 
     def relate(self, user, event):
         kind = next(k for k in ("room", "host", "item") if k in event) if event["type"] == "block" else "host"

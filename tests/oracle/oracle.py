@@ -27,12 +27,17 @@ from contract import load, merge  # noqa: E402
 from fold import KINDS, Entity, Oracle  # noqa: E402
 
 DEMO_KEY = b"sluice-demo-key!"
-OF_USER = ("events", "watch_ms", "first_ms", "last_ms", "spent", "refunded", "gifted", "orders", "owned", "visits_lost")
-OF_ENTRY = ("rating", "stars", "watched_ms", "negative", "touched_ms")
+OF_USER = ("events", "watch_ms", "first_ms", "last_ms", "spent", "refunded", "gifted", "last_paid_ms", "orders", "visits_lost")
+OF_ENTRY = ("rating", "stars", "watched_ms", "negative", "touched_ms", "percent", "again", "impressed_ms", "shown_ms")
+OF_LINE = ("paid", "refunded", "kept", "currency")
 
 
 def hash_of(user, key):
     return hmac.new(key, user.encode(), hashlib.sha256).digest()[:8].hex()
+
+
+def line_of(line):
+    return {"paid": line.paid, "refunded": line.refunded, "kept": line.refunded < line.paid or not line.paid, "currency": line.currency}
 
 
 def lines_of(oracle, key):
@@ -40,14 +45,19 @@ def lines_of(oracle, key):
     for name, user in oracle.users.items():
         history = [{"kind": kind, "id": one, **{f: getattr(entry, f) for f in OF_ENTRY}, "touched_ms": entry.touched_ms // 1000 * 1000}
                    for kind in KINDS for one, entry in reversed(user.history[kind].items())]
-        yield {**{f: getattr(user, f) for f in OF_USER if f != "owned"}, "owned": len(user.lines), "counts": dict(user.counts), "history": history,
+        owned = [{**line_of(line), **{kind: {"id": getattr(line, kind), "source": line.sources[kind]} for kind in KINDS if getattr(line, kind)}}
+                 for line in reversed(user.lines)]
+        relations = [{"kind": kind, "id": one, "blocked": blocked} for (kind, one), blocked in reversed(user.relations.items())]
+        yield {**{f: getattr(user, f) for f in OF_USER}, "counts": dict(user.counts), "history": history, "owned": owned, "relations": relations,
                "id": hash_of(name, key), "task": "profile.0"}
     for (kind, name), entity in oracle.entities.items():
         scenes = {s: {n: v for n, v in c.items() if v} for s, c in entity.scenes.items()}
         yield {"name": name, "scenes": scenes, "explained": {n: v for n, v in entity.explained.items() if v}, "rating": entity.rating,
                "buckets": nested(entity.buckets(oracle.settings)), "kind": kind, "id": name, "task": "entity.0"}
         if entity.pairs:
-            yield {"pairs": {n: v for n, v in entity.pairs.items() if v}, "kind": kind, "id": name, "task": "entity.0"}
+            pairs = {n: v for n, v in entity.pairs.items() if v}
+            yield {"pairs": pairs, "next": {n: v for n, v in entity.next.items() if n in pairs}, "next_sum": entity.next_sum, "kind": kind, "id": name,
+                   "task": "entity.0"}
 
 
 def nested(buckets):
@@ -94,7 +104,7 @@ class Comparison:
 
     def user(self, name, user, line):
         for field in OF_USER:
-            self.same(f"user {name} {field}", len(user.lines) if field == "owned" else getattr(user, field), line[field])
+            self.same(f"user {name} {field}", getattr(user, field), line[field])
         for kind in user.counts.keys() | line["counts"].keys():
             self.same(f"user {name} {kind}s", user.counts.get(kind, 0), line["counts"].get(kind, 0))
         for kind in KINDS:
@@ -103,11 +113,24 @@ class Comparison:
                       [self.names.get((kind, e["id"]), "unnamed") for e in have])
             for field in OF_ENTRY:
                 mine = [getattr(e, field) // 1000 * 1000 if field == "touched_ms" else getattr(e, field) for _, e in want]
-                self.same(f"user {name} {kind}s {field}", mine, [e[field] for e in have])
+                self.same(f"user {name} {kind}s {field}", mine, [e.get(field, 0) for e in have])
+        want = list(reversed(user.lines))
+        for field in OF_LINE:
+            self.same(f"user {name} owned {field}", [line_of(one)[field] for one in want], [one.get(field) for one in line["owned"]])
+        for kind in KINDS:
+            mine = [(self.named(kind, getattr(one, kind)), one.sources[kind]) if getattr(one, kind) else None for one in want]
+            self.same(f"user {name} owned {kind}s", mine,
+                      [(self.names.get((kind, one[kind]["id"])), one[kind]["source"]) if kind in one else None for one in line["owned"]])
+        self.same(f"user {name} relations", [(kind, self.named(kind, one), blocked) for (kind, one), blocked in reversed(user.relations.items())],
+                  [(r["kind"], self.names.get((r["kind"], r["id"])), r["blocked"]) for r in line["relations"]])
+
+    def named(self, kind, name):
+        return name if (kind, name) in self.known else None
 
     def entities(self, lines):
         cards = {(d["kind"], d["name"]): d for d in lines if "name" in d}
-        pairs = {(d["kind"], self.names.get((d["kind"], d["id"]), d["id"])): d["pairs"] for d in lines if "pairs" in d}
+        pairs = {(d["kind"], self.names.get((d["kind"], d["id"]), d["id"])): d for d in lines if "pairs" in d}
+        no_pairs = {"pairs": {}, "next": {}, "next_sum": 0}
         nothing = {"scenes": {}, "explained": {}, "rating": 0, "buckets": {}}
         for at in self.oracle.entities.keys() | cards.keys() | pairs.keys():
             mine, card, what = self.oracle.entities.get(at) or Entity(), cards.get(at, nothing), " ".join(at)
@@ -119,7 +142,11 @@ class Comparison:
                 self.same(f"{what} explained {name}", mine.explained.get(name, 0), card["explained"].get(name, 0))
             self.same(f"{what} rating", mine.rating, card["rating"])
             self.buckets(what, mine.buckets(self.oracle.settings), dict(flat(card["buckets"])))
-            self.pairs(at, mine.pairs, {self.names.get((at[0], i), i): n for i, n in pairs.get(at, {}).items()})
+            there = pairs.get(at, no_pairs)
+            have, then = ({self.names.get((at[0], i), i): n for i, n in there[which].items()} for which in ("pairs", "next"))
+            self.pairs(what, mine.pairs, have)
+            self.next(what, mine, have, then)
+            self.same(f"{what} next_sum", mine.next_sum, there["next_sum"])
 
     def buckets(self, what, mine, theirs):
         for at in mine.keys() | theirs.keys():
@@ -127,12 +154,19 @@ class Comparison:
             for name in one.keys() | other.keys():
                 self.same(f"{what} {' '.join(at)} {name}", one.get(name, 0), other.get(name, 0))
 
-    def pairs(self, at, want, have):
+    def pairs(self, what, want, have):
         """Where more than `entity.neighbours` were ever there, which ones stay is the entity stage's to say; but none may exceed the truth."""
         bounded = len(want) > self.neighbours
         for other in have if bounded else have.keys() | want.keys():
             mine, theirs = want.get(other, 0), have.get(other, 0)
-            self.same(f"{' '.join(at)} pair {other}", min(mine, theirs) if bounded else mine, theirs)
+            self.same(f"{what} pair {other}", min(mine, theirs) if bounded else mine, theirs)
+
+    def next(self, what, entity, pairs, have):
+        """A pair that is at 0 for a while may leave, and its transitions with it: of one that ever sank none may be more than the truth."""
+        bounded = len(entity.pairs) > self.neighbours
+        for other in pairs.keys() | have.keys():
+            mine, theirs = entity.next.get(other, 0), have.get(other, 0)
+            self.same(f"{what} next {other}", min(mine, theirs) if bounded or other in entity.sinking else mine, theirs)
 
     def letters(self, letters):
         for at in self.oracle.dead.keys() | letters.keys():
@@ -206,13 +240,15 @@ def numbers(value, path=()):
 
 def family(line, path):
     """Figures that are of one kind: the same but for whose they are."""
-    if "history" in path:
+    if path[0] == "history":
         return "history", line["history"][path[1]]["kind"], path[2]
+    if path[0] in ("owned", "relations"):
+        return path[0], path[2]
     if path[0] == "scenes":
         return line["kind"], path[2]
     if path[0] == "buckets":
         return line["kind"], path[1], path[-1] if path[1] == "minutes" else path[-2:]
-    return (line.get("kind", "user"), *(path[:1] if path[0] in ("pairs",) else path))
+    return (line.get("kind", "user"), *(path[:1] if path[0] in ("pairs", "next") else path))
 
 
 def changed(value):
@@ -237,9 +273,18 @@ def damaged(lines):
 
 def incomplete(lines):
     """(what, lines): a line of each sort left out, and two places of a history changed."""
-    for whole in ("history", "pairs", "scenes"):
+    for whole in ("history", "pairs", "scenes", "owned", "relations"):
         at = next(i for i, line in enumerate(lines) if line.get(whole))
         yield f"a line with {whole} left out", lines[:at] + lines[at + 1:]
+    at = next(i for i, line in enumerate(lines) if any("host" in one for one in line.get("owned", ())))
+    one = next(i for i, one in enumerate(lines[at]["owned"]) if "host" in one)
+    for what, path in (("currency", ("currency",)), ("item", ("item", "id")), ("source for the item", ("item", "source")), ("source for the host", ("host", "source"))):
+        other = copy.deepcopy(lines[at])
+        place = other["owned"][one] if len(path) == 1 else other["owned"][one][path[0]]
+        place[path[-1]] = "another"
+        yield f"another {what} of a purchase", lines[:at] + [other] + lines[at + 1:]
+    at = next(i for i, line in enumerate(lines) if line.get("relations"))
+    yield "a follow or block left out", lines[:at] + [{**lines[at], "relations": lines[at]["relations"][1:]}] + lines[at + 1:]
     for level in ("minutes", "hours", "days", "explained_days"):
         at, start = next((i, s) for i, line in enumerate(lines) for s in line.get("buckets", {}).get(level, ()))
         other = copy.deepcopy(lines[at])
