@@ -200,15 +200,21 @@ void screen_record(struct screen *s, const struct link_record *record, int64_t n
         take_traffic(s, record, now_ms);
 }
 
-/* The sum of all samples whose metric's name contains `part`; -1 when there is none. */
-static double metric_sum(const char *body, const char *part)
+/* The sum of all samples of a metric; without any `silent` if it is described, else -1: nothing is known. */
+static double metric_sum(const char *body, const char *name, double silent)
 {
+    static const char described[] = "# TYPE ";
     double sum = -1;
     for (const char *line = body; line && *line; line = strchr(line, '\n'), line += line != NULL) {
-        size_t name = strcspn(line, "{ \n");
-        const char *found = *line == '#' ? NULL : memmem(line, name, part, strlen(part));
+        bool describes = strncmp(line, described, sizeof described - 1) == 0;
+        const char *at = describes ? line + sizeof described - 1 : line;
+        size_t size = strcspn(at, "{ \n");
         const char *end = line + strcspn(line, "\n"), *value = memrchr(line, ' ', (size_t)(end - line));
-        if (found && value)
+        if (size != strlen(name) || memcmp(at, name, size) != 0)
+            continue;
+        if (describes)
+            sum = sum < 0 ? silent : sum;
+        else if (value)
             sum = (sum < 0 ? 0 : sum) + strtod(value, NULL);
     }
     return sum;
@@ -216,11 +222,9 @@ static double metric_sum(const char *body, const char *part)
 
 void screen_metrics(struct screen *s, const char *body)
 {
-    s->lag = metric_sum(body, "lag_records");
-    s->halted = metric_sum(body, "halted");
-    s->dead_letters = metric_sum(body, "dead_letters_total");
-    if (s->dead_letters < 0)
-        s->dead_letters = metric_sum(body, "deadletter");
+    s->lag = metric_sum(body, "sluice_lag_records", -1); /* a partition of which nothing is known has no sample */
+    s->halted = metric_sum(body, "sluice_tasks_halted", 0);
+    s->dead_letters = metric_sum(body, "sluice_dead_letters_total", 0);
 }
 
 static int by_weight(const void *a, const void *b)

@@ -78,7 +78,14 @@ static void test_screen_sees_the_recommendation_of_an_event(const char *brokers)
     wait_for(l, &seen.delivered, 3);
     wait_to_see(l, seen.screen, "\"recommendations\":1,");
     wait_to_see(l, seen.screen, "25.00 %");
-    screen_metrics(seen.screen, "# HELP x\nworker_lag_records{stage=\"profile\"} 3\nworker_lag_records{stage=\"entity\"} 4\n");
+    screen_metrics(seen.screen, ""); /* not read: nothing is known */
+    screen_json(seen.screen, 101000, &out);
+    CHECK(strstr(text_cstr(&out), "\"lag_records\":null") && strstr(text_cstr(&out), "\"tasks_halted\":null") && strstr(text_cstr(&out), "\"dead_letters\":null"));
+    out.size = 0;
+    screen_metrics(seen.screen, "# HELP sluice_lag_records x\n# TYPE sluice_lag_records gauge\n"
+                                "sluice_lag_records{stage=\"profile\",partition=\"0\"} 3\nsluice_lag_records{stage=\"entity\",partition=\"0\"} 4\n"
+                                "# TYPE sluice_tasks_halted gauge\n" /* none is */
+                                "# TYPE sluice_dead_letters_total counter\nsluice_dead_letters_total{reason=\"a b\"} 1\nsluice_dead_letters_total_else 5\n");
     screen_json(seen.screen, 101000, &out);
     screen_render(seen.screen, 101000, &out);
     screen_commands(seen.screen, &out);
@@ -86,7 +93,7 @@ static void test_screen_sees_the_recommendation_of_an_event(const char *brokers)
     CHECK(strstr(text, "\"events\":1,"));
     CHECK(strstr(text, "\"recommendations\":1,"));
     CHECK(strstr(text, "\"latency_count\":1,"));
-    CHECK(strstr(text, "\"lag_records\":7,"));
+    CHECK(strstr(text, "\"lag_records\":7,") && strstr(text, "\"tasks_halted\":0") && strstr(text, "\"dead_letters\":1"));
     CHECK(strstr(text, "trending"));
     CHECK(strstr(text, "r_9"));
     CHECK(strstr(text, "25.00 %"));
