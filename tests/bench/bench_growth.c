@@ -5,8 +5,7 @@
  */
 #include "common/hash.h"
 #include "common/hmac.h"
-#include "server/worker/memory_log.h"
-#include "server/worker/memory_store.h"
+#include "server/worker/memory_worker.h"
 #include "tests/bench/ordinary.h"
 
 #include <stdio.h>
@@ -17,11 +16,7 @@ enum { PARTITIONS = 4, KINDS = 1000, STEP_MS = 20, STEP_EVENTS = 100 };
 
 struct world {
     struct worker_settings settings;
-    struct memory_cluster *cluster;
-    struct memory_redis *redis;
-    struct memory_log *log;
-    struct memory_store *store;
-    struct worker *worker;
+    struct memory_worker in;
     uint64_t users, items, seed, events;
     int64_t now_ms;
 };
@@ -52,7 +47,7 @@ static void store_users(struct world *w)
         int size = snprintf(user, sizeof user, "u_%llu", (unsigned long long)i);
         user_hmac_of(hmac, slice_of(user), key);
         memcpy(&blob.id, key, sizeof blob.id);
-        memory_redis_put(w->redis, STAGE_PROFILE, kafka_partition(user, (size_t)size, PARTITIONS), blob,
+        memory_redis_put(w->in.redis, STAGE_PROFILE, kafka_partition(user, (size_t)size, PARTITIONS), blob,
                          (struct slice){(char *)blobs[i % KINDS].data, (uint32_t)blobs[i % KINDS].size});
     }
     for (int i = 0; i < KINDS; i++)
@@ -75,8 +70,8 @@ static void store_items(struct world *w)
         entity_id id = entity_id_of(ENTITY_ITEM, slice_of(name));
         const struct writer *c = &counters[i % kinds], *n = &neighbours[i % kinds];
         int32_t partition = entity_partition(id, PARTITIONS);
-        memory_redis_put(w->redis, STAGE_ENTITY, partition, (struct blob_key){'c', id}, (struct slice){(char *)c->data, (uint32_t)c->size});
-        memory_redis_put(w->redis, STAGE_ENTITY, partition, (struct blob_key){'n', id}, (struct slice){(char *)n->data, (uint32_t)n->size});
+        memory_redis_put(w->in.redis, STAGE_ENTITY, partition, (struct blob_key){'c', id}, (struct slice){(char *)c->data, (uint32_t)c->size});
+        memory_redis_put(w->in.redis, STAGE_ENTITY, partition, (struct blob_key){'n', id}, (struct slice){(char *)n->data, (uint32_t)n->size});
     }
     for (uint64_t i = 0; i < kinds; i++) {
         writer_fini(&counters[i]);
@@ -97,7 +92,7 @@ static void append_event(struct world *w)
                         "\"dwell_ms\":%d,\"option\":\"a\",\"order\":\"o%llu\",\"amount\":100,\"currency\":\"CNY\"}",
                         (unsigned long long)w->events, (long long)w->now_ms, types[(int)(draw(w) * 16)], user, room, room % 700, item,
                         (int)(draw(w) * 60000), (unsigned long long)w->events);
-    memory_append(w->cluster, TOPIC_EVENTS, -1, slice_of(user), (struct slice){value, (uint32_t)size}, w->now_ms);
+    memory_append(w->in.cluster, TOPIC_EVENTS, -1, slice_of(user), (struct slice){value, (uint32_t)size}, w->now_ms);
     w->events++;
 }
 
@@ -106,12 +101,12 @@ static double step(struct world *w)
 {
     double cpu = 0;
     w->now_ms += STEP_MS;
-    memory_log_set_now(w->log, w->now_ms);
+    memory_log_set_now(w->in.log, w->now_ms);
     for (int i = 0; i < 4; i++) { /* loads, folds, commits and the entity stage's share */
-        memory_log_deliver(w->log, w->worker, 10000, NULL, NULL, w->now_ms);
-        memory_store_deliver(w->store, w->worker, 10000, NULL, NULL, w->now_ms);
+        memory_log_deliver(w->in.log, w->in.worker, 10000, NULL, NULL, w->now_ms);
+        memory_store_deliver(w->in.store, w->in.worker, 10000, NULL, NULL, w->now_ms);
         double start = cpu_ns();
-        worker_turn(w->worker, w->now_ms);
+        worker_turn(w->in.worker, w->now_ms);
         cpu += cpu_ns() - start;
     }
     return cpu;
@@ -119,24 +114,19 @@ static double step(struct world *w)
 
 static void open_world(struct world *w)
 {
-    int32_t partitions[TOPICS];
+    static const int32_t partitions[TOPIC_INPUTS] = {PARTITIONS, PARTITIONS, 1, 1};
     struct topic_partition all[2 * PARTITIONS];
-    for (int t = 0; t < TOPICS; t++)
-        partitions[t] = t == TOPIC_EVENTS || t == TOPIC_EFFECTS ? PARTITIONS : 1;
     for (int i = 0; i < 2 * PARTITIONS; i++)
         all[i] = (struct topic_partition){i < PARTITIONS ? TOPIC_EVENTS : TOPIC_EFFECTS, i % PARTITIONS};
     worker_settings_default(&w->settings);
     w->settings.user_key_size = 16;
     w->settings.profile.late_ms_max = INT64_MAX / 4;
-    w->cluster = memory_cluster_create(partitions);
-    w->redis = memory_redis_create();
-    w->log = memory_log_create(w->cluster);
-    w->store = memory_store_create(w->redis);
-    memory_redis_init(w->redis, &w->settings, memory_log_port(w->log));
+    memory_worker_open(&w->in, partitions);
+    memory_worker_start(&w->in, &w->settings, 1);
+    memory_redis_init(w->in.redis, &w->settings, memory_log_port(w->in.log));
     store_users(w);
     store_items(w);
-    w->worker = worker_create(&w->settings, memory_log_port(w->log), memory_store_port(w->store), 1);
-    worker_assigned(w->worker, all, 2 * PARTITIONS, w->now_ms);
+    worker_assigned(w->in.worker, all, 2 * PARTITIONS, w->now_ms);
 }
 
 int main(int argc, char **argv)
@@ -155,9 +145,9 @@ int main(int argc, char **argv)
         if (n >= events / STEP_EVENTS / 2) /* warm from here on */
             cpu += spent;
         else
-            from = worker_get_counts(w.worker)->applied;
+            from = worker_get_counts(w.in.worker)->applied;
     }
-    const struct worker_counts *c = worker_get_counts(w.worker);
+    const struct worker_counts *c = worker_get_counts(w.in.worker);
     printf("{\"ns_per_event\":%.0f,\"load_keys_per_event\":%.2f,\"commit_keys_per_event\":%.2f,\"applied\":%llu,\"entries\":%llu}\n",
            cpu / (double)(c->applied - from), (double)c->load_keys / (double)c->applied, (double)c->commit_keys / (double)c->applied,
            (unsigned long long)c->applied, (unsigned long long)c->entries_applied);

@@ -6,8 +6,7 @@
 #include "server/io/metrics.h"
 #include "server/io/redis_command.h"
 #include "server/io/redis_keys.h"
-#include "server/worker/memory_log.h"
-#include "server/worker/memory_store.h"
+#include "server/worker/memory_worker.h"
 
 #include <stdlib.h>
 
@@ -110,20 +109,15 @@ static void test_lag_of_the_group_is_late_only_when_known(void)
 static void test_metrics(const char *root)
 {
     struct writer list = {0}, text = {0};
-    int32_t partitions[TOPICS];
+    struct memory_worker pipeline;
     metrics_catalogue(&list);
     check_file(root, "metrics.json", &list);
-    for (int t = 0; t < TOPICS; t++)
-        partitions[t] = 1;
-    struct memory_cluster *cluster = memory_cluster_create(partitions);
-    struct memory_redis *redis = memory_redis_create();
-    struct memory_log *log = memory_log_create(cluster);
-    struct memory_store *store = memory_store_create(redis);
     struct worker_settings settings;
     worker_settings_default(&settings);
     settings.user_key_size = 16;
-    struct worker *w = worker_create(&settings, memory_log_port(log), memory_store_port(store), 1);
-    struct metrics_input in = {.worker = w, .now_ms = 2000, .started_ms = 1000};
+    memory_worker_open(&pipeline, NULL);
+    memory_worker_start(&pipeline, &settings, 1);
+    struct metrics_input in = {.worker = pipeline.worker, .now_ms = 2000, .started_ms = 1000};
     metrics_render(&in, &text);
     int lines = 0;
     for (const char *line = text_cstr(&text); *line; line += strcspn(line, "\n") + 1) {
@@ -146,11 +140,7 @@ static void test_metrics(const char *root)
     in.redis.down_ms = 0;
     in.draining = true;
     CHECK(metrics_unready(&in));
-    worker_destroy(w);
-    memory_store_destroy(store);
-    memory_log_destroy(log);
-    memory_redis_destroy(redis);
-    memory_cluster_destroy(cluster);
+    memory_worker_close(&pipeline, in.now_ms);
     writer_fini(&list);
     writer_fini(&text);
 }

@@ -1,36 +1,27 @@
 /* Similarity lists of entity tasks in several workers: the cosine needs counts that the other worker holds. */
 #include "tests/unit/check.h"
 
-#include "server/worker/memory_log.h"
-#include "server/worker/memory_store.h"
 #include "server/engine/entity_id.h"
+#include "server/worker/memory_worker.h"
 
 #include <stdlib.h>
 
 #define ITEMS 8
 #define USERS 30
 
-struct one {
-    struct memory_log *log;
-    struct memory_store *store;
-    struct worker *worker;
-};
-
 struct world {
     struct worker_settings settings;
-    struct memory_cluster *cluster;
-    struct memory_redis *redis;
-    struct one workers[2];
+    struct memory_worker workers[2]; /* over the logs and the store of the first */
     int count;
     int64_t now_ms;
 };
 
 static void add_worker(struct world *s, const struct topic_partition *list, size_t tasks)
 {
-    struct one *o = &s->workers[s->count++];
-    o->log = memory_log_create(s->cluster);
-    o->store = memory_store_create(s->redis);
-    o->worker = worker_create(&s->settings, memory_log_port(o->log), memory_store_port(o->store), (uint64_t)s->count);
+    struct memory_worker *o = &s->workers[s->count++];
+    o->cluster = s->workers[0].cluster;
+    o->redis = s->workers[0].redis;
+    memory_worker_start(o, &s->settings, (uint64_t)s->count);
     worker_assigned(o->worker, list, tasks, s->now_ms);
     for (int i = 0; i < ITEMS; i++) {
         char key[32];
@@ -45,35 +36,24 @@ static void add_worker(struct world *s, const struct topic_partition *list, size
 static void open_world(struct world *s, bool apart)
 {
     static const struct topic_partition all[] = {{TOPIC_EVENTS, 0}, {TOPIC_EFFECTS, 0}, {TOPIC_EFFECTS, 1}}, rest[] = {{TOPIC_EFFECTS, 1}};
-    int32_t partitions[TOPICS];
+    static const int32_t partitions[TOPIC_INPUTS] = {1, 2, 1, 1};
     *s = (struct world){.now_ms = 1732370000000};
-    for (int t = 0; t < TOPICS; t++)
-        partitions[t] = t == TOPIC_EFFECTS ? 2 : 1;
     worker_settings_default(&s->settings);
     s->settings.user_key_size = 16;
-    s->cluster = memory_cluster_create(partitions);
-    s->redis = memory_redis_create();
+    memory_worker_open(&s->workers[0], partitions);
     add_worker(s, all, apart ? 2 : 3);
     if (apart)
         add_worker(s, rest, 1);
-    memory_redis_init(s->redis, &s->settings, memory_log_port(s->workers[0].log));
+    memory_redis_init(s->workers[0].redis, &s->settings, memory_log_port(s->workers[0].log));
     for (int i = 0; i < s->count; i++) /* claimed before init: once more */
         worker_assigned(s->workers[i].worker, NULL, 0, s->now_ms), worker_assigned(s->workers[i].worker, i ? rest : all, i ? 1 : apart ? 2 : 3, s->now_ms);
 }
 
 static void close_world(struct world *s)
 {
-    for (int i = 0; i < s->count; i++) {
-        struct one *o = &s->workers[i];
-        worker_assigned(o->worker, NULL, 0, s->now_ms);
-        memory_store_abandon(o->store, o->worker, 0, s->now_ms);
-        memory_log_deliver(o->log, o->worker, 0, NULL, NULL, s->now_ms);
-        worker_destroy(o->worker);
-        memory_store_destroy(o->store);
-        memory_log_destroy(o->log);
-    }
-    memory_redis_destroy(s->redis);
-    memory_cluster_destroy(s->cluster);
+    for (int i = 1; i < s->count; i++)
+        memory_worker_stop(&s->workers[i], s->now_ms);
+    memory_worker_close(&s->workers[0], s->now_ms);
 }
 
 static void run(struct world *s, int turns)
@@ -81,7 +61,7 @@ static void run(struct world *s, int turns)
     while (turns-- > 0) {
         s->now_ms += 50;
         for (int i = 0; i < s->count; i++) {
-            struct one *o = &s->workers[i];
+            struct memory_worker *o = &s->workers[i];
             memory_log_set_now(o->log, s->now_ms);
             memory_log_deliver(o->log, o->worker, 1000, NULL, NULL, s->now_ms);
             memory_store_deliver(o->store, o->worker, 1000, NULL, NULL, s->now_ms);
@@ -103,7 +83,7 @@ static void act(struct world *s)
             snprintf(user, sizeof user, "u%d", u);
             snprintf(value, sizeof value, "{\"v\":1,\"id\":\"e%d\",\"ts\":%lld,\"type\":\"%s\",\"user\":\"%s\",\"scene\":\"home\",\"item\":\"c%d\"}", n++,
                      (long long)s->now_ms, types[(u + i) % 3], user, i);
-            memory_append(s->cluster, TOPIC_EVENTS, 0, slice_of(user), slice_of(value), s->now_ms);
+            memory_append(s->workers[0].cluster, TOPIC_EVENTS, 0, slice_of(user), slice_of(value), s->now_ms);
         }
 }
 
@@ -121,7 +101,7 @@ static void test_lists_of_two_workers_are_those_of_one(void)
         char name[8], key[16];
         snprintf(name, sizeof name, "c%d", i);
         snprintf(key, sizeof key, "sim:%s", name);
-        struct slice a = memory_redis_view(one.redis, slice_of(key)), b = memory_redis_view(two.redis, slice_of(key));
+        struct slice a = memory_redis_view(one.workers[0].redis, slice_of(key)), b = memory_redis_view(two.workers[0].redis, slice_of(key));
         apart += entity_partition(entity_id_of(ENTITY_ITEM, slice_of(name)), 2);
         lists += a.size > 0;
         CHECK(slice_equal(a, b));
