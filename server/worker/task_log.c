@@ -122,7 +122,7 @@ void task_record(struct task *t, struct record *r, int64_t now_ms)
         start_log(t, t->next - 1);
         return;
     }
-    if (t->state != TASK_RUN) {
+    if (t->state != TASK_RUN || t->draining) { /* the next owner's: a drain that kept it would wait for it */
         log->release(log->self, r);
         return;
     }

@@ -113,6 +113,29 @@ static void test_profile_waits_for_entities(void)
     close_stage(&s);
 }
 
+/* What comes after the SIGTERM is the next owner's: the drain does not wait for it. */
+static void test_drain_under_load_ends(void)
+{
+    struct world s;
+    open_stage(&s, true);
+    for (int i = 0; i < 10; i++)
+        event(&s, "u1");
+    run(&s, 20);
+    event(&s, "u1");
+    one_turn(&s, true);
+    CHECK(!worker_is_drained(s.in.worker)); /* there is something to commit */
+    worker_drain(s.in.worker, s.now_ms);
+    int turns = 0;
+    for (; turns < 100 && !worker_is_drained(s.in.worker); turns++) {
+        event(&s, "u1");
+        one_turn(&s, true);
+    }
+    CHECK(turns > 0 && turns < 20);
+    CHECK_INT(report(&s, STAGE_PROFILE).committed, 11);
+    CHECK_INT(report(&s, STAGE_PROFILE).next, 11);
+    close_stage(&s);
+}
+
 static void test_not_initialised(void)
 {
     struct world s;
@@ -456,6 +479,7 @@ int main(void)
 {
     log_set_level((enum log_level)(LOG_ERROR + 1)); /* the halts are meant */
     test_profile_waits_for_entities();
+    test_drain_under_load_ends();
     test_not_initialised();
     test_position_missing();
     test_other_settings();
