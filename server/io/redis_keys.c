@@ -30,6 +30,7 @@ static const struct {
     {"host:<id>", "hash", "host:[A-Za-z0-9_.-]{1,64}", VIEW_TTL_S, 10240, 512, COUNTERS_TEXT, "lifetime totals of a host in the scene that wrote last; visitor counts (user, day)"},
     {"item:<id>", "hash", "item:[A-Za-z0-9_.-]{1,64}", VIEW_TTL_S, 10240, 512, COUNTERS_TEXT, "lifetime totals of an item in the scene that wrote last; buyer counts users at their first purchase of it that is remembered"},
     {"sim:<id>", "string", "sim:[A-Za-z0-9_.-]{1,64}", VIEW_TTL_S, 10240, 1, "", "first line: #, blank, how much the item was rated in the window; then similar items, strongest first, a line each: id, blank, similarity with 4 decimals (cosine plus the weighted share of who came right after), and that share alone unless it is 0; at most `similarity.length`"},
+    {"sim:host:<id>", "string", "sim:host:[A-Za-z0-9_.-]{1,64}", VIEW_TTL_S, 10240, 1, "", "the same of a host, by the users who watch both; hosts that the catalog has"},
     {"audience:item:<id>", "string", "audience:item:[A-Za-z0-9_.-]{1,64}", VIEW_TTL_S, 10240, 1, "", "JSON: whom an item should reach (`audience` as on live.hosts) and invite back (`invite`), in the scene that wrote last"},
     {"audience:room:<id>", "string", "audience:room:[A-Za-z0-9_.-]{1,64}", VIEW_TTL_S, 10240, 1, "", "JSON: what a live room should explain next (`next`, at most 3 items), whom it should reach (`audience`) and invite back (`invite`)"},
     {"traffic:<scene>", "hash", "traffic:[A-Za-z0-9_.-]{1,64}", 3600, 10240, 128, "* share", "room to weight, the 128 greatest; all of a scene sum to 1"},

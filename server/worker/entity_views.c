@@ -151,9 +151,17 @@ static void find_counters(const struct worker *w, const struct neighbour *list, 
 }
 
 struct scored {
-    const struct catalog_item *item;
+    struct slice name;
     double sim, next;
 };
+
+/* Items and hosts that the catalog has; empty: neither. */
+static struct slice name_of_listed(const struct worker *w, entity_id id)
+{
+    const struct catalog_item *it = entity_kind_of(id) == ENTITY_ITEM ? catalog_item(w->tables.catalog, id) : NULL;
+    const struct catalog_host *host = entity_kind_of(id) == ENTITY_HOST ? catalog_host(w->tables.catalog, id) : NULL;
+    return it ? it->name : host ? host->name : (struct slice){"", 0};
+}
 
 /* Keeps `list` sorted, best first. */
 static void insert(struct scored *list, uint32_t count, struct scored one)
@@ -169,27 +177,28 @@ static void insert(struct scored *list, uint32_t count, struct scored one)
  * How often a neighbour was rated: from its state where that is here, else from its own list as its task wrote it. 0 while
  * that is not known; *out_later says that it will be.
  */
-static int64_t count_of(struct worker *w, const struct counters *here, const struct catalog_item *it, int64_t now_ms, bool *out_later)
+static int64_t count_of(struct worker *w, const struct counters *here, entity_id id, int64_t now_ms, bool *out_later)
 {
-    if (here || !it)
+    struct slice name = name_of_listed(w, id);
+    if (here || name.size == 0)
         return here ? counters_rating(here) : 0;
-    int64_t count = item_counts_find(w->item_counts, it->id, it->name, now_ms);
+    int64_t count = item_counts_find(w->item_counts, id, name, now_ms);
     *out_later |= count < 0;
     return count > 0 ? count : 0;
 }
 
 /*
- * The list of an item (similarity.h). A count that is not known is taken to be the item's own,
- * which makes it the share of the item's own ratings; the list is written again once it is. True when that is to come.
+ * The list of an item or host (similarity.h). A count that is not known is taken to be the entity's own,
+ * which makes it the share of its own ratings; the list is written again once it is. True when that is to come.
  */
 static bool write_list(struct task *t, const struct cell *cell, int64_t now_ms)
 {
     struct worker *w = t->worker;
-    const struct catalog_item *own = entity_kind_of(cell->key.id) == ENTITY_ITEM ? catalog_item(w->tables.catalog, cell->key.id) : NULL;
+    struct slice own = name_of_listed(w, cell->key.id);
     const struct similarity_settings *s = &w->settings.similarity;
     struct neighbour top[SIMILAR_FROM_MAX];
     struct scored list[SIMILAR_FROM_MAX];
-    uint32_t count = 0, found = own && cell->object ? neighbours_top(cell->object, &w->settings.entity, s->from, top) : 0;
+    uint32_t count = 0, found = own.size && cell->object ? neighbours_top(cell->object, &w->settings.entity, s->from, top) : 0;
     const struct counters *counters[SIMILAR_FROM_MAX], *self;
     find_counters(w, &(struct neighbour){.id = cell->key.id}, 1, &self);
     find_counters(w, top, found, counters);
@@ -197,21 +206,21 @@ static bool write_list(struct task *t, const struct cell *cell, int64_t now_ms)
     bool later = false;
     struct similarity of = {cell->object, mine > 0 ? mine : found ? top[0].pair_count : 0};
     for (uint32_t i = 0; i < found; i++) {
-        const struct catalog_item *it = catalog_item(w->tables.catalog, top[i].id);
-        int64_t other = count_of(w, counters[i], it, now_ms, &later);
-        if (it)
-            insert(list, count++, (struct scored){it, similarity_of(s, &of, &top[i], other), similarity_next(s, &of, &top[i])});
+        struct slice name = name_of_listed(w, top[i].id);
+        int64_t other = count_of(w, counters[i], top[i].id, now_ms, &later);
+        if (name.size)
+            insert(list, count++, (struct scored){name, similarity_of(s, &of, &top[i], other), similarity_next(s, &of, &top[i])});
     }
     if (count == 0)
         return later;
     struct writer key = {0}, value = {0};
-    text_add(&key, "sim:");
-    text_add_slice(&key, own->name);
+    text_add(&key, list_prefix(cell->key.id));
+    text_add_slice(&key, own);
     text_add(&value, "# ");
     text_add_int(&value, mine);
     text_add(&value, "\n");
     for (uint32_t i = 0; i < count && i < s->length; i++) {
-        text_add_slice(&value, list[i].item->name);
+        text_add_slice(&value, list[i].name);
         text_add(&value, " ");
         text_add_decimal(&value, list[i].sim, 4);
         if (list[i].next >= 0.00005) {

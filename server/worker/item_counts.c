@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #define BATCH_MAX 500
-#define KEY_BYTES 72
+#define KEY_BYTES 80
 
 struct known {
     int64_t count;
@@ -16,7 +16,7 @@ struct known {
 struct item_counts {
     const struct store_port *store; /* borrowed */
     uint32_t counts_max, age_ms;
-    struct map known; /* item -> struct known; owned */
+    struct map known; /* entity -> struct known; owned */
     size_t wanted; /* of asked[] */
     bool under_way;
     struct view_read read;
@@ -57,29 +57,36 @@ void item_counts_destroy(struct item_counts *c)
     free(c);
 }
 
-static struct known *known_of(struct item_counts *c, entity_id item)
+static struct known *known_of(struct item_counts *c, entity_id id)
 {
-    struct known *k = map_find(&c->known, item);
+    struct known *k = map_find(&c->known, id);
     if (k)
         return k;
     if (c->known.count >= c->counts_max && !c->under_way && c->wanted == 0)
         clear(c); /* rarely: all is fetched again as it is asked for */
     k = calloc(1, sizeof *k);
     ASSERT(k);
-    map_put(&c->known, item, k);
+    map_put(&c->known, id, k);
     return k;
 }
 
-int64_t item_counts_find(struct item_counts *c, entity_id item, struct slice name, int64_t now_ms)
+const char *list_prefix(entity_id id)
 {
-    struct known *k = known_of(c, item);
+    return entity_kind_of(id) == ENTITY_HOST ? "sim:host:" : "sim:";
+}
+
+int64_t item_counts_find(struct item_counts *c, entity_id id, struct slice name, int64_t now_ms)
+{
+    struct known *k = known_of(c, id);
+    const char *prefix = list_prefix(id);
+    size_t size = strlen(prefix);
     if (k->fetched_ms && now_ms - k->fetched_ms < c->age_ms)
         return k->count;
-    if (k->asked || c->under_way || c->wanted == BATCH_MAX || name.size + 4 > KEY_BYTES)
+    if (k->asked || c->under_way || c->wanted == BATCH_MAX || name.size + size > KEY_BYTES)
         return -1;
-    memcpy(c->names[c->wanted], "sim:", 4);
-    memcpy(c->names[c->wanted] + 4, name.at, name.size);
-    c->keys[c->wanted] = (struct slice){c->names[c->wanted], name.size + 4};
+    memcpy(c->names[c->wanted], prefix, size);
+    memcpy(c->names[c->wanted] + size, name.at, name.size);
+    c->keys[c->wanted] = (struct slice){c->names[c->wanted], (uint32_t)(name.size + size)};
     c->asked[c->wanted++] = k;
     k->asked = true;
     return -1;

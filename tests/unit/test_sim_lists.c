@@ -23,10 +23,10 @@ static void add_worker(struct world *s, const struct topic_partition *list, size
     o->redis = s->workers[0].redis;
     memory_worker_start(o, &s->settings, (uint64_t)s->count);
     worker_assigned(o->worker, list, tasks, s->now_ms);
-    for (int i = 0; i < ITEMS; i++) {
+    for (int i = 0; i < 2 * ITEMS; i++) {
         char key[32];
-        static const char value[] = "{\"v\":1,\"format\":\"course\",\"tags\":[\"t\"]}";
-        snprintf(key, sizeof key, "item:c%d", i);
+        const char *value = i % 2 ? "{\"v\":1,\"fans\":5}" : "{\"v\":1,\"format\":\"course\",\"tags\":[\"t\"]}";
+        snprintf(key, sizeof key, "%s%d", i % 2 ? "host:h" : "item:c", i / 2);
         struct record r = {.topic = TOPIC_CATALOG, .offset = i, .timestamp_ms = s->now_ms, .key = slice_of(key), .value = slice_of(value)};
         worker_table_record(o->worker, &r, s->now_ms);
     }
@@ -81,34 +81,48 @@ static void act(struct world *s)
             if ((u * 7 + i * i) % (i + 2))
                 continue;
             snprintf(user, sizeof user, "u%d", u);
-            snprintf(value, sizeof value, "{\"v\":1,\"id\":\"e%d\",\"ts\":%lld,\"type\":\"%s\",\"user\":\"%s\",\"scene\":\"home\",\"item\":\"c%d\"}", n++,
-                     (long long)s->now_ms, types[(u + i) % 3], user, i);
+            snprintf(value, sizeof value, "{\"v\":1,\"id\":\"e%d\",\"ts\":%lld,\"type\":\"%s\",\"user\":\"%s\",\"scene\":\"home\",\"item\":\"c%d\",\"host\":\"h%d\"}", n++,
+                     (long long)s->now_ms, types[(u + i) % 3], user, i, i);
             memory_append(s->workers[0].cluster, TOPIC_EVENTS, 0, slice_of(user), slice_of(value), s->now_ms);
         }
+}
+
+static struct slice list_of(struct world *s, const char *prefix, const char *name)
+{
+    char key[24];
+    snprintf(key, sizeof key, "%s%s", prefix, name);
+    return memory_redis_view(s->workers[0].redis, slice_of(key));
+}
+
+static void check_lists(struct world *one, struct world *two, enum entity_kind kind, const char *prefix)
+{
+    int apart = 0, lists = 0;
+    for (int i = 0; i < ITEMS; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "%c%d", kind == ENTITY_HOST ? 'h' : 'c', i);
+        struct slice a = list_of(one, prefix, name), b = list_of(two, prefix, name);
+        apart += entity_partition(entity_id_of(kind, slice_of(name)), 2);
+        lists += a.size > 0;
+        CHECK(slice_equal(a, b));
+        if (!slice_equal(a, b))
+            fprintf(stderr, "of one:\n%.*sof two:\n%.*s", (int)a.size, a.at, (int)b.size, b.at);
+        for (uint32_t k = 1; k < a.size; k++) /* of its own kind */
+            CHECK(a.at[k - 1] != '\n' || a.at[k] == name[0]);
+    }
+    CHECK(lists > 4 && apart > 1 && apart < ITEMS - 1); /* both workers have some */
 }
 
 static void test_lists_of_two_workers_are_those_of_one(void)
 {
     struct world one, two;
-    int apart = 0, lists = 0;
     open_world(&one, false);
     open_world(&two, true);
     act(&one);
     act(&two);
     run(&one, 400); /* 20 s: twice list_ms after the first lists, and no event in between */
     run(&two, 400);
-    for (int i = 0; i < ITEMS; i++) {
-        char name[8], key[16];
-        snprintf(name, sizeof name, "c%d", i);
-        snprintf(key, sizeof key, "sim:%s", name);
-        struct slice a = memory_redis_view(one.workers[0].redis, slice_of(key)), b = memory_redis_view(two.workers[0].redis, slice_of(key));
-        apart += entity_partition(entity_id_of(ENTITY_ITEM, slice_of(name)), 2);
-        lists += a.size > 0;
-        CHECK(slice_equal(a, b));
-        if (!slice_equal(a, b))
-            fprintf(stderr, "of one:\n%.*sof two:\n%.*s", (int)a.size, a.at, (int)b.size, b.at);
-    }
-    CHECK(lists > 4 && apart > 1 && apart < ITEMS - 1); /* both workers have some */
+    check_lists(&one, &two, ENTITY_ITEM, "sim:");
+    check_lists(&one, &two, ENTITY_HOST, "sim:host:");
     close_world(&one);
     close_world(&two);
 }
