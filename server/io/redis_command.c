@@ -147,9 +147,11 @@ struct slice redis_info_find(const struct redisReply *reply, const char *field)
 
 bool redis_range_primary(const struct redisReply *range, const struct redis_address *asked, struct redis_address *out)
 {
-    if (range->type != REDIS_REPLY_ARRAY || range->elements < 3 || range->element[2]->elements < 2)
+    if (range->type != REDIS_REPLY_ARRAY || range->elements < 3 || range->element[2]->type != REDIS_REPLY_ARRAY || range->element[2]->elements < 2)
         return false;
     const struct redisReply *host = range->element[2]->element[0], *port = range->element[2]->element[1];
+    if (port->type != REDIS_REPLY_INTEGER || port->integer < 1 || port->integer > 65535)
+        return false;
     *out = *asked;
     if (host->type == REDIS_REPLY_STRING && host->len > 0 && (size_t)host->len < sizeof out->host) {
         memset(out->host, 0, sizeof out->host);
