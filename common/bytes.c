@@ -1,6 +1,7 @@
 #include "common/bytes.h"
 
 #include "common/check.h"
+#include "common/mutant.h"
 
 #include <stdlib.h>
 
@@ -29,7 +30,7 @@ void put_slice(struct writer *w, struct slice s)
 struct slice get_slice(struct reader *r, uint32_t size_max)
 {
     uint64_t size = get_varint(r);
-    if (size > size_max || size > reader_left(r)) {
+    if (size > size_max || FUZZ_MUTANT(slice_beyond, false, size > reader_left(r))) {
         r->failed = true;
         return (struct slice){"", 0};
     }

@@ -1,6 +1,7 @@
 /*
  * Planted bugs, for tests only: `tests/run --suite mutants` proves that the simulation catches each of them. In the
- * program MUTANT(name, wrong, right) is `right` and nothing else; `wrong` is not even compiled.
+ * program MUTANT(name, wrong, right) is `right` and nothing else; `wrong` is not even compiled. FUZZ_MUTANT is the same for
+ * decoders: `tests/run --suite fuzz-mutants` proves that a fuzz target catches each.
  */
 #pragma once
 
@@ -9,4 +10,11 @@
 #define MUTANT(name, wrong, right) (mutant_planted == MUTANT_##name ? (wrong) : (right))
 #else
 #define MUTANT(name, wrong, right) (right)
+#endif
+
+#ifdef SLUICE_MUTANTS_FUZZ
+#include SLUICE_MUTANTS_FUZZ
+#define FUZZ_MUTANT(name, wrong, right) (fuzz_mutant == FUZZ_MUTANT_##name ? (wrong) : (right))
+#else
+#define FUZZ_MUTANT(name, wrong, right) (right)
 #endif

@@ -80,6 +80,14 @@ start_kafka() {
     exit
 }
 
+# sanitized_tree DIRECTORY SANITIZERS TARGET...: built beside the plain tree, at -O1, which compiles in half the time.
+sanitized_tree() {
+    [ -f "$1/build.ninja" ] || CC=gcc meson setup "$1" -Db_sanitize="$2" -Db_lundef=false -Doptimization=1 || return 1
+    ninja -C "$1" "${@:3}"
+}
+placed=() # before a program under sanitizers, whose shadow memory wants its place: without random addresses, where that is allowed
+! setarch -R true 2>/dev/null || placed=(setarch -R)
+
 # check WHAT COMMAND...: one result.
 check() {
     local what=$1

@@ -1,5 +1,7 @@
 #include "server/codec/catalog_decode.h"
 
+#include "common/mutant.h"
+
 #include <jansson.h>
 
 const char *const catalog_refusal_names[CATALOG_REFUSALS] = {
@@ -81,7 +83,7 @@ static uint32_t read_list(struct fields *f, const char *name, bool required, boo
     const json_t *list = get(f, name, required);
     if (!list)
         return 0;
-    if (!json_is_array(list) || json_array_size(list) > max) {
+    if (!json_is_array(list) || FUZZ_MUTANT(list_overflow, false, json_array_size(list) > max)) {
         refuse(f, CATALOG_BAD_VALUE);
         return 0;
     }
@@ -126,7 +128,7 @@ static void read_embedding(struct fields *f, struct item_draft *d)
     const json_t *list = get(f, "embedding", false);
     if (!list)
         return;
-    if (!json_is_array(list) || json_array_size(list) > CATALOG_DIMS_MAX) {
+    if (!json_is_array(list) || json_array_size(list) > FUZZ_MUTANT(dims_overflow, 10000, CATALOG_DIMS_MAX)) {
         refuse(f, CATALOG_BAD_VALUE);
         return;
     }
@@ -177,7 +179,7 @@ static enum catalog_answer put_host(struct catalog *c, struct fields *f, struct 
 static enum entity_kind kind_of(struct slice key, struct slice *out_name)
 {
     static const char *const prefixes[] = {[ENTITY_ITEM] = "item:", [ENTITY_HOST] = "host:", [ENTITY_ROOM] = "room:"};
-    if (key.size <= 5)
+    if (key.size <= FUZZ_MUTANT(key_short, 0, 5))
         return ENTITY_NONE;
     *out_name = (struct slice){key.at + 5, key.size - 5};
     for (int k = ENTITY_ITEM; k <= ENTITY_ROOM; k++)

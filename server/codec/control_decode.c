@@ -1,5 +1,7 @@
 #include "server/codec/control_decode.h"
 
+#include "common/mutant.h"
+
 #include <jansson.h>
 
 const char *const control_refusal_names[CONTROL_BAD_TEXT + 1] = {
@@ -64,7 +66,7 @@ static bool read_value(const json_t *root, struct control_entry *out)
     case CONTROL_FLOOR:
     case CONTROL_BOOST: {
         double number = json_number_value(value);
-        if (!json_is_number(value) || !(number >= 0 && number <= 1e6))
+        if (!json_is_number(value) || !(number >= 0 && number <= FUZZ_MUTANT(value_unbounded, 1e300, 1e6)))
             return false;
         out->value = (int64_t)(number * 1e6 + 0.5);
         return true;

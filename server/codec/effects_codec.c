@@ -1,6 +1,7 @@
 #include "server/codec/effects_codec.h"
 
 #include "common/check.h"
+#include "common/mutant.h"
 
 #define HEAD_BYTES 23 /* version, source, generation, confirmed, prev */
 #define NAME_BYTES_MAX 64
@@ -131,7 +132,7 @@ bool effects_run_next(struct run_reader *run, struct run_entry *out)
     uint64_t offset = (uint64_t)run->offset + get_varint(r);
     uint64_t step = get_varint(r);
     uint64_t event_ms = (uint64_t)run->event_ms + (uint64_t)get_signed(r);
-    if (r->failed || offset > INT64_MAX || step == 0 || step > offset + 1) {
+    if (r->failed || offset > INT64_MAX || step == 0 || FUZZ_MUTANT(step_beyond, false, step > offset + 1)) {
         run->failed = true;
         return false;
     }
@@ -144,7 +145,7 @@ bool effects_run_next(struct run_reader *run, struct run_entry *out)
 static struct slice get_name(struct reader *r)
 {
     uint8_t size = get_u8(r);
-    if (size > NAME_BYTES_MAX || size > reader_left(r)) {
+    if (size > NAME_BYTES_MAX || FUZZ_MUTANT(name_beyond, false, size > reader_left(r))) {
         r->failed = true;
         return (struct slice){0};
     }
@@ -163,13 +164,13 @@ static void read_count(struct reader *r, struct run_effect *out)
     e->source = (enum event_source)(source & ~EXPLAINED);
     e->explained = source & EXPLAINED;
     e->counter_count = get_u8(r);
-    if (e->source >= SOURCES || e->counter_count > COUNTERS) {
+    if (e->source >= SOURCES || e->counter_count > FUZZ_MUTANT(counters_overflow, 255, COUNTERS)) {
         r->failed = true;
         return;
     }
     for (int i = 0; i < e->counter_count; i++) {
         uint8_t counter = get_u8(r);
-        r->failed |= counter >= COUNTERS;
+        r->failed |= FUZZ_MUTANT(counter_unknown, false, counter >= COUNTERS);
         e->counters[i] = (struct counter_delta){(enum counter)counter, get_signed(r)};
     }
 }

@@ -4,6 +4,7 @@
  */
 #include "server/codec/json_scan.h"
 
+#include "common/mutant.h"
 #include "server/codec/text16.h"
 
 #include <errno.h>
@@ -27,13 +28,13 @@ static const char *plain_end(const char *at, const char *end)
 static int utf8_length(const char *at, const char *end)
 {
     const unsigned char *p = (const unsigned char *)at;
-    int length = p[0] >= 0xc2 && p[0] <= 0xdf ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : 0;
-    if (length == 0 || end - at < length)
+    int length = p[0] >= FUZZ_MUTANT(utf8_overlong, 0xc0, 0xc2) && p[0] <= 0xdf ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : 0;
+    if (length == 0 || FUZZ_MUTANT(utf8_cut, false, end - at < length))
         return 0;
     for (int i = 1; i < length; i++)
         if ((p[i] & 0xc0) != 0x80)
             return 0;
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > FUZZ_MUTANT(utf8_surrogate, 0xbf, 0x9f)) || (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
         return 0;
     return length;
 }
@@ -42,7 +43,7 @@ static int utf8_length(const char *at, const char *end)
 static int32_t hex4(const char *at, const char *end)
 {
     int32_t value = 0;
-    if (end - at < 4)
+    if (end - at < FUZZ_MUTANT(hex_cut, 3, 4))
         return -1;
     for (int i = 0; i < 4; i++) {
         char c = at[i];
@@ -88,7 +89,7 @@ static char *unescape(struct json_scan *s, char *to)
         return NULL;
     if (value >= 0xd800 && value <= 0xdbff) {
         int32_t low = s->end - s->at >= 6 && s->at[0] == '\\' && s->at[1] == 'u' ? hex4(s->at + 2, s->end) : -1;
-        if (low < 0xdc00 || low > 0xdfff)
+        if (low < 0xdc00 || FUZZ_MUTANT(low_surrogate, false, low > 0xdfff))
             return NULL;
         value = 0x10000 + ((value - 0xd800) << 10) + (low - 0xdc00);
         s->at += 6;
@@ -190,15 +191,15 @@ bool json_scan_number(struct json_scan *s, struct json_value *out)
     if (end - at >= 8 && eight_digits(at, &value))
         at += 8;
     for (uint32_t digit; at < end && (digit = (uint32_t)(unsigned char)*at - '0') <= 9; at++) {
-        large = large || (at - digits > 17 && value > (UINT64_MAX - digit) / 10);
+        large = large || (at - digits > FUZZ_MUTANT(integer_wraps, 99, 17) && value > (UINT64_MAX - digit) / 10);
         value = value * 10 + digit;
     }
     s->at = at;
-    if (at == digits || (*digits == '0' && at - digits > 1))
+    if (at == digits || (FUZZ_MUTANT(leading_zero, false, *digits == '0') && at - digits > 1))
         return json_fail(s, EVENT_MALFORMED);
     if (at < end && (*at == '.' || (*at | 32) == 'e'))
         return scan_real(s, start);
-    if (large || value > (uint64_t)INT64_MAX + negative)
+    if (large || value > (uint64_t)INT64_MAX + FUZZ_MUTANT(integer_edge, 1, negative))
         return json_fail(s, EVENT_MALFORMED);
     out->kind = KIND_INTEGER;
     out->integer = (int64_t)(negative ? 0 - value : value);
@@ -236,7 +237,7 @@ static bool scan_object(struct json_scan *s)
         if (!json_scan_name(s, &name) || !json_push_name(s, first, name) || !json_scan_colon(s) || !json_scan_value(s, &ignored) ||
             !json_scan_next(s, '}', &more))
             return false;
-    s->keys = first;
+    s->keys = FUZZ_MUTANT(names_kept, s->keys, first);
     return true;
 }
 
@@ -274,11 +275,11 @@ bool json_scan_value(struct json_scan *s, struct json_value *out)
     case '{':
     case '[':
         s->at++;
-        if (++s->depth > EVENT_DEPTH_MAX)
+        if (++s->depth > FUZZ_MUTANT(depth_forgotten, INT32_MAX, EVENT_DEPTH_MAX))
             return json_fail(s, EVENT_TOO_COMPLEX);
         if (!(c == '{' ? scan_object(s) : scan_array(s)))
             return false;
-        s->depth--;
+        s->depth -= FUZZ_MUTANT(depth_kept, 0, 1);
         return true;
     case 't':
     case 'f':

@@ -1,6 +1,7 @@
 /* The JSON under the event decoder: one pass, no allocation, bounded in depth and keys. */
 #pragma once
 
+#include "common/mutant.h"
 #include "server/codec/event_schema.h"
 
 #define EVENT_DEPTH_MAX 8 /* the event itself is 1 */
@@ -64,7 +65,7 @@ static inline bool json_scan_colon(struct json_scan *s)
 
 static inline bool json_count_key(struct json_scan *s)
 {
-    return s->keys_seen++ < EVENT_KEYS_MAX || json_fail(s, EVENT_TOO_COMPLEX);
+    return s->keys_seen++ < FUZZ_MUTANT(keys_uncounted, INT32_MAX, EVENT_KEYS_MAX) || json_fail(s, EVENT_TOO_COMPLEX);
 }
 
 /* Each reads from `at` and leaves it behind what it read; false: refused. */

@@ -1,5 +1,7 @@
 #include "server/codec/learner_codec.h"
 
+#include "common/mutant.h"
+
 #include <math.h>
 
 static void put_float(struct writer *w, float value)
@@ -31,7 +33,7 @@ static uint32_t get_tags(struct reader *r, struct model_tag *out, uint32_t max)
 {
     uint32_t count = get_count(r, max, 5);
     for (uint32_t i = 0; i < count && !r->failed; i++) {
-        struct slice text = get_slice(r, SCENE_ID_BYTES);
+        struct slice text = get_slice(r, FUZZ_MUTANT(tag_text_long, 255, SCENE_ID_BYTES));
         out[i].size = r->failed ? 0 : (uint8_t)text.size;
         memcpy(out[i].text, text.at ? text.at : "", out[i].size);
         out[i].weight = get_float(r);
@@ -165,7 +167,7 @@ enum err model_decode(struct slice bytes, struct model *out)
     m.number = get_varint(&r);
     get_logistic(&r, &m.intent);
     get_logistic(&r, &m.churn);
-    m.segment_count = get_count(&r, SEGMENTS_MAX, 2);
+    m.segment_count = get_count(&r, FUZZ_MUTANT(segments_overflow, 10000, SEGMENTS_MAX), 2);
     for (uint32_t i = 0; i < m.segment_count && !r.failed; i++) {
         m.segments[i].users = get_varint(&r);
         m.segments[i].tag_count = get_tags(&r, m.segments[i].tags, SEGMENT_TAGS);

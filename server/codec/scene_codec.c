@@ -4,6 +4,8 @@
  */
 #include "server/codec/scene_codec.h"
 
+#include "common/mutant.h"
+
 #define SCENE_RECORD_VERSION 2
 
 void scene_record_begin(struct writer *w, struct slice scene)
@@ -181,7 +183,7 @@ static void get_room(struct reader *r, struct room_entry *out)
     out->host = get_id(r, 1);
     out->category = get_slice(r, SCENE_TAG_BYTES);
     get_tag_list(r, &out->tags);
-    out->item_count = get_count(r, SCENE_ITEMS_MAX, 4);
+    out->item_count = get_count(r, FUZZ_MUTANT(items_overflow, 1000, SCENE_ITEMS_MAX), 4);
     for (uint32_t i = 0; i < out->item_count; i++) {
         out->items[i].name = get_id(r, 1);
         out->items[i].category = get_slice(r, SCENE_TAG_BYTES);

@@ -6,6 +6,7 @@
 #include "server/engine/allocation_state.h"
 
 #include "common/check.h"
+#include "common/mutant.h"
 
 #include <stdlib.h>
 
@@ -338,7 +339,7 @@ static void get_head(struct reader *r, struct scene *c)
     c->snapshot_ms = get_number(r);
     c->rank_next = get_u48(r);
     c->freeze = get_held(r);
-    c->position_count = get_count(r, POSITIONS_MAX, 3);
+    c->position_count = get_count(r, FUZZ_MUTANT(positions_overflow, 100000, POSITIONS_MAX), 3);
     for (uint32_t i = 0; i < c->position_count; i++) {
         c->positions[i].source = get_u8(r);
         c->positions[i].partition = (int32_t)get_signed(r);

@@ -2,6 +2,7 @@
 #include "server/engine/counters_internal.h"
 
 #include "common/check.h"
+#include "common/mutant.h"
 
 #include <stdlib.h>
 
@@ -103,9 +104,10 @@ static void get_buckets(struct counters *c, struct reader *r)
         b->explained = packed >> 2 & 1;
         b->scene = packed >> 4;
         b->source = get_u8(r);
-        b->at = before += get_bounded(r, 2 * BUCKET_AT_MAX);
+        b->at = before += FUZZ_MUTANT(bucket_unbounded, get_signed(r), get_bounded(r, 2 * BUCKET_AT_MAX));
         b->mask = (uint32_t)get_varint(r);
-        r->failed |= b->at > BUCKET_AT_MAX || b->at < -BUCKET_AT_MAX || b->level >= LEVELS || b->source > SOURCES || b->scene > SCENES_PER_ENTITY || b->mask >> COUNTERS;
+        r->failed |= b->at > BUCKET_AT_MAX || b->at < -BUCKET_AT_MAX || FUZZ_MUTANT(bucket_level, false, b->level >= LEVELS) || b->source > SOURCES ||
+                     b->scene > SCENES_PER_ENTITY || b->mask >> COUNTERS;
         if (r->failed)
             b->mask = 0;
         counters_reserve(c, bucket_width(b));
@@ -117,7 +119,7 @@ static void get_buckets(struct counters *c, struct reader *r)
 
 static void get_scenes(struct counters *c, struct reader *r)
 {
-    uint32_t count = get_count(r, SCENES_PER_ENTITY + 1, 2);
+    uint32_t count = get_count(r, FUZZ_MUTANT(scenes_overflow, 1000, SCENES_PER_ENTITY + 1), 2);
     while (c->scene_count < (int)count && !r->failed) {
         struct scene_totals *s = counters_add_scene(c);
         struct slice name = get_slice(r, EVENT_ID_BYTES);

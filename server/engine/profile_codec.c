@@ -8,6 +8,7 @@
 #include "server/engine/profile_internal.h"
 
 #include "common/check.h"
+#include "common/mutant.h"
 
 #include <stdlib.h>
 
@@ -224,7 +225,7 @@ static void put_owned(const struct profile *p, const struct book *b, struct writ
 
 static void get_owned(struct profile *p, const struct book *b, struct reader *r)
 {
-    p->owned_count = get_count(r, PROFILE_OWNED_MAX, 9);
+    p->owned_count = FUZZ_MUTANT(owned_unbounded, (uint32_t)get_varint(r), get_count(r, PROFILE_OWNED_MAX, 9));
     p->owned = list_create(p->owned_count, sizeof *p->owned);
     for (uint32_t i = 0; i < p->owned_count; i++) {
         struct owned_item *o = &p->owned[i];
@@ -277,7 +278,7 @@ static void get_visit(const struct book *b, struct visit *v, struct reader *r)
     uint64_t head = get_varint(r), place = head >> VISIT_SHIFT, kind = head & 3;
     if (kind == VISIT_RAW && place == 0)
         v->tag = get_u32(r);
-    else if (kind == VISIT_ROOM && place < b->rooms)
+    else if (kind == VISIT_ROOM && FUZZ_MUTANT(visit_place, true, place < b->rooms))
         v->tag = b->room_tag[place];
     else if (kind == VISIT_HOST && place < b->hosts)
         v->tag = b->host_tag[place] + get_u8(r) + b->day - (VISIT_DAYS - 1);

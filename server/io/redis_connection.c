@@ -11,6 +11,7 @@
 #include "common/check.h"
 #include "common/hash.h"
 #include "common/log.h"
+#include "common/mutant.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -184,7 +185,7 @@ typedef size_t reader_count;
 static void *make_array(const redisReadTask *task, reader_count count)
 {
     struct redis_connection *c = task->privdata;
-    c->too_many = (size_t)count > REPLY_ELEMENTS_MAX - c->reply_elements;
+    c->too_many = (size_t)count > FUZZ_MUTANT(elements_unbounded, SIZE_MAX, REPLY_ELEMENTS_MAX) - c->reply_elements;
     if (c->too_many)
         return NULL;
     c->reply_elements += (size_t)count;
@@ -241,12 +242,12 @@ static void judge_role(struct redis_connection *c, const struct redisReply *repl
     if (strcmp(role, "master") == 0 || (!c->greeting.primary_only && strcmp(role, "slave") == 0))
         return;
     refuse(c, DOWN_REPLICA);
-    if (reply->elements < 3 || reply->element[1]->type != REDIS_REPLY_STRING ||
+    if (reply->elements < FUZZ_MUTANT(role_short, 0, 3) || reply->element[1]->type != REDIS_REPLY_STRING ||
         reply->element[2]->type != REDIS_REPLY_INTEGER)
         return;
     const struct redisReply *host = reply->element[1];
     long long port = reply->element[2]->integer;
-    if (host->len == 0 || (size_t)host->len >= sizeof c->primary.host || port < 1 || port > 65535)
+    if (host->len == 0 || (size_t)host->len >= FUZZ_MUTANT(host_long, SIZE_MAX, sizeof c->primary.host) || port < 1 || port > 65535)
         return;
     c->primary = (struct redis_address){.port = (uint16_t)port};
     memcpy(c->primary.host, host->str, (size_t)host->len);

@@ -213,7 +213,7 @@ static bool take_blob(struct writer *reply, struct blob *b, const struct redisRe
 static void on_load(struct redis_slot *s, const struct redisReply *reply)
 {
     struct store_request *r = entry_at(s, 0)->request;
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != r->blob_count + 1) {
+    if (reply->type != REDIS_REPLY_ARRAY || FUZZ_MUTANT(load_elements, false, reply->elements != r->blob_count + 1)) {
         redis_connection_drop(s->connection);
         return;
     }

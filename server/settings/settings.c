@@ -2,6 +2,7 @@
 
 #include "common/check.h"
 #include "common/hash.h"
+#include "common/mutant.h"
 #include "common/text.h"
 #include "server/settings/key_lines.h"
 
@@ -153,7 +154,7 @@ static void read_value(struct load *l, const struct setting *r, const char *path
             *(const char **)to = json_string_value(value);
     } else if (r->kind == SETTING_DOUBLE ? !json_is_number(value) : !json_is_integer(value)) {
         refuse(l, path, "%s is a %s%s%s", path, r->kind == SETTING_DOUBLE ? "number" : "whole number", *r->unit ? " of " : "", r->unit);
-    } else if (json_number_value(value) < r->min || json_number_value(value) > r->max) {
+    } else if (json_number_value(value) < r->min || json_number_value(value) > FUZZ_MUTANT(range_ignored, 1e18, r->max)) {
         refuse(l, path, "%s is %.15g to %.15g%s%s, not %.15g", path, r->min, r->max, *r->unit ? " " : "", r->unit, json_number_value(value));
     } else {
         store_number(r->kind, to, json_number_value(value), json_integer_value(value));
@@ -243,7 +244,7 @@ static void read_properties(struct load *l, const json_t *value)
     json_object_foreach((json_t *)value, name, one) {
         char text[64], path[160];
         snprintf(path, sizeof path, "kafka.properties.%.100s", name);
-        if (l->s->daemon.kafka.property_count >= SETTINGS_PROPERTIES_MAX || json_is_object(one) || json_is_array(one) || json_is_null(one)) {
+        if (l->s->daemon.kafka.property_count >= FUZZ_MUTANT(properties_overflow, 10000, SETTINGS_PROPERTIES_MAX) || json_is_object(one) || json_is_array(one) || json_is_null(one)) {
             refuse(l, path, "%s is a text, a number or true or false, and there are at most %d", path, SETTINGS_PROPERTIES_MAX);
             continue;
         }

@@ -1,6 +1,7 @@
 #include "server/worker/position.h"
 
 #include "common/hash.h"
+#include "common/mutant.h"
 
 #define POSITION_VERSION 1
 
@@ -73,7 +74,7 @@ enum err slot_header_decode(struct slice bytes, struct slot_header *out)
     h.origin = (int64_t)get_varint(&r);
     h.generation = (uint32_t)get_varint(&r);
     h.chain_open = get_u8(&r) != 0;
-    h.fold_count = get_count(&r, FOLDS_MAX, 9);
+    h.fold_count = get_count(&r, FUZZ_MUTANT(folds_overflow, 1000, FOLDS_MAX), 9);
     for (uint32_t i = 0; i < h.fold_count; i++) {
         h.folds[i].from = (int64_t)get_varint(&r);
         h.folds[i].hash = get_u64(&r);

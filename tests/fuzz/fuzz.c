@@ -1,7 +1,8 @@
 /*
  * The runner of a fuzz target:
  *   fuzz_NAME [--seconds N | --runs N] [--seed S] [--corpus DIR] [--file INPUT] [--write DIR]
- * --file runs one input; --write writes twenty good ones, from which a corpus begins.
+ * --file runs one input; --write writes twenty good ones, made-NN, from which a corpus begins. One of them that is refused
+ * is older than the format, and fails the run.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -21,7 +22,7 @@
 struct fuzz {
     uint64_t seed, execution, random;
     struct slice corpus[CORPUS_MAX]; /* owned */
-    size_t corpus_count;
+    size_t corpus_count, stale_count;
     struct slice input; /* under way */
 };
 
@@ -36,8 +37,9 @@ uint64_t fuzz_draw(uint64_t below)
 
 static void keep_input(const char *why)
 {
-    char path[128], text[256];
-    int size = snprintf(path, sizeof path, "/tmp/sluice-fuzz-%s", fuzz_target.name);
+    char path[128], text[320];
+    const char *place = getenv("TMPDIR");
+    int size = snprintf(path, sizeof path, "%s/sluice-fuzz-%s", place ? place : "/tmp", fuzz_target.name);
     int fd = size > 0 ? open(path, O_CREAT | O_TRUNC | O_WRONLY, 0644) : -1;
     if (fd >= 0 && write(fd, fuzz.input.at, fuzz.input.size) >= 0)
         close(fd);
@@ -71,11 +73,12 @@ void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak)
 static void watch_for_failure(void)
 {
     signal(SIGALRM, on_signal);
+    signal(SIGABRT, on_signal);
     if (__sanitizer_set_death_callback) {
         __sanitizer_set_death_callback(on_death);
         return;
     }
-    for (const int *s = (const int[]){SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, 0}; *s; s++)
+    for (const int *s = (const int[]){SIGSEGV, SIGBUS, SIGFPE, SIGILL, 0}; *s; s++)
         signal(*s, on_signal);
 }
 
@@ -123,6 +126,62 @@ static void overwrite(struct writer *w, size_t at)
         w->data[at++] = (uint8_t)value;
 }
 
+static void cut(struct writer *w, size_t at, size_t size)
+{
+    memmove(w->data + at, w->data + at + size, w->size - at - size);
+    w->size -= size;
+}
+
+static size_t varint_size(const struct writer *w, size_t at)
+{
+    size_t size = 1;
+    while (at + size < w->size && size < 10 && w->data[at + size - 1] & 0x80)
+        size++;
+    return size;
+}
+
+static void replace_varint(struct writer *w, size_t at, uint64_t value)
+{
+    uint8_t bytes[10];
+    size_t size = (size_t)(varint_at(bytes, value) - bytes);
+    cut(w, at, varint_size(w, at));
+    insert(w, at, bytes, size);
+}
+
+/* Another varint in place of what may be one: a count, a length or a difference. */
+static void put_odd_varint(struct writer *w, size_t at)
+{
+    uint64_t value = fuzz_draw_odd();
+    if (at < w->size)
+        replace_varint(w, at, value);
+}
+
+/* As many more copies of what stands behind a count as are added to it. */
+static void crowd(struct writer *w, size_t at)
+{
+    uint8_t element[40];
+    size_t left = w->size - at, each = 1 + fuzz_draw(sizeof element), more = 1 + fuzz_draw(400);
+    if (left < each + 1 || w->data[at] >= 0x80)
+        return;
+    memcpy(element, w->data + at + 1, each);
+    replace_varint(w, at, w->data[at] + more);
+    for (size_t from = at + varint_size(w, at); more > 0; more--)
+        insert(w, from, element, each);
+}
+
+/* Another length in front of a text, and a text of that length. */
+static void stretch(struct writer *w, size_t at)
+{
+    uint8_t more[300];
+    size_t wanted = fuzz_draw(sizeof more);
+    if (at == w->size || w->data[at] > w->size - at - 1)
+        return;
+    memset(more, 'a', sizeof more);
+    cut(w, at + 1, w->data[at]);
+    replace_varint(w, at, wanted);
+    insert(w, at + varint_size(w, at), more, wanted);
+}
+
 static void damage(struct writer *w)
 {
     static const char signs[] = "\"\\{}[],:0e.-u \r\n$*+";
@@ -131,13 +190,13 @@ static void damage(struct writer *w)
     struct slice other = fuzz.corpus_count ? fuzz.corpus[fuzz_draw(fuzz.corpus_count)] : (struct slice){"", 0};
     size_t from = fuzz_draw(other.size + 1ull);
     uint8_t chunk[24];
-    switch (fuzz_draw(9)) {
+    switch (fuzz_draw(12)) {
     case 0: if (left) w->data[at] ^= (uint8_t)(1 << fuzz_draw(8)); break;
     case 1: if (left) w->data[at] = (uint8_t)fuzz_draw(256); break;
     case 2: if (left) w->data[at] = (uint8_t)signs[fuzz_draw(sizeof signs - 1)]; break;
     case 3: overwrite(w, at); break;
     case 4: w->size = at; break;
-    case 5: memmove(w->data + at, w->data + at + size, left - size); w->size -= size; break;
+    case 5: cut(w, at, size); break;
     case 6:
         memcpy(chunk, w->data + at, size);
         insert(w, fuzz_draw(w->size + 1), chunk, size);
@@ -147,6 +206,9 @@ static void damage(struct writer *w)
             chunk[i] = (uint8_t)fuzz_draw(256);
         insert(w, at, chunk, 1 + fuzz_draw(sizeof chunk));
         break;
+    case 8: put_odd_varint(w, at); break;
+    case 9: crowd(w, at); break;
+    case 10: stretch(w, at); break;
     default: insert(w, at, other.at + from, fuzz_draw(other.size - from < 64 ? other.size - from + 1 : 64)); break;
     }
 }
@@ -197,7 +259,10 @@ static void open_corpus(const char *dir)
             char *copy = malloc(w.size + 1);
             memcpy(copy, w.size ? (const char *)w.data : "", w.size);
             fuzz.corpus[fuzz.corpus_count++] = (struct slice){copy, (uint32_t)w.size};
-            run(&w);
+            bool good = run(&w) || fuzz_target.timed || strncmp(names[i]->d_name, "made-", 5) != 0;
+            if (!good)
+                fprintf(stderr, "%s is refused: write the corpus anew (--write)\n", path);
+            fuzz.stale_count += !good;
         }
         free(names[i]);
     }
@@ -209,12 +274,14 @@ static void open_corpus(const char *dir)
 static int write_inputs(const char *dir)
 {
     struct writer w = {0};
-    for (int i = 0; i < 20; i++) {
+    for (uint64_t i = 0, written = 0; written < 20; i++) {
         char path[512];
         w.size = 0;
-        fuzz.random = hash_mix((uint64_t)i);
+        fuzz.random = hash_mix(i);
         fuzz_target.make(&w);
-        snprintf(path, sizeof path, "%s/made-%02d", dir, i);
+        if (!run(&w))
+            continue;
+        snprintf(path, sizeof path, "%s/made-%02d", dir, (int)written++);
         FILE *file = fopen(path, "wb");
         if (!file || fwrite(w.data, 1, w.size, file) != w.size || fclose(file) != 0)
             return 1;
@@ -264,5 +331,5 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < fuzz.corpus_count; i++)
         free((char *)(uintptr_t)fuzz.corpus[i].at);
     writer_fini(&w);
-    return fuzz.execution > 0 && accepted > 0 ? 0 : 1;
+    return fuzz.execution > 0 && accepted > 0 && fuzz.stale_count == 0 ? 0 : 1;
 }

@@ -1,7 +1,8 @@
 /*
  * What every fuzz target shares: inputs are made by the target, taken from its corpus (tests/fuzz/corpus/NAME), and
  * damaged. Input i of a seed is always the same. A target fails by crashing, by FUZZ_CHECK, by taking longer than
- * ten seconds, or by asking for more memory for one input than it may; the input is then in /tmp/sluice-fuzz-NAME.
+ * ten seconds, or by asking for more memory for one input than it may; the input is then in $TMPDIR or /tmp, in
+ * sluice-fuzz-NAME.
  */
 #pragma once
 
@@ -24,3 +25,10 @@ uint64_t fuzz_draw(uint64_t below); /* 0 when below is 0 */
 void fuzz_fail(const char *file, int line, const char *what) __attribute__((noreturn));
 
 #define FUZZ_CHECK(condition) ((condition) ? (void)0 : fuzz_fail(__FILE__, __LINE__, #condition))
+
+/* Of any number of bits, or beside a power of two. */
+static inline uint64_t fuzz_draw_odd(void)
+{
+    uint64_t bits = fuzz_draw(65), any = fuzz_draw(UINT64_MAX) >> fuzz_draw(64);
+    return fuzz_draw(2) ? any : (bits < 64 ? 1ull << bits : 0) - fuzz_draw(3);
+}

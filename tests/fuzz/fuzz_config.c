@@ -5,6 +5,7 @@
 #include "tests/lib/heap.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -23,7 +24,7 @@ static void put_value(struct writer *w, const struct setting *row)
     else if (row->kind == SETTING_TEXT)
         text_add(w, fuzz_draw(2) ? "\"127.0.0.1:9092\"" : "\"sluice\"");
     else if (fuzz_draw(2))
-        text_add_int(w, (int64_t)(fuzz_draw(2) ? row->min : row->max));
+        text_add_int(w, (int64_t)(fuzz_draw(2) ? row->min : row->max) + (int64_t)fuzz_draw(3) - 1);
     else
         text_add_int(w, (int64_t)fuzz_draw(100000));
 }
@@ -44,7 +45,14 @@ static void make(struct writer *w)
         put_value(w, row);
         text_add(w, "}");
     }
-    text_add(w, fuzz_draw(4) ? "\n}\n" : ",\"kafka\": {\"properties\": {\"linger.ms\": \"5\", \"a\": 1}}}");
+    if (fuzz_draw(4)) {
+        text_add(w, "\n}\n");
+        return;
+    }
+    text_add(w, ",\"kafka\": {\"properties\": {\"linger.ms\": \"5\"");
+    for (uint64_t n = fuzz_draw(fuzz_draw(2) ? 3 : 200); n > 0; n--)
+        text_printf(w, ", \"p%d\": %d", (int)n, (int)fuzz_draw(9));
+    text_add(w, "}}}");
 }
 
 static FILE *open_in_memory(void)
@@ -78,6 +86,23 @@ static bool load(struct settings *s, int fd)
     return false;
 }
 
+/* As jansson reads it: every number stands within the range of its row. */
+static bool is_in_range(struct slice input)
+{
+    json_t *root = json_loadb(input.at, input.size, 0, NULL);
+    bool good = true;
+    for (const struct setting *row = settings_table; row->path; row++) {
+        const char *dot = strchr(row->path, '.');
+        char section[80];
+        snprintf(section, sizeof section, "%.*s", dot ? (int)(dot - row->path) : 0, row->path);
+        const json_t *value = json_object_get(dot ? json_object_get(root, section) : root, dot ? dot + 1 : row->path);
+        if (json_is_number(value))
+            good = good && json_number_value(value) >= row->min && json_number_value(value) <= row->max;
+    }
+    json_decref(root);
+    return good;
+}
+
 static bool run(struct slice input)
 {
     struct settings s, again;
@@ -87,6 +112,7 @@ static bool run(struct slice input)
     short_of_memory = false;
     FUZZ_CHECK(fd >= 0 && write(fd, input.at, input.size) == (ssize_t)input.size);
     bool accepted = load(&s, fd);
+    FUZZ_CHECK(!accepted || is_in_range(input));
     if (accepted && s.before_count == 0) {
         settings_fold_hash(&s.daemon);
         empty(printed);

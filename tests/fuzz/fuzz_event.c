@@ -1,6 +1,7 @@
 /* The event decoder against jansson: same verdict, same fields, for events from a grammar and damaged ones; no allocation. */
 #include "common/text.h"
 #include "server/codec/event_decode.h"
+#include "server/codec/json_scan.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/lib/heap.h"
 
@@ -68,7 +69,7 @@ static bool agrees(struct slice value, enum event_refusal mine, const struct eve
 
 static void make_text(struct writer *w)
 {
-    static const char *const pieces[] = {"a", "user", "r_102", "\\n", "\\u00e9", "\\ud83d\\ude00", "\\ud83d", "\\udc00", "\\u0000", "\\/", "\xc3\xa9",
+    static const char *const pieces[] = {"a", "user", "r_102", "\\n", "\\u00e9", "\\ud83d\\ude00", "\\ud83d", "\\udc00", "\\ud83d\\ue000", "\\ud83d\\uffff", "\\u0000", "\\/", "\xc3\xa9",
                                          "\xf0\x9f\x98\x80", "\xed\xa0\x80", "\xc0\xaf", "\xf4\x90\x80\x80", "\\x", "\t", "\x7f", "\\\"", "abcdefghijklmnopqrstuvwxyz0123456789",
                                          "\xe0\x80\x80", "\\u12", "\xff", "v", "id"};
     text_add(w, "\"");
@@ -81,7 +82,7 @@ static void make_value(struct writer *w, int depth)
 {
     static const char *const numbers[] = {"0", "-0", "1", "-1", "01", "9223372036854775807", "9223372036854775808", "-9223372036854775808",
                                           "-9223372036854775809", "1.5", "1.", ".5", "1e5", "1E+5", "1e", "1e400", "-1e400", "1e-400", "-", "+1", "0x1", "1.5e3",
-                                          "123456789012345678901234567890", "NaN", "Infinity", "00", "1e+"};
+                                          "123456789012345678901234567890", "18446744073709551617", "-18446744073709551615", "99999999999999999999", "NaN", "Infinity", "00", "1e+"};
     static const char *const words[] = {"true", "false", "null", "tru", "nulll", "True"};
     switch (fuzz_draw(depth > 10 ? 4 : 8)) {
     case 0: case 1: make_text(w); break;
@@ -112,8 +113,28 @@ static void make_value(struct writer *w, int depth)
     }
 }
 
+/* As many names and levels as are allowed, or a few more. */
+static void make_large(struct writer *w)
+{
+    uint64_t names = fuzz_draw(2) ? EVENT_KEYS_MAX - 3 + fuzz_draw(8) : 0, levels = names ? 0 : EVENT_DEPTH_MAX - 3 + fuzz_draw(6);
+    text_add(w, "{\"x\":");
+    for (uint64_t i = 0; i < levels; i++)
+        text_add(w, i % 2 ? "[" : "{\"a\":");
+    text_add(w, names ? "{" : "0");
+    for (uint64_t i = 0; i < names; i++)
+        text_printf(w, "%s\"k%d\":0", i ? "," : "", (int)i);
+    text_add(w, names ? "}" : "");
+    for (uint64_t i = levels; i-- > 0;)
+        text_add(w, i % 2 ? "]" : "}");
+    text_add(w, "}");
+}
+
 static void make_event(struct writer *w)
 {
+    if (fuzz_draw(40) == 0) {
+        make_large(w);
+        return;
+    }
     if (fuzz_draw(3) == 0)
         text_printf(w, "{\"v\":1,\"id\":\"e%d\",\"ts\":1732370000123,\"type\":\"watch\",\"user\":\"u_88\",\"room\":\"r_102\",\"host\":\"h_55\",\"item\":\"c_77\",\"scene\":\"home\",\"dwell_ms\":%d}",
                     (int)fuzz_draw(1000), (int)fuzz_draw(90000));

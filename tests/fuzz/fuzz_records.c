@@ -30,7 +30,7 @@ static void make_effects(struct writer *out)
                           .scene = slice_of("home"), .room = slice_of("r"), .item = slice_of(item)};
         effect_list_clear(&list);
         profile_apply(p, &s, &e, e.event_ms, &list);
-        effects_run_begin_entry(&run, n * 3, n * 3 - 3, e.event_ms);
+        effects_run_begin_entry(&run, n * 3 + 2, n * 3 - 1, e.event_ms);
         for (uint32_t i = 0; i < list.count_count; i++)
             effects_run_add_count(&run, &list.counts[i]);
         for (uint32_t i = 0, from = 0; i < list.rating_count; from += list.ratings[i++].pairs)
@@ -60,38 +60,55 @@ static bool run_effects(struct slice bytes)
     uint64_t effects = 0;
     if (effects_run_open(bytes, &run) != ERR_NONE)
         return false;
-    while (effects_run_next(&run, &entry))
+    while (effects_run_next(&run, &entry)) {
+        FUZZ_CHECK(entry.prev >= -1 && entry.prev < entry.offset);
         while (effects_entry_next(&run, &effect)) {
             effects++;
+            for (int i = 0; effect.op == RUN_COUNT && i < effect.count.counter_count; i++)
+                FUZZ_CHECK(effect.count.counters[i].counter < COUNTERS);
             FUZZ_CHECK(effect.op != RUN_RATING || inside(effect.name, bytes));
             if (effect.op == RUN_COUNT)
                 FUZZ_CHECK(inside(effect.count.name, bytes) && inside(effect.count.scene, bytes) && effect.count.counter_count <= COUNTERS &&
                            effect.count.source < SOURCES);
         }
+    }
     FUZZ_CHECK(effects <= bytes.size);
     return !run.failed;
+}
+
+static struct scene_entry make_entry(void)
+{
+    struct scene_entry e = {.type = SCENE_TICK, .tick = {3, NOW}};
+    switch (fuzz_draw(4)) {
+    case 0:
+        e.type = SCENE_ROLLUP;
+        e.rollup = (struct rollup){.scene = slice_of("home"), .name = slice_of("n1"), .offset = 7, .last_ms = NOW};
+        e.rollup.id = entity_id_of((enum entity_kind)(ENTITY_ITEM + fuzz_draw(3)), e.rollup.name);
+        for (int i = 0; i < COUNTERS; i++)
+            e.rollup.totals[i] = (int64_t)fuzz_draw(2) * 40;
+        break;
+    case 1:
+        e.type = SCENE_ROOM;
+        e.room = (struct room_entry){.position = {3, 0, 9}, .open = true, .record_ms = NOW, .room = slice_of("r1"), .host = slice_of("h"),
+                                     .category = slice_of("a"), .tags = {1, {{"t", 1}}}, .item_count = (uint32_t)fuzz_draw(SCENE_ITEMS_MAX + 1)};
+        for (uint32_t i = 0; i < e.room.item_count; i++)
+            e.room.items[i] = (struct scene_item){.name = slice_of("c1"), .category = slice_of("a"), .price = 100};
+        break;
+    case 2:
+        e.type = SCENE_CONTROL;
+        e.control = (struct control_entry){.position = {3, 0, 9}, .id = slice_of("k"), .scene = slice_of("home"), .op = (enum control_op)fuzz_draw(CONTROL_OPS),
+                                           .room = slice_of("r1"), .value = 100, .by = slice_of("me"), .why = slice_of("x")};
+        break;
+    default: break;
+    }
+    return e;
 }
 
 static void make_rollups(struct writer *out)
 {
     scene_record_begin(out, slice_of("home"));
     for (uint64_t n = fuzz_draw(5); n > 0; n--) {
-        struct scene_entry e = {.type = SCENE_TICK, .tick = {3, NOW}};
-        if (fuzz_draw(2)) {
-            e = (struct scene_entry){.type = SCENE_ROLLUP};
-            e.rollup = (struct rollup){.scene = slice_of("home"), .name = slice_of("r1"), .offset = 7, .last_ms = NOW};
-            e.rollup.id = entity_id_of(ENTITY_ROOM, e.rollup.name);
-            e.rollup.totals[COUNTER_EXPOSURE] = 40;
-        } else if (fuzz_draw(2)) {
-            e = (struct scene_entry){.type = SCENE_ROOM};
-            e.room = (struct room_entry){.position = {3, 0, 9}, .open = true, .record_ms = NOW, .room = slice_of("r1"), .host = slice_of("h"),
-                                         .category = slice_of("a"), .tags = {1, {{"t", 1}}}, .item_count = 1};
-            e.room.items[0] = (struct scene_item){.name = slice_of("c1"), .category = slice_of("a"), .price = 100};
-        } else if (fuzz_draw(2)) {
-            e = (struct scene_entry){.type = SCENE_CONTROL};
-            e.control = (struct control_entry){.position = {3, 0, 9}, .id = slice_of("k"), .scene = slice_of("home"), .op = CONTROL_PIN,
-                                               .room = slice_of("r1"), .value = 100, .by = slice_of("me"), .why = slice_of("x")};
-        }
+        struct scene_entry e = make_entry();
         scene_record_add(out, &e);
     }
 }
@@ -107,6 +124,14 @@ static bool run_rollups(struct slice bytes)
         FUZZ_CHECK(e.type != SCENE_ROLLUP || inside(e.rollup.name, bytes));
     }
     return err == ERR_NOT_FOUND;
+}
+
+static bool are_short(const struct model_tag *tags, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (tags[i].size > sizeof tags[i].text)
+            return false;
+    return true;
 }
 
 static void make_sample(struct writer *out)
@@ -130,9 +155,27 @@ static bool run_sample(struct slice bytes)
     }
     if (sample_decode(bytes, &s) != ERR_NONE)
         return false;
-    FUZZ_CHECK(s.tag_count <= SAMPLE_TAGS);
+    FUZZ_CHECK(s.tag_count <= SAMPLE_TAGS && are_short(s.tags, s.tag_count));
     learner_apply(learner, &s);
     return true;
+}
+
+/* The first segment as often as it comes, allowed or not. */
+static void crowd_model(struct model *m, struct writer *out)
+{
+    struct writer one = {0};
+    uint64_t segments = fuzz_draw(2 * SEGMENTS_MAX);
+    size_t before = out->size;
+    m->segment_count = 0;
+    model_encode(m, out);
+    size_t bare = out->size - before;
+    m->segment_count = 1;
+    model_encode(m, &one);
+    out->size--;
+    put_varint(out, segments);
+    for (; segments > 0; segments--)
+        put_bytes(out, one.data + bare, one.size - bare);
+    writer_fini(&one);
 }
 
 static void make_model(struct writer *out)
@@ -142,7 +185,10 @@ static void make_model(struct writer *out)
     for (uint32_t i = 0; i < m.segment_count; i++)
         m.segments[i] = (struct segment_model){.users = i, .tag_count = 1, .tags = {{.size = 1, .text = "a", .weight = 1}}};
     m.intent.examples = 1000;
-    model_encode(&m, out);
+    if (fuzz_draw(8) && m.segment_count > 0)
+        model_encode(&m, out);
+    else
+        crowd_model(&m, out);
 }
 
 static bool run_model(struct slice bytes)
@@ -153,6 +199,8 @@ static bool run_model(struct slice bytes)
     if (model_decode(bytes, &m) != ERR_NONE)
         return false;
     FUZZ_CHECK(m.segment_count <= SEGMENTS_MAX);
+    for (uint32_t i = 0; i < m.segment_count; i++)
+        FUZZ_CHECK(m.segments[i].tag_count <= SEGMENT_TAGS && are_short(m.segments[i].tags, m.segments[i].tag_count));
     model_segment(&m, m.segments[0].tags, m.segments[0].tag_count);
     double p = logistic_predict(&m.intent, x);
     FUZZ_CHECK(p == -1 || (p >= 0 && p <= 1));

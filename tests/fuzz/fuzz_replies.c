@@ -48,9 +48,11 @@ static void make(struct writer *w)
     static const char *const work[] = {"*3\r\n$1\r\np\r\n$4\r\nblob\r\n$-1\r\n", "+OK\r\n", "$1\r\np\r\n", "+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "*2\r\n+OK\r\n:1\r\n", "+OK\r\n",
                                        "$1\r\nq\r\n"};
     static const char *const odd[] = {"-MOVED 3999 127.0.0.1:1\r\n", "-MOVED 1 :99999\r\n", "-MOVED\r\n", "-ASK 1 :7\r\n", "-OOM no\r\n", "-EXECABORT OOM \r\n", "-LOADING\r\n",
-                                      "*-1\r\n", "$-1\r\n", ":9223372036854775807\r\n", "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n", "*3\r\n$5\r\nslave\r\n$1\r\nh\r\n:7\r\n",
+                                      "*-1\r\n", "$-1\r\n", ":9223372036854775807\r\n", "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n", "*3\r\n$5\r\nslave\r\n$1\r\nh\r\n:7\r\n", "*1\r\n$5\r\nslave\r\n", "*9\r\n$1\r\np\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n$1\r\n4\r\n$1\r\n5\r\n$1\r\n6\r\n$1\r\n7\r\n$1\r\n8\r\n",
                                       "$5\r\nab", "*4\r\n$1\r\n", "-\r\n", "+\r\n", "*2\r\n:1\r\n", "*0\r\n", "%1\r\n", "\r\n", "*1\r\n-ERR x\r\n", "$70000\r\n",
                                       "*2147483647\r\n", "*500000\r\n*500000\r\n*500000\r\n"};
+    if (fuzz_draw(30) == 0) /* a replica whose primary has a long name */
+        text_printf(w, "*3\r\n$5\r\nslave\r\n$5000\r\n%05000d\r\n:7\r\n%c", 7, ANSWER_END);
     for (size_t i = 0; i < sizeof greeting / sizeof *greeting; i++, put_u8(w, ANSWER_END))
         text_add(w, fuzz_draw(60) ? greeting[i] : odd[fuzz_draw(sizeof odd / sizeof *odd)]);
     for (size_t i = 0; i < sizeof work / sizeof *work; i++, put_u8(w, ANSWER_END))

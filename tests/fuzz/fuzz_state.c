@@ -98,12 +98,39 @@ static void count_on(struct counters *c, struct neighbours *n, uint64_t events)
     effect_list_fini(&effects);
 }
 
+/* Where the encoder of an empty one puts four counts of zero, others, allowed or not, and what belongs to them. */
+static void crowd_counters(struct writer *out)
+{
+    uint64_t scenes = fuzz_draw(2 * SCENES_PER_ENTITY), buckets = fuzz_draw(6);
+    out->size -= 4;
+    put_varint(out, scenes);
+    for (uint64_t i = 0; i < scenes; i++) {
+        put_slice(out, (struct slice){"home", (uint32_t)fuzz_draw(5)});
+        put_varint(out, 0);
+    }
+    put_varint(out, 0);
+    put_varint(out, 0);
+    put_varint(out, buckets);
+    for (uint64_t i = 0; i < buckets; i++) {
+        uint32_t mask = fuzz_draw(4) ? 3 : 1u << fuzz_draw(32);
+        put_u8(out, (uint8_t)(fuzz_draw(4) | fuzz_draw(10) << 4));
+        put_u8(out, (uint8_t)fuzz_draw(4));
+        put_varint(out, fuzz_draw(4) ? NOW / 60000 : fuzz_draw_odd());
+        put_varint(out, mask);
+        for (int k = __builtin_popcount(mask); k > 0; k--)
+            put_signed(out, 7);
+    }
+}
+
 static void make_counters(struct writer *out)
 {
     struct counters *c = counters_create();
-    count_on(c, NULL, fuzz_draw(12));
+    bool crowded = fuzz_draw(4) == 0;
+    count_on(c, NULL, crowded ? 0 : fuzz_draw(12));
     counters_encode(c, out);
     counters_destroy(c);
+    if (crowded)
+        crowd_counters(out);
 }
 
 static bool run_counters(struct slice bytes)
@@ -117,8 +144,10 @@ static bool run_counters(struct slice bytes)
     FUZZ_CHECK(counters_decode((struct slice){(char *)one.data, (uint32_t)one.size}, &again) == ERR_NONE);
     counters_encode(again, &two);
     FUZZ_CHECK(one.size == two.size && memcmp(one.data, two.data, one.size) == 0);
-    for (int i = 0; i < counters_scenes(c); i++)
+    for (int i = 0; i < counters_scenes(c); i++) {
         counters_scene(c, i, totals);
+        counters_from(c, i, (enum event_source)fuzz_draw(SOURCES), totals);
+    }
     counters_total(c, true, totals);
     counters_newest_minute(c, totals);
     counters_rating(c);
@@ -191,13 +220,30 @@ static void scene_step(struct scene *c, int64_t n, struct scene_out *out)
     scene_apply(c, &s, &e, out);
 }
 
+/* In place of the count of positions of an empty one, another, allowed or not; then tags, rooms, hosts and items. */
+static void crowd_scene(struct writer *out)
+{
+    out->size -= 5;
+    uint64_t positions = fuzz_draw(600);
+    put_varint(out, positions);
+    for (uint64_t i = 0; i < positions; i++) {
+        put_u8(out, 1);
+        put_signed(out, (int64_t)i);
+        put_signed(out, 100);
+    }
+    put_bytes(out, "\0\0\0", 4);
+}
+
 static void make_scene(struct writer *out)
 {
     struct scene *c = scene_create(slice_of("home"));
     struct scene_out said = {0};
-    for (int64_t n = (int64_t)fuzz_draw(40); n > 0; n--)
+    bool crowded = fuzz_draw(8) == 0;
+    for (int64_t n = crowded ? 0 : (int64_t)fuzz_draw(40); n > 0; n--)
         scene_step(c, 1000 - n, &said);
     scene_encode(c, out);
+    if (crowded)
+        crowd_scene(out);
     scene_out_fini(&said);
     scene_destroy(c);
 }
@@ -248,6 +294,16 @@ static void make_header(struct writer *out)
     for (uint32_t i = 0; i < h.fold_count; i++)
         h.folds[i] = (struct fold_span){(int64_t)i * 100, fuzz_draw(UINT64_MAX)};
     slot_header_encode(&h, out);
+    if (fuzz_draw(4))
+        return;
+    /* Another number of fold settings, allowed or not. */
+    out->size -= 1 + h.fold_count * 9;
+    uint64_t count = fuzz_draw(2 * FOLDS_MAX);
+    put_varint(out, count);
+    for (uint64_t i = 0; i < count; i++) {
+        put_varint(out, i);
+        put_u64(out, i);
+    }
 }
 
 static bool run_header(struct slice bytes)

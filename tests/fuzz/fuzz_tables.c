@@ -6,6 +6,37 @@
 
 #include <stdio.h>
 
+/* Lists of any length, numbers of any size, keys that are cut short. */
+static void make_crowded(struct writer *out)
+{
+    static const struct {
+        const char *before, *element, *after;
+    } shapes[] = {
+        {"item:c_1\n{\"v\":1,\"format\":\"course\",\"embedding\":[", "0.5", "]}"},
+        {"item:c_1\n{\"v\":1,\"format\":\"course\",\"requires\":[", "\"c_0\"", "]}"},
+        {"item:c_1\n{\"v\":1,\"format\":\"course\",\"tags\":[", "\"a\"", "]}"},
+        {"room:r_1\n{\"v\":1,\"host\":\"h_1\",\"status\":\"open\",\"scenes\":[\"home\"],\"items\":[", "\"c_1\"", "]}"},
+        {"room:r_1\n{\"v\":1,\"host\":\"h_1\",\"status\":\"open\",\"items\":[],\"scenes\":[", "\"home\"", "]}"},
+        {"host:h_1\n{\"v\":1,\"fans\":1,\"domains\":[", "\"it\"", "]}"},
+    };
+    size_t k = fuzz_draw(sizeof shapes / sizeof *shapes + 2);
+    if (k == sizeof shapes / sizeof *shapes) {
+        text_printf(out, "control\n{\"v\":1,\"id\":\"k1\",\"scene\":\"home\",\"op\":\"boost\",\"room\":\"r_1\",\"value\":%de%d,\"by\":\"me\",\"why\":\"x\"}",
+                    (int)fuzz_draw(100), (int)fuzz_draw(30));
+        return;
+    }
+    if (k > sizeof shapes / sizeof *shapes) {
+        text_printf(out, "%.*s\n{\"v\":1}", (int)fuzz_draw(8), "room:r_1");
+        return;
+    }
+    text_add(out, shapes[k].before);
+    for (uint64_t n = fuzz_draw(fuzz_draw(2) ? 20 : 700), i = 0; i < n; i++) {
+        text_add(out, i ? "," : "");
+        text_add(out, shapes[k].element);
+    }
+    text_add(out, shapes[k].after);
+}
+
 /* An input is a line of the record key ("control" for a control) and the value. */
 static void make(struct writer *out)
 {
@@ -20,7 +51,10 @@ static void make(struct writer *out)
         "control\n{\"v\":1,\"id\":\"k3\",\"scene\":\"home\",\"op\":\"cost\",\"room\":\"r_1\",\"value\":100,\"by\":\"me\",\"why\":\"x\"}",
         "room:r_2\n{\"v\":1,\"status\":\"closed\",\"host\":\"h_1\",\"scenes\":[\"home\"],\"items\":[]}",
     };
-    text_add(out, values[fuzz_draw(sizeof values / sizeof *values)]);
+    if (fuzz_draw(4))
+        text_add(out, values[fuzz_draw(sizeof values / sizeof *values)]);
+    else
+        make_crowded(out);
 }
 
 static bool run_control(struct slice value)
@@ -29,6 +63,7 @@ static bool run_control(struct slice value)
     struct control_json *json = NULL;
     enum control_answer answer = control_decode(value, &entry, &json);
     FUZZ_CHECK(answer != CONTROL_APPLIED || (json && entry.id.size > 0 && entry.id.size <= SCENE_TEXT_BYTES && entry.op < CONTROL_OPS));
+    FUZZ_CHECK(answer != CONTROL_APPLIED || (entry.value >= 0 && entry.value <= (entry.op == CONTROL_GUARANTEE || entry.op == CONTROL_COST ? SCENE_NUMBER_MAX : 1000000000000)));
     control_json_destroy(json);
     return answer == CONTROL_APPLIED;
 }
