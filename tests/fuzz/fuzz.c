@@ -1,8 +1,8 @@
 /*
  * The runner of a fuzz target:
  *   fuzz_NAME [--seconds N | --runs N] [--seed S] [--corpus DIR] [--file INPUT] [--write DIR]
- * --file runs one input; --write writes twenty good ones, made-NN, from which a corpus begins. One of them that is refused
- * is older than the format, and fails the run.
+ * --file runs one input; --write writes twenty good ones, made-NN, from which a corpus begins. One of them, or a
+ * .json, that is refused is older than the format, and fails the run.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -246,6 +246,11 @@ static int by_name(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
+static bool is_good(const char *name)
+{
+    return !fuzz_target.timed && (strncmp(name, "made-", 5) == 0 || strstr(name, ".json"));
+}
+
 /* Runs every input of the corpus as it is, and keeps it. */
 static void open_corpus(const char *dir)
 {
@@ -259,10 +264,10 @@ static void open_corpus(const char *dir)
             char *copy = malloc(w.size + 1);
             memcpy(copy, w.size ? (const char *)w.data : "", w.size);
             fuzz.corpus[fuzz.corpus_count++] = (struct slice){copy, (uint32_t)w.size};
-            bool good = run(&w) || fuzz_target.timed || strncmp(names[i]->d_name, "made-", 5) != 0;
-            if (!good)
-                fprintf(stderr, "%s is refused: write the corpus anew (--write)\n", path);
-            fuzz.stale_count += !good;
+            bool stale = !run(&w) && is_good(names[i]->d_name);
+            if (stale)
+                fprintf(stderr, "%s is refused: write the corpus anew (build/tests/fuzz_%s --write %s)\n", path, fuzz_target.name, dir);
+            fuzz.stale_count += stale;
         }
         free(names[i]);
     }
