@@ -63,11 +63,11 @@ void recommender_destroy(struct recommender *r)
 /* The columns lie one behind the other, the widest first, so that each is aligned; `bound` is a multiple of 16. */
 static void lay_out(struct tallies *t, uint32_t bound)
 {
-    char *at = calloc(bound, sizeof *t->strongest + 5 * sizeof(uint32_t) + sizeof *t->times + 3);
+    char *at = calloc(bound, 6 * sizeof(uint32_t) + sizeof *t->times + 3);
     ASSERT(at);
     free(t->memory);
-    *t = (struct tallies){.memory = at, .strongest = (uint64_t *)at};
-    t->number = (uint32_t *)(t->strongest + bound);
+    *t = (struct tallies){.memory = at, .strongest = (uint32_t *)at};
+    t->number = t->strongest + bound;
     t->base = (float *)(t->number + bound);
     t->interest = t->base + bound;
     t->similar = t->interest + bound;

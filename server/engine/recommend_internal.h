@@ -129,7 +129,7 @@ struct tallies {
     float *interest;   /* estimate, in thousandths */
     float *similar;    /* sum over the lists */
     float *value;      /* estimate; of the touched */
-    uint64_t *strongest; /* of the lists: the bits of its part, then the place in the history */
+    uint32_t *strongest; /* of the lists: the high bits of its part, then the place in the history */
     int8_t *bin;       /* scratch of the touched */
     uint16_t *times;   /* occasions; 0: it is not known, or does not return */
     uint8_t *marks;
@@ -143,6 +143,9 @@ struct item_slot {
 };
 
 #define PARTS 12 /* REASONS and nothing, to a width that computes several at a time */
+
+#define PLACE_BITS 8 /* of `strongest` */
+_Static_assert(PROFILE_HISTORY_MAX <= 1 << PLACE_BITS, "a place in the history");
 
 struct exact {
     const struct catalog_item *item;

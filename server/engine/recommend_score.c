@@ -180,7 +180,7 @@ void score_write(struct recommended *o, const int32_t parts[PARTS], int32_t scor
 struct slice score_similar_to(const struct context *c, const struct exact *e)
 {
     const struct tallies *t = &c->r->items;
-    const struct catalog_item *of = t->similar[e->place] > 0 ? c->items[(uint32_t)t->strongest[e->place]] : NULL;
+    const struct catalog_item *of = t->similar[e->place] > 0 ? c->items[t->strongest[e->place] & ((1u << PLACE_BITS) - 1)] : NULL;
     return of ? of->name : (struct slice){0};
 }
 

@@ -68,18 +68,25 @@ static void add_item(struct taste *t, const struct catalog_item *it, float pull)
     }
 }
 
-/* Places of the strongest, in order. Weights above 0 are in the order of their bits. */
+/* Places of the strongest, in order; of equals the first. */
 static void order(struct taste *t)
 {
-    int32_t keys[ORDER_MAX];
-    uint8_t places[TASTE_TAGS + 1];
-    memcpy(keys, t->weights, t->tag_count * sizeof *keys);
-    order_of(keys, t->tag_count, places);
-    for (t->best_count = 0; t->best_count < TAGS_ASKED && t->best_count < t->tag_count; t->best_count++) {
-        if (t->weights[places[t->best_count]] <= 0)
-            return;
-        t->best[t->best_count] = places[t->best_count];
+    float weights[TAGS_ASKED], least = 0; /* that finds place */
+    uint32_t count = 0;
+    for (uint32_t i = 1; i < t->tag_count; i++) {
+        float weight = t->weights[i];
+        if (weight <= least)
+            continue;
+        uint32_t at = count < TAGS_ASKED ? count++ : TAGS_ASKED - 1;
+        for (; at > 0 && weights[at - 1] < weight; at--) {
+            weights[at] = weights[at - 1];
+            t->best[at] = t->best[at - 1];
+        }
+        weights[at] = weight;
+        t->best[at] = (uint8_t)i;
+        least = count == TAGS_ASKED ? weights[TAGS_ASKED - 1] : 0;
     }
+    t->best_count = count;
 }
 
 /* Of the history, the newest first, so that they find place; asked for at once, so that the waits for memory overlap. */

@@ -86,7 +86,7 @@ struct related {
 
 /*
  * Adds what the list of one item says. Numbers of items are below the bound whenever they were read. Whether an item is new
- * cannot be foretold, so nothing branches on it: a new tally is begun each time, and kept if it was needed.
+ * cannot be foretold, so nothing branches on it: a new tally is begun each time, and kept if it was needed. Its sums are 0.
  */
 static void relate(struct recommender *r, const struct related *one)
 {
@@ -96,22 +96,20 @@ static void relate(struct recommender *r, const struct related *one)
     struct item_slot *restrict slots = r->slots;
     uint32_t *restrict numbers = r->items.number;
     float *restrict bases = r->items.base, *restrict sums = r->items.similar;
-    uint64_t *restrict strongest = r->items.strongest;
+    uint32_t *restrict strongest = r->items.strongest;
     uint32_t made = r->items.count;
     for (uint32_t k = 0; k < count; k++) {
         union {
             float value;
             uint32_t bits; /* in the same order, for none is below 0 */
         } part = {.value = list[k].sim * weight};
-        const uint64_t mine = (uint64_t)part.bits << 32 | place;
+        const uint32_t mine = (part.bits & ~0u << PLACE_BITS) | place;
         const uint32_t number = list[k].number;
         struct item_slot *slot = &slots[number];
         uint32_t at = slot->place;
         at = (at < made) & (numbers[at] == number) ? at : made;
         numbers[made] = number;
         bases[made] = slot->base;
-        sums[made] = 0;
-        strongest[made] = 0;
         slot->place = at;
         made += at == made;
         sums[at] += part.value;
@@ -133,7 +131,7 @@ static void relate_all(const struct context *c)
     struct recommender *r = c->r;
     const struct recommend_settings *s = &r->settings;
     struct related all[PROFILE_HISTORY_MAX];
-    uint32_t items = 0;
+    uint32_t items = 0, entries = 0;
     float place = 1, ratings = 0;
     for (uint32_t i = c->p->history_count; i-- > 0 && items < s->recent_items && items < PROFILE_HISTORY_MAX;) {
         const struct history_entry *h = &c->p->history[i];
@@ -143,14 +141,18 @@ static void relate_all(const struct context *c)
         uint32_t max = items++ < s->full_lists ? s->list_items : s->list_items / 2;
         *one = (struct related){c->similar(c->arg, h->id), (float)h->rating * place, i};
         one->list.count = one->list.count < max ? one->list.count : max;
+        entries += one->list.count;
         for (uint32_t k = 0; k < one->list.count; k += 64 / sizeof(struct similar))
             __builtin_prefetch(&one->list.at[k]);
         ratings += h->rating;
         place *= (float)s->place_permille / 1000;
     }
+    struct tallies *t = &r->items;
+    uint32_t most = entries < r->item_bound ? entries : r->item_bound; /* each item has one tally, and a last one may be begun */
+    memset(t->similar, 0, most * sizeof *t->similar);
+    memset(t->strongest, 0, most * sizeof *t->strongest);
     for (uint32_t i = 0; i < items; i++)
         relate(r, &all[i]);
-    struct tallies *t = &r->items;
     memset(t->interest, 0, t->count * sizeof *t->interest);
     memset(t->times, 0, t->count * sizeof *t->times);
     memset(t->marks, 0, t->count);

@@ -284,7 +284,7 @@ static bool take_next(struct kafka_log *log, struct input *in, const rd_kafka_me
  */
 static void wake_member(struct kafka_log *log)
 {
-    if (log->turn_ms - log->woken_ms < log->settings.heartbeat_ms / 2)
+    if (log->turn_ms - log->woken_ms < log->settings.heartbeat_ms / 4)
         return;
     log->woken_ms = log->turn_ms;
     rd_kafka_topic_partition_list_t *nothing = rd_kafka_topic_partition_list_new(0);
