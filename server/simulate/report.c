@@ -80,18 +80,28 @@ void report_segment(struct report *r, const struct segment *s)
     r->standing[user] = (struct standing){(float)s->intent, (float)s->churn};
 }
 
+/* The warm-up is over. */
+static void begin(struct report *r, int64_t now_ms)
+{
+    struct findings f;
+    for (uint32_t i = 0; i < r->world->settings.users; i++) {
+        const struct user *u = &r->world->users[i];
+        r->exposures[i] = u->exposures;
+        r->purchases[i] = u->purchases;
+        r->expected[i] = u->expected_purchases;
+    }
+    find_tau(r, now_ms, &f);
+    r->tau_warm = f.kendall_tau;
+    r->warm = true;
+}
+
 void report_tick(struct report *r, int64_t now_ms)
 {
     const struct world *w = r->world;
     if (now_ms - w->settings.start_ms < r->settings.warm_up_ms)
         return;
     if (!r->warm)
-        for (uint32_t i = 0; i < w->settings.users; i++) {
-            r->exposures[i] = w->users[i].exposures;
-            r->purchases[i] = w->users[i].purchases;
-            r->expected[i] = w->users[i].expected_purchases;
-        }
-    r->warm = true;
+        begin(r, now_ms);
     if (now_ms - r->sampled_ms < SAMPLE_EVERY_MS)
         return;
     r->sampled_ms = now_ms;
@@ -100,7 +110,7 @@ void report_tick(struct report *r, int64_t now_ms)
         if (w->users[i].state == USER_AWAY || (s->intent < 0 && s->churn < 0))
             continue;
         grow((void **)&r->samples, &r->sample_capacity, r->sample_count + 1, sizeof *r->samples);
-        r->samples[r->sample_count++] = (struct sample){i, s->intent, s->churn, (float)expected_purchases(w, i, r->settings.intent_ms), now_ms};
+        r->samples[r->sample_count++] = (struct sample){i, s->intent, s->churn, (float)expected_purchases(w, i, r->settings.intent_ms), is_pleased(&w->users[i]), now_ms};
     }
 }
 
@@ -287,6 +297,7 @@ static bool was_there(const struct world *w, uint32_t user, int64_t from_ms, int
 /* At most this many samples are labelled: the search for a label walks the window. */
 #define LABELLED_MAX 20000
 #define GROUPS 10
+#define RHYTHMS 6
 
 /* `s` is ordered by score, which is a probability. */
 static double calibration_error(const struct scored *s, size_t count)
@@ -332,27 +343,49 @@ static void find_intent(const struct report *r, int64_t end_ms, struct findings 
     free(true_of);
 }
 
+/* What the truth tells of a coming back: the user's rhythm, by octave, and whether the visit pleases. */
+static int kind_of(const struct report *r, const struct sample *s)
+{
+    double octave = log2((double)r->world->users[s->user].rhythm / RHYTHM_MIN);
+    return s->pleased * RHYTHMS + (octave < 0 ? 0 : octave < RHYTHMS ? (int)octave : RHYTHMS - 1);
+}
+
+/* Each sample is scored by the share of its kind that stayed away: nothing that rests on the kind alone does better. */
+static double churn_ceiling(const int *kinds, struct scored *of, size_t n)
+{
+    double away[2 * RHYTHMS] = {0}, all[2 * RHYTHMS] = {0};
+    for (size_t i = 0; i < n; i++) {
+        away[kinds[i]] += of[i].label;
+        all[kinds[i]]++;
+    }
+    for (size_t i = 0; i < n; i++)
+        of[i].score = (float)(away[kinds[i]] / all[kinds[i]]);
+    return area_under_curve(of, n);
+}
+
 static void find_churn(const struct report *r, int64_t end_ms, struct findings *f)
 {
-    const struct world *w = r->world;
     int64_t within_ms = r->settings.churn_ms;
     struct scored *told = calloc(r->sample_count + 1, sizeof *told), *true_of = calloc(r->sample_count + 1, sizeof *true_of);
-    ASSERT(told && true_of);
+    int *kinds = calloc(r->sample_count + 1, sizeof *kinds);
+    ASSERT(told && true_of && kinds);
     size_t n = 0;
     for (uint32_t i = 0; i < r->sample_count; i += r->sample_count / LABELLED_MAX + 1) {
         const struct sample *s = &r->samples[i];
         if (s->churn < 0 || s->at_ms + within_ms > end_ms)
             continue;
-        bool label = !was_there(w, s->user, s->at_ms + within_ms / 2, s->at_ms + within_ms);
-        told[n] = (struct scored){s->churn, label};
-        true_of[n++] = (struct scored){-w->users[s->user].rhythm, label};
+        bool label = !was_there(r->world, s->user, s->at_ms + within_ms / 2, s->at_ms + within_ms);
+        kinds[n] = kind_of(r, s);
+        true_of[n].label = label;
+        told[n++] = (struct scored){s->churn, label};
     }
     f->churn_samples = n;
     f->churn_share = share_of(told, n);
     f->churn_auc = area_under_curve(told, n);
-    f->churn_ceiling = area_under_curve(true_of, n);
+    f->churn_ceiling = churn_ceiling(kinds, true_of, n);
     free(told);
     free(true_of);
+    free(kinds);
 }
 
 static void find_alerts(const struct report *r, struct findings *f)
@@ -398,6 +431,7 @@ struct findings report_findings(const struct report *r, int64_t end_ms)
     struct findings f = {.latency_p50_ms = (double)NAN, .latency_p99_ms = (double)NAN};
     find_uplift(r, &f);
     find_tau(r, end_ms, &f);
+    f.kendall_tau_warm = r->warm ? r->tau_warm : (double)NAN;
     find_purity(r, &f);
     find_intent(r, end_ms, &f);
     find_churn(r, end_ms, &f);

@@ -43,6 +43,7 @@ struct findings {
      * listed; `kendall_tau_all` over all that a ranking orders, for whoever is listed stands before whoever went live and
      * is not. The ceilings are those of a perfect observer: of the same hosts, and of the list it would have made. */
     double kendall_tau, kendall_tau_all;
+    double kendall_tau_warm; /* of the rankings in force when the warm-up ended */
     double kendall_ceiling, kendall_ceiling_own, kendall_ceiling_all;
     uint64_t ranked_pairs;
     double host_regret, host_regret_least; /* what the first host of a ranking lacks to the best one's worth */
@@ -53,7 +54,7 @@ struct findings {
     double intent_share; /* of samples with a purchase */
     double intent_ece; /* expected calibration error over ten equal groups */
     uint64_t intent_samples;
-    double churn_auc, churn_ceiling, churn_share; /* likewise; the ceiling orders users by their true rhythm */
+    double churn_auc, churn_ceiling, churn_share; /* likewise; the ceiling knows rhythm and pleasure */
     uint64_t churn_samples;
     double alert_precision, alert_recall;
     double alert_recall_seen; /* of the faults that DETECTABLE losses or more could have told */

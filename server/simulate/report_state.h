@@ -10,6 +10,7 @@ struct sample {
     float intent;
     float churn;
     float truth; /* purchases to expect */
+    bool pleased; /* by the visit so far */
     int64_t at_ms;
 };
 
@@ -42,6 +43,7 @@ struct report {
     uint32_t *exposures, *purchases; /* per user: at the end of the warm-up */
     float *expected;                 /* likewise, purchases */
     bool warm;
+    double tau_warm;      /* kendall_tau then */
     int64_t sampled_ms;   /* when the standing of those present was last taken down */
     struct sample *samples;
     uint32_t sample_count, sample_capacity;

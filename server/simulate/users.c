@@ -17,11 +17,12 @@
 enum { TAGS_EACH = TAGS / CLUSTERS };
 
 #define UNEVEN_MAX 5.0
+#define PLEASED 0.8
 
 /* Exponential, with mean about one; nobody is at nought and nobody beyond reason. */
 static float draw_uneven(struct random *r)
 {
-    double value = 0.1 + random_exponential(r, 0.9);
+    double value = RHYTHM_MIN + random_exponential(r, 1 - RHYTHM_MIN);
     return (float)(value < UNEVEN_MAX ? value : UNEVEN_MAX);
 }
 
@@ -140,6 +141,11 @@ void user_arrive(struct world *w, uint32_t user, int64_t at_ms)
     due_push(w, at_ms + (int64_t)pause_ms(w, 0, 3), user);
 }
 
+bool is_pleased(const struct user *u)
+{
+    return (double)u->mood > PLEASED;
+}
+
 void user_depart(struct world *w, uint32_t user, int64_t at_ms)
 {
     struct user *u = &w->users[user];
@@ -148,7 +154,7 @@ void user_depart(struct world *w, uint32_t user, int64_t at_ms)
     w->active--;
     grow((void **)&w->sessions, &w->session_capacity, w->session_count + 1, sizeof *w->sessions);
     w->sessions[w->session_count++] = (struct session){user, u->session_from_ms, at_ms};
-    bool pleased = (double)u->mood > 0.8;
+    bool pleased = is_pleased(u);
     u->return_ms = at_ms + (int64_t)(random_exponential(r, pleased ? 300000 : 1200000) / (double)u->rhythm);
     if (random_chance(r, pleased ? 0.02 : 0.25))
         u->return_ms += 6 * 3600000;

@@ -45,6 +45,7 @@ struct host {
     int32_t room; /* number of its live room, -1: none */
 };
 
+#define RHYTHM_MIN 0.1 /* and of spending */
 #define QUALITY_MIN 0.15
 #define QUALITY_MAX 1.0
 
@@ -151,7 +152,7 @@ struct user {
     bool came_by_rec;
     bool for_star; /* flash: comes for the star */
     float spending;
-    float rhythm;  /* how often the user comes, mean one */
+    float rhythm;  /* how often the user comes, mean one, RHYTHM_MIN at least */
     float mood; /* satisfaction with the session */
     uint32_t room;
     int64_t next_ms;
@@ -298,6 +299,7 @@ double room_weight(const struct world *w, const struct room *r, uint32_t scene);
 void users_make(struct world *w);
 void users_arrive(struct world *w, int64_t now_ms);
 void user_arrive(struct world *w, uint32_t user, int64_t at_ms);
+bool is_pleased(const struct user *u); /* by the session so far: comes back sooner */
 void user_depart(struct world *w, uint32_t user, int64_t at_ms);
 void due_push(struct world *w, int64_t at_ms, uint32_t user);
 struct due due_pop(struct world *w);
