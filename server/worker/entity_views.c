@@ -10,10 +10,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct entity_views {
-    struct cell **due; /* owned; cells changed since they were last sent: those that are held, so they cannot be evicted */
+#define LOOKS_A_LIST 8 /* cells looked at for each list that may be written: most are not due yet */
+
+/* Cells changed since they were last sent: those that are held, so they cannot be evicted. */
+struct due {
+    struct cell **at; /* owned */
     size_t count, capacity;
+};
+
+/* Rollups go all at once. Lists, which take longer, are written in rounds that are spread over turns. */
+struct entity_views {
+    struct due rollups, lists;
     int64_t flushed_ms;
+    int64_t round_ms;        /* when the round of lists began */
+    size_t at, kept, round;  /* looked at in this round, kept of those for the next one, and how many it has in all */
 };
 
 /* Soft part of a cell of neighbours. */
@@ -30,13 +40,25 @@ struct entity_views *entity_views_create(void)
 
 void entity_views_destroy(struct entity_views *v)
 {
-    free(v->due);
+    free(v->rollups.at);
+    free(v->lists.at);
     free(v);
 }
 
 void entity_views_clear(struct entity_views *v)
 {
-    v->count = 0;
+    v->rollups.count = v->lists.count = 0;
+    v->at = v->kept = v->round = 0;
+}
+
+static void add_due(struct due *d, struct cell *cell)
+{
+    if (d->count == d->capacity) {
+        d->capacity = d->capacity ? d->capacity * 2 : 256;
+        d->at = realloc(d->at, d->capacity * sizeof(struct cell *));
+        ASSERT(d->at);
+    }
+    d->at[d->count++] = cell;
 }
 
 void entity_views_changed(struct entity_views *v, struct cell *cell)
@@ -44,12 +66,7 @@ void entity_views_changed(struct entity_views *v, struct cell *cell)
     if (cell->held)
         return;
     cell->held = true;
-    if (v->count == v->capacity) {
-        v->capacity = v->capacity ? v->capacity * 2 : 256;
-        v->due = realloc(v->due, v->capacity * sizeof(struct cell *));
-        ASSERT(v->due);
-    }
-    v->due[v->count++] = cell;
+    add_due(cell->key.class == 'n' ? &v->lists : &v->rollups, cell);
 }
 
 
@@ -285,34 +302,59 @@ static bool list_is_due(struct task *t, struct cell *cell, int64_t now_ms)
     return true;
 }
 
-/* Rollups when due, of one task a turn, and with each cut; a list at most every list_ms. */
-void entity_views_flush(struct entity_views *v, struct task *t, int64_t now_ms, bool all)
+/* Of one task a turn, and with each cut. */
+static void flush_rollups(struct entity_views *v, struct task *t, int64_t now_ms, bool all)
 {
     struct rollup_batch batches[BATCHES];
     int count = 0;
-    size_t kept = 0;
     int64_t since_ms = now_ms - v->flushed_ms, every_ms = t->worker->settings.rollup_ms;
     if (!(all && t->worker->settings.rollups) && (since_ms < every_ms || (t->worker->has_flushed && since_ms < 2 * every_ms)))
         return;
     v->flushed_ms = now_ms;
-    t->worker->has_flushed |= v->count > 0;
-    for (size_t i = 0; i < v->count; i++) {
-        struct cell *cell = v->due[i];
-        if (cell->key.class == 'n' && !list_is_due(t, cell, now_ms)) {
-            v->due[kept++] = cell;
-            continue;
-        }
+    t->worker->has_flushed |= v->rollups.count > 0;
+    for (size_t i = 0; i < v->rollups.count; i++) {
+        struct cell *cell = v->rollups.at[i];
         cell->held = false;
-        bool again = false;
-        if (cell->key.class == 'n')
-            again = write_list(t, cell, now_ms);
-        else if (t->worker->settings.rollups)
+        if (t->worker->settings.rollups)
             add_rollups(t, cell, batches, &count, now_ms);
         else
             write_room(t, cell);
-        if (again)
-            entity_views_changed(v, cell); /* behind the others: looked at again after list_ms */
     }
-    v->count = kept;
+    v->rollups.count = 0;
     send_batches(t, batches, &count, now_ms);
+}
+
+/* What came since the round began is looked at in the next one, behind what this one kept. */
+static void end_round(struct entity_views *v)
+{
+    memmove(v->lists.at + v->kept, v->lists.at + v->round, (v->lists.count - v->round) * sizeof(struct cell *));
+    v->lists.count -= v->round - v->kept;
+    v->at = v->kept = v->round = 0;
+}
+
+/* As many as the task may look at in this turn; a round begins every rollup_ms. */
+static void write_lists(struct entity_views *v, struct task *t, int64_t now_ms)
+{
+    uint32_t left = t->worker->list_looks;
+    if (!v->round && now_ms - v->round_ms >= t->worker->settings.rollup_ms) {
+        v->round = v->lists.count;
+        v->round_ms = now_ms;
+    }
+    for (; v->at < v->round && left >= LOOKS_A_LIST; v->at++) {
+        struct cell *cell = v->lists.at[v->at];
+        bool due = list_is_due(t, cell, now_ms);
+        left -= due ? LOOKS_A_LIST : 1;
+        if (due && !write_list(t, cell, now_ms))
+            cell->held = false;
+        else
+            v->lists.at[v->kept++] = cell; /* again after list_ms */
+    }
+    if (v->round && v->at == v->round)
+        end_round(v);
+}
+
+void entity_views_flush(struct entity_views *v, struct task *t, int64_t now_ms, bool all)
+{
+    flush_rollups(v, t, now_ms, all);
+    write_lists(v, t, now_ms);
 }

@@ -13,6 +13,8 @@
 #define ITEM_COUNTS_MAX 200000
 #define ITEM_COUNTS_AGE_MS 60000
 #define TURN_MS 5 /* the longest between two turns */
+#define LIST_LOOKS_A_TURN 512 /* eight a list that is written, so some 64 lists: a millisecond */
+#define LIST_LOOKS_MIN 16     /* of a task, however many share it */
 #define SHARE_MIN 8 /* records of a task in one turn, however many share it */
 
 static const struct stage_ops *const stages[STAGES] = {&profile_stage, &entity_stage, &allocation_stage, &learner_stage};
@@ -254,12 +256,15 @@ void worker_pace(struct worker *w, uint32_t records)
 
 static void share_turn(struct worker *w)
 {
-    uint32_t busy = 0;
+    uint32_t busy = 0, entities = 0;
     for (int s = 0; s < STAGES; s++)
-        for (int32_t p = 0; p < w->partitions_seen; p++)
+        for (int32_t p = 0; p < w->partitions_seen; p++) {
             busy += w->tasks[s][p] && w->tasks[s][p]->queue_count;
-    uint32_t share = w->pace / (busy ? busy : 1);
+            entities += s == STAGE_ENTITY && w->tasks[s][p];
+        }
+    uint32_t share = w->pace / (busy ? busy : 1), looks = LIST_LOOKS_A_TURN / (entities ? entities : 1);
     w->share = share > SHARE_MIN ? share : SHARE_MIN;
+    w->list_looks = looks > LIST_LOOKS_MIN ? looks : LIST_LOOKS_MIN;
 }
 
 int64_t worker_turn(struct worker *w, int64_t now_ms)
