@@ -23,7 +23,7 @@ enum counter {
     COUNTER_REFUND,       /* orders with a refund */
     COUNTER_REFUND_AMOUNT,
     COUNTER_GIFT_AMOUNT,
-    COUNTER_FOLLOW,       /* follows minus unfollows */
+    COUNTER_FOLLOW,       /* follows minus unfollows; like star ratings the same in every scene: see counters_scene */
     COUNTER_NEGATIVE,     /* dislikes, blocks, views under the short-view setting */
     COUNTER_RATING_COUNT, /* star ratings in force */
     COUNTER_RATING_SUM,

@@ -37,7 +37,7 @@ size_t counters_bytes(const struct counters *c);
 struct slice counters_name(const struct counters *c); /* size 0 until an effect named it */
 int64_t counters_last_ms(const struct counters *c);   /* greatest event time seen */
 int64_t counters_rating(const struct counters *c);    /* item count over the pair window */
-/* How many scenes it has counters for, and the lifetime totals of one of them. */
+/* How many scenes it has counters for, and the lifetime totals of one of them; follows and star ratings are those of all scenes. */
 int counters_scenes(const struct counters *c);
 struct slice counters_scene(const struct counters *c, int scene, int64_t out_totals[COUNTERS]);
 /* What of them came from a source on the days that are kept. */

@@ -14,6 +14,9 @@
 
 static const int64_t level_ms[LEVELS] = {60000, 3600000, 86400000};
 
+/* How things stand between users and the entity, whatever scene an end of it came from. */
+static const enum counter standing[] = {COUNTER_FOLLOW, COUNTER_RATING_COUNT, COUNTER_RATING_SUM};
+
 #define VALUES_MIN 8
 
 void entity_settings_default(struct entity_settings *s)
@@ -301,6 +304,11 @@ int counters_scenes(const struct counters *c)
 struct slice counters_scene(const struct counters *c, int scene, int64_t out_totals[COUNTERS])
 {
     memcpy(out_totals, c->scenes[scene].totals, sizeof c->scenes[scene].totals);
+    for (size_t k = 0; k < sizeof standing / sizeof *standing; k++) {
+        out_totals[standing[k]] = 0;
+        for (int i = 0; i < c->scene_count; i++)
+            out_totals[standing[k]] += c->scenes[i].totals[standing[k]];
+    }
     return c->scenes[scene].name;
 }
 

@@ -10,6 +10,7 @@ PLAIN = {"click": "click", "browse": "click", "enter": "enter", "leave": "leave"
          "vote": "vote", "cart": "cart", "trial": "trial", "impression": "exposure", "gift": "gift", "dislike": "negative", "block": "negative"}
 M64 = (1 << 64) - 1
 NEXT_UNIT = 6
+STANDING = ("follow", "rating_count", "rating_sum")
 SOURCES = ("feed", "follow", "search", "ad", "organic", "recommendation")
 LEVELS = {"minutes": 60_000, "hours": 3_600_000, "days": 86_400_000}
 TIMES = {"minutes": "%Y-%m-%dT%H:%MZ", "hours": "%Y-%m-%dT%HZ", "days": "%Y-%m-%d"}
@@ -72,6 +73,11 @@ class Entity:
         self.pairs, self.sinking = collections.Counter(), set()  # and those of which something was taken back
         self.next, self.next_sum = collections.Counter(), 0
         self.cells = collections.defaultdict(collections.Counter)  # of (level, bucket, scene, source or None, explained)
+
+    def totals(self):
+        """Of each scene; follows and star ratings are those of all."""
+        standing = {name: sum(counters[name] for counters in self.scenes.values()) for name in STANDING}
+        return {scene: {n: v for n, v in {**counters, **standing}.items() if v} for scene, counters in self.scenes.items()}
 
     def buckets(self, settings):
         """Those that are kept: (level, start, scene, source...) to counters."""

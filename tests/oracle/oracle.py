@@ -51,8 +51,7 @@ def lines_of(oracle, key):
         yield {**{f: getattr(user, f) for f in OF_USER}, "counts": dict(user.counts), "history": history, "owned": owned, "relations": relations,
                "id": hash_of(name, key), "task": "profile.0"}
     for (kind, name), entity in oracle.entities.items():
-        scenes = {s: {n: v for n, v in c.items() if v} for s, c in entity.scenes.items()}
-        yield {"name": name, "scenes": scenes, "explained": {n: v for n, v in entity.explained.items() if v}, "rating": entity.rating,
+        yield {"name": name, "scenes": entity.totals(), "explained": {n: v for n, v in entity.explained.items() if v}, "rating": entity.rating,
                "buckets": nested(entity.buckets(oracle.settings)), "kind": kind, "id": name, "task": "entity.0"}
         if entity.pairs:
             pairs = {n: v for n, v in entity.pairs.items() if v}
@@ -134,8 +133,9 @@ class Comparison:
         nothing = {"scenes": {}, "explained": {}, "rating": 0, "buckets": {}}
         for at in self.oracle.entities.keys() | cards.keys() | pairs.keys():
             mine, card, what = self.oracle.entities.get(at) or Entity(), cards.get(at, nothing), " ".join(at)
-            for scene in mine.scenes.keys() | card["scenes"].keys():
-                one, other = mine.scenes.get(scene, {}), card["scenes"].get(scene, {})
+            totals = mine.totals()
+            for scene in totals.keys() | card["scenes"].keys():
+                one, other = totals.get(scene, {}), card["scenes"].get(scene, {})
                 for name in one.keys() | other.keys():
                     self.same(f"{what} {scene} {name}", one.get(name, 0), other.get(name, 0))
             for name in mine.explained.keys() | card["explained"].keys():

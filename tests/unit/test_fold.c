@@ -237,6 +237,36 @@ static void test_buckets_are_cut_by_the_clock_and_days_by_their_offset(void)
     }
 }
 
+/* Followed and rated in one scene, ended in another: neither shows less than none. */
+static void test_what_stands_is_the_same_in_every_scene(void)
+{
+    const struct { const char *scene; enum counter counter; int64_t delta; } changes[] = {
+        {"home", COUNTER_FOLLOW, 1}, {"home", COUNTER_ENTER, 1}, {"home", COUNTER_RATING_COUNT, 1}, {"home", COUNTER_RATING_SUM, 5},
+        {"night", COUNTER_RATING_SUM, -3}, {"night", COUNTER_FOLLOW, -1},
+    };
+    struct entity_settings s;
+    struct counters *c = counters_create();
+    int64_t totals[COUNTERS];
+    entity_settings_default(&s);
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        struct count_effect e = {.target = 1, .name = slice_of("c1"), .scene = slice_of(changes[i].scene), .counter_count = 1};
+        e.counters[0] = (struct counter_delta){changes[i].counter, changes[i].delta};
+        counters_add_count(c, &s, &e, 1732370000000);
+    }
+    CHECK_INT(counters_scenes(c), 2);
+    for (int i = 0; i < 2; i++) {
+        bool home = slice_equal(counters_scene(c, i, totals), slice_of("home"));
+        CHECK_INT(totals[COUNTER_FOLLOW], 0);
+        CHECK_INT(totals[COUNTER_RATING_COUNT], 1);
+        CHECK_INT(totals[COUNTER_RATING_SUM], 2);
+        CHECK_INT(totals[COUNTER_ENTER], home ? 1 : 0);
+    }
+    counters_total(c, false, totals);
+    CHECK_INT(totals[COUNTER_FOLLOW], 0);
+    CHECK_INT(totals[COUNTER_RATING_SUM], 2);
+    counters_destroy(c);
+}
+
 static void test_neighbours_reopened_anywhere_fold_the_same(void)
 {
     struct entity_settings s;
@@ -278,6 +308,7 @@ int main(void)
     test_money_is_judged_by_its_order();
     test_counters_do_not_depend_on_order();
     test_buckets_are_cut_by_the_clock_and_days_by_their_offset();
+    test_what_stands_is_the_same_in_every_scene();
     test_neighbours_reopened_anywhere_fold_the_same();
     return checks_failed != 0;
 }
