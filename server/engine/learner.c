@@ -30,7 +30,7 @@ struct learner {
 void learner_settings_default(struct learner_settings *s)
 {
     *s = (struct learner_settings){.intent_ms = 1800000, .churn_ms = 7 * 86400000ll, .examples_max = 200000, .segments = 12,
-                                   .found_permille = 400, .step_ppm = 2000, .memory = 100000};
+                                   .found_permille = 400, .step_ppm = 2000, .memory = 30000};
     audience_settings_default(&s->audience);
 }
 

@@ -23,7 +23,7 @@ struct learner_settings {
     uint32_t segments;      /* at most SEGMENTS_MAX; 12 */
     uint32_t found_permille; /* a user whose best cosine is below this founds a segment; 400 */
     uint32_t step_ppm;      /* least step of a centroid; 2,000 */
-    uint32_t memory;        /* examples after which one counts 1/e; 100,000 */
+    uint32_t memory;        /* examples after which one counts 1/e; 30,000 */
     struct audience_settings audience;
 };
 

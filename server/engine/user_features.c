@@ -9,7 +9,7 @@
 const char *const feature_names[FEATURES] = {
     "orders", "carts", "rate", "age", "pause", "hot", "recent", "watched", "interacts", "bought_ago", "trials", "silence", "rhythm", "spent", "negative",
     "stay", "clicks", "inside", "session", "match", "expecting", "room", "wanted", "has", "dear", "host_lift", "item_lift", "hours", "yield",
-    "comes", "visit_acts", "visit_orders", "visit_watched", "visit_shown",
+    "comes", "visit_acts", "visit_orders", "visit_watched", "visit_shown", "lately",
 };
 
 const char *const value_tier_names[VALUE_TIERS] = {"high", "potential", "ordinary", "dormant"};
@@ -92,6 +92,7 @@ void features_of(const struct profile *p, const struct moment *at, int64_t now_m
     out[FEATURE_TRIALS] = log_of(p->counts[EVENT_TRIAL]);
     double silent_ms = (double)(now_ms - p->last_ms), between_ms = (age_ms + 86400000) / (p->orders + 1.0);
     out[FEATURE_SILENCE] = log_of(silent_ms / 86400000);
+    out[FEATURE_LATELY] = (float)exp2(-silent_ms / (30 * 86400000.0));
     out[FEATURE_RHYTHM] = log_of(silent_ms / between_ms);
     out[FEATURE_SPENT] = log_of((double)(p->spent - p->refunded) / 100);
     out[FEATURE_STAY] = log_of((double)p->dwell_ms / 1000 / (p->counts[EVENT_ENTER] + 1.0));

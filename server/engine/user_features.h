@@ -41,6 +41,7 @@ enum feature {
     FEATURE_VISIT_ORDERS,
     FEATURE_VISIT_WATCHED, /* log of minutes */
     FEATURE_VISIT_SHOWN,   /* log of impressions */
+    FEATURE_LATELY,        /* 2^-(days since the last event / 30) */
     FEATURES
 };
 
