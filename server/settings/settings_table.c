@@ -116,6 +116,7 @@ const struct setting settings_table[] = {
     U32("worker.reclaim_ms", worker.reclaim_ms, "ms", 10, 600000, RELOAD, "Before a task lost to another owner is claimed again."),
     U32("worker.cut_keys_max", worker.cut_keys_max, "keys", 1, 100000, RELOAD, "Changed blobs that make a commit due."),
     U32("worker.entity_cut_keys_max", worker.entity_cut_keys_max, "keys", 1, 1000000, RELOAD, "Changed blobs that make a commit of an entity task due: more are written less often and hold up Redis for longer."),
+    U32("worker.cut_turn_bytes", worker.cut_turn_bytes, "bytes", 1, 1000000000, RELOAD, "State that entity tasks, all together, copy for their commits in one turn; a task whose commit has more folds nothing until it is copied, while events are ranked in between."),
     U32("worker.cuts_in_flight_max", worker.cuts_in_flight_max, "commits", 1, 64, RELOAD, "Commits of one task under way."),
     U32("worker.load_keys_max", worker.load_keys_max, "keys", 1, 100000, RELOAD, "Blobs read in one command."),
     U32("worker.queue_records_max", worker.queue_records_max, "records", 10, 10000000, RELOAD, "Records waiting in a task before its partition pauses."),

@@ -4,6 +4,7 @@
 #include "common/mutant.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define CELL_OVERHEAD (sizeof(struct cell) + 2 * sizeof(struct map_slot))
 
@@ -46,6 +47,12 @@ void cells_touch_dirty(struct cells *c, struct cell *cell)
         ASSERT(c->dirty);
     }
     c->dirty[c->dirty_count++] = cell;
+}
+
+void cells_clean(struct cells *c, size_t count)
+{
+    c->dirty_count -= count;
+    memmove(c->dirty, c->dirty + count, c->dirty_count * sizeof(struct cell *));
 }
 
 void cells_set_bytes(struct cells *c, struct cell *cell, size_t bytes)

@@ -48,6 +48,8 @@ static inline struct cell *cells_find(const struct cells *c, uint64_t local)
 
 struct cell *cells_add(struct cells *c, uint64_t local, struct blob_key key);
 void cells_touch_dirty(struct cells *c, struct cell *cell);
+/* Takes the first `count` off the list of those that are dirty: they are not any more. */
+void cells_clean(struct cells *c, size_t count);
 void cells_set_bytes(struct cells *c, struct cell *cell, size_t bytes);
 /*
  * Removes clean cells whose cut is at most `committed` until the budget holds; answers how many. After a whole round

@@ -65,26 +65,29 @@ static struct writer take_buffer(struct task *t)
     return taken;
 }
 
-void cut_close(struct task *t, int64_t now_ms)
+bool cut_is_copying(const struct task *t)
+{
+    return t->last_cut && t->last_cut->copying;
+}
+
+static struct cut *begin_copy(struct task *t, int64_t now_ms)
 {
     struct cut *cut = cut_open(t, now_ms);
+    if (cut->copying)
+        return cut;
     t->ops->flush(t, now_ms, true);
     cut->bytes = take_buffer(t);
-    struct cells *c = &t->cells;
-    struct store_request *r = &cut->request;
-    r->blobs = calloc(c->dirty_count + 1, sizeof *r->blobs);
-    ASSERT(r->blobs);
-    for (size_t i = 0; i < c->dirty_count; i++) {
-        struct cell *cell = c->dirty[i];
-        fetch_ahead(t, i);
-        size_t from = cut->bytes.size;
-        if (cell->object)
-            t->ops->encode(t, cell, &cut->bytes);
-        blob_add(cut, cell->key, from);
-        cell->dirty = false;
-        cell->cut = cut->number;
-    }
-    c->dirty_count = 0;
+    cut->cells = t->cells.dirty_count;
+    cut->request.blobs = calloc(cut->cells + 1, sizeof *cut->request.blobs);
+    ASSERT(cut->request.blobs);
+    cut->copying = true;
+    return cut;
+}
+
+/* Chain and position are as they were when the copy began, for nothing was folded. */
+static void end_copy(struct task *t, struct cut *cut)
+{
+    cells_clean(&t->cells, cut->copied);
     if (t->ops->chain) {
         size_t from = cut->bytes.size;
         t->ops->encode_chain(t, &cut->bytes);
@@ -96,12 +99,38 @@ void cut_close(struct task *t, int64_t now_ms)
         .claims = t->step_by_step && t->next == t->position.next ? t->position.claims : 0, .tries = t->tries,
     };
     position_encode(&p, &cut->bytes);
-    r->position.size = (uint32_t)(cut->bytes.size - from);
+    cut->request.position.size = (uint32_t)(cut->bytes.size - from);
     resolve(cut);
     t->cut_bytes = cut->bytes.size;
     cut->next = t->next;
+    cut->copying = false;
     cut->closed = true;
     t->cuts_in_flight++;
+}
+
+size_t cut_part(struct task *t, size_t bytes_max, int64_t now_ms)
+{
+    struct cut *cut = begin_copy(t, now_ms);
+    const struct cells *c = &t->cells;
+    size_t before = cut->bytes.size;
+    for (; cut->copied < cut->cells && cut->bytes.size - before < bytes_max; cut->copied++) {
+        struct cell *cell = c->dirty[cut->copied];
+        fetch_ahead(t, cut->copied);
+        size_t from = cut->bytes.size;
+        if (cell->object)
+            t->ops->encode(t, cell, &cut->bytes);
+        blob_add(cut, cell->key, from);
+        cell->dirty = false;
+        cell->cut = cut->number;
+    }
+    if (cut->copied == cut->cells)
+        end_copy(t, cut);
+    return cut->bytes.size - before;
+}
+
+void cut_close(struct task *t, int64_t now_ms)
+{
+    cut_part(t, SIZE_MAX, now_ms);
 }
 
 void cuts_submit(struct task *t)
@@ -180,6 +209,8 @@ void cut_bury(struct cut *cut)
 
 void cuts_abandon(struct task *t)
 {
+    if (cut_is_copying(t))
+        cells_clean(&t->cells, t->last_cut->copied);
     for (struct cut *cut = t->first_cut, *later; cut; cut = later) {
         later = cut->later;
         MUTANT(stale_acks_counted, mutant_remember(t, cut), (void)0);

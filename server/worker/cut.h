@@ -5,8 +5,11 @@
 
 /* The open cut of a task, made when there is none. */
 struct cut *cut_open(struct task *t, int64_t now_ms);
-/* Flushes the stage, copies every dirty blob and closes the cut at t->next. */
+/* Flushes the stage, copies every dirty blob and closes the cut at t->next; also one that cut_part() began. */
 void cut_close(struct task *t, int64_t now_ms);
+/* The same in parts of some `bytes_max`, between which nothing may be folded. Answers what was copied. */
+size_t cut_part(struct task *t, size_t bytes_max, int64_t now_ms);
+bool cut_is_copying(const struct task *t);
 /* Submits every closed cut in order whose outputs are acknowledged. */
 void cuts_submit(struct task *t);
 /* All cuts become orphans: no commit, freed when nothing is outstanding. */

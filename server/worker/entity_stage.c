@@ -313,6 +313,7 @@ static void destroy_cell(struct cell *cell)
 const struct stage_ops entity_stage = {
     .stage = STAGE_ENTITY,
     .chain = true,
+    .patient = true,
     .commit_ms = commit_ms,
     .create = create,
     .destroy = destroy,

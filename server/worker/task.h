@@ -50,7 +50,9 @@ struct cut {
     uint32_t outstanding; /* produced, not acknowledged */
     bool failed;          /* something was lost */
     bool refused;         /* and can never be produced */
+    bool copying;         /* its blobs are being copied: nothing is folded meanwhile */
     bool closed;          /* blobs are copied; no more outputs join */
+    size_t cells, copied; /* dirty cells of the task when it was cut, and how many of them are copied */
     bool submitted;       /* the request is with the store */
     int64_t next;         /* position it commits */
     struct writer bytes;  /* owned; blobs and both position blobs */
@@ -62,6 +64,7 @@ struct cut {
 struct stage_ops {
     enum stage stage;
     bool chain; /* has a CHAIN blob beside its cells */
+    bool patient; /* may wait with what it folds until a cut is copied, a part a turn */
     int64_t (*commit_ms)(const struct task *t);
     void *(*create)(struct task *t);
     void (*destroy)(struct task *t);

@@ -90,6 +90,8 @@ static bool may_fold(const struct task *t)
         return false;
     if (t->worker->first_held || !t->queue_count || t->state != TASK_RUN || t->next >= t->fold_until)
         return false;
+    if (MUTANT(folds_while_copying, false, cut_is_copying(t)))
+        return false;
     if (MUTANT(suspects_together, NULL, t->worker->suspect) && t->worker->suspect != t)
         return false;
     if (t->cells.dirty_count >= keys_max(t) && !may_cut(t))
@@ -125,11 +127,18 @@ static bool cut_is_due(const struct task *t, int64_t now_ms)
 
 static void cut_if_due(struct task *t, int64_t now_ms)
 {
-    if (t->state != TASK_RUN || !cut_is_due(t, now_ms))
+    struct worker *w = t->worker;
+    bool copying = cut_is_copying(t);
+    if (t->state != TASK_RUN || (t->ops->patient && !w->copy_bytes_left) || !(copying || cut_is_due(t, now_ms)))
         return;
-    cut_close(t, now_ms);
+    if (t->ops->patient) {
+        size_t copied = cut_part(t, w->copy_bytes_left, now_ms);
+        w->copy_bytes_left -= copied < w->copy_bytes_left ? copied : w->copy_bytes_left;
+    } else {
+        cut_close(t, now_ms);
+    }
+    w->has_cut |= !copying;
     cuts_submit(t);
-    t->worker->has_cut = true;
 }
 
 /*

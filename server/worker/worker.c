@@ -237,13 +237,13 @@ static void send_held(struct worker *w)
     }
 }
 
-/* Some task stopped at its share of the turn. */
+/* Some task stopped at its share of the turn, or with a part of its cut. */
 static bool work_is_ready(const struct worker *w)
 {
     for (int32_t p = 0; p < w->partitions_seen; p++)
         for (int s = 0; s < STAGES; s++) {
             const struct task *t = w->tasks[s][p];
-            if (t && t->state == TASK_RUN && t->queue_count && !t->load && !w->first_held && !t->draining)
+            if (t && t->state == TASK_RUN && (cut_is_copying(t) || (t->queue_count && !t->load && !w->first_held && !t->draining)))
                 return true;
         }
     return false;
@@ -270,6 +270,7 @@ static void share_turn(struct worker *w)
 int64_t worker_turn(struct worker *w, int64_t now_ms)
 {
     w->has_cut = w->has_flushed = false;
+    w->copy_bytes_left = w->settings.cut_turn_bytes;
     send_held(w);
     share_turn(w);
     for (int s = 0; s < STAGES; s++)

@@ -44,6 +44,7 @@ struct worker {
     bool effects_late; /* profile tasks wait */
     /* This turn has done its part of what comes at intervals; other tasks whose time has come too take the next turns. */
     bool has_cut, has_flushed;
+    size_t copy_bytes_left;  /* of cuts that are copied part by part, in this turn */
     uint32_t list_looks;     /* of each entity task in a turn; see entity_views.c */
     struct item_counts *item_counts; /* owned */
     bool draining;

@@ -19,6 +19,7 @@ void worker_settings_default(struct worker_settings *s)
         .reclaim_ms = 3000,
         .cut_keys_max = 500,
         .entity_cut_keys_max = 12000,
+        .cut_turn_bytes = 262144,
         .cuts_in_flight_max = 4,
         .load_keys_max = 1000,
         .queue_records_max = 20000,

@@ -50,6 +50,7 @@ struct worker_settings {
     /* Limits. */
     uint32_t cut_keys_max;           /* dirty blobs that make a cut due; 500 */
     uint32_t entity_cut_keys_max;    /* likewise of entity tasks, whose blobs are large: the longer one waits the more changes a write covers; 12,000 */
+    uint32_t cut_turn_bytes;         /* copied in one turn of cuts of entity tasks, all together; 262,144 */
     uint32_t cuts_in_flight_max;     /* 4 */
     uint32_t load_keys_max;          /* blobs read in one command; 1,000 */
     uint32_t queue_records_max;      /* records waiting in a task before its partition pauses; 20,000 */

@@ -14,6 +14,7 @@
     M(no_compare, 1, "commits without compare-and-set") \
     M(compare_at_least, 1, "a commit passes when its position is at least the stored one") \
     M(serialised_at_commit, 1, "blobs are serialised at commit time instead of at the cut") \
+    M(folds_while_copying, 1, "a task folds on while its cut is copied part by part") \
     M(evicts_uncommitted, 1, "a cell leaves the cache before its cut is stored") \
     M(claim_unconditional, 2, "position and state are read before the token is written, unguarded") \
     M(kafka_offset_trusted, 2, "the offset committed to Kafka decides where to go on") \

@@ -58,6 +58,7 @@ static void settings_draw(struct sim *s)
     w->steps = 10;
     w->cut_keys_max = 3 + (uint32_t)sim_draw(s, 30);
     w->entity_cut_keys_max = 8 * w->cut_keys_max;
+    w->cut_turn_bytes = w->rollup_ms % 2 ? 262144 : 1 + 7 * (w->mark_ms % 100); /* no draw of its own: recorded schedules stay what they were */
     w->cuts_in_flight_max = 1 + (uint32_t)sim_draw(s, 4);
     w->cache_bytes = sim_draw(s, 2) ? 1u << 20 : 1u << 14;
 }
