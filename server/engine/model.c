@@ -50,6 +50,16 @@ int model_segment(const struct model *m, const struct model_tag *tags, uint32_t 
     return best;
 }
 
+bool model_tag_set(struct model_tag *out, struct slice text, float weight)
+{
+    if (text.size > SCENE_ID_BYTES)
+        return false;
+    out->size = (uint8_t)text.size;
+    memcpy(out->text, text.at, text.size);
+    out->weight = weight;
+    return true;
+}
+
 double logistic_input(const struct logistic_model *m, int feature, float x)
 {
     double z = m->deviation[feature] > 1e-6 ? (x - m->mean[feature]) / m->deviation[feature] : 0;

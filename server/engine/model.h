@@ -18,6 +18,9 @@ struct model_tag {
     float weight;
 };
 
+/* False: the text is too long for one. */
+bool model_tag_set(struct model_tag *out, struct slice text, float weight);
+
 struct segment_model {
     uint64_t users;     /* samples it took */
     uint32_t tag_count; /* 0: not in use */

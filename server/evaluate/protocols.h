@@ -26,7 +26,7 @@ struct protocol {
 
 extern const struct protocol protocols[]; /* ends with name = NULL */
 
-protocol_run protocol_p1, protocol_p2, protocol_p3, protocol_p4a, protocol_p4b, protocol_p4c, protocol_p5, protocol_p6, protocol_p7, protocol_similarity;
+protocol_run protocol_p1, protocol_p2, protocol_p3, protocol_p4a, protocol_p4b, protocol_p4c, protocol_p5, protocol_p6, protocol_p7, protocol_similarity, protocol_lift;
 
 /* Rows of a table as text; the separators are replaced in place. */
 struct table;

@@ -197,6 +197,22 @@ uint32_t stream_item(struct stream *s, const char *id)
     return s->item_count++;
 }
 
+void stream_tag(struct stream *s, uint32_t item, const struct tag_list *tags)
+{
+    struct item_draft draft = {.format = FORMAT_BOOK, .tags = *tags};
+    ASSERT(catalog_put_item(s->catalog, slice_of(s->items[item].name), &draft) == CATALOG_TAKEN);
+}
+
+uint32_t stream_taste(struct stream *s, uint32_t user, int64_t now_ms, struct model_tag out[SAMPLE_TAGS])
+{
+    struct taste_word words[SAMPLE_TAGS];
+    const struct profile *p = s->users[user].profile;
+    uint32_t count = p ? recommender_taste(s->recommender, p, now_ms, words, SAMPLE_TAGS) : 0, kept = 0;
+    for (uint32_t i = 0; i < count; i++)
+        kept += model_tag_set(&out[kept], words[i].text, words[i].weight);
+    return kept;
+}
+
 uint32_t stream_user(struct stream *s, const char *id)
 {
     uint64_t hash = hash64(id, strlen(id), 2) | 1;

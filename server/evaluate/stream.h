@@ -49,9 +49,12 @@ void stream_destroy(struct stream *s);
 /* Numbers of users and items, from 0, by their text. */
 uint32_t stream_item(struct stream *s, const char *id);
 uint32_t stream_user(struct stream *s, const char *id);
+void stream_tag(struct stream *s, uint32_t item, const struct tag_list *tags);
 uint32_t stream_items(const struct stream *s);
 uint32_t stream_users(const struct stream *s);
 const struct profile *stream_profile(const struct stream *s, uint32_t user); /* NULL: no event yet */
+/* The user's strongest tags, as they stand in samples; answers how many. */
+uint32_t stream_taste(struct stream *s, uint32_t user, int64_t now_ms, struct model_tag out[SAMPLE_TAGS]);
 /* One event; false when it was refused. `fields` are further JSON members, "" or beginning with a comma. */
 bool stream_event(struct stream *s, uint32_t user, const char *type, uint32_t item, int64_t ts_ms, const char *fields);
 /* Whether the user had an event with the item. */

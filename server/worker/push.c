@@ -375,12 +375,7 @@ uint32_t push_taste(const struct push *p, const struct profile *profile, int64_t
 {
     struct taste_word words[SAMPLE_TAGS];
     uint32_t count = recommender_taste(p->arms[0], profile, now_ms, words, SAMPLE_TAGS), kept = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (words[i].text.size > SCENE_ID_BYTES)
-            continue;
-        out[kept].size = (uint8_t)words[i].text.size;
-        memcpy(out[kept].text, words[i].text.at, words[i].text.size);
-        out[kept++].weight = words[i].weight;
-    }
+    for (uint32_t i = 0; i < count; i++)
+        kept += model_tag_set(&out[kept], words[i].text, words[i].weight);
     return kept;
 }
