@@ -49,14 +49,14 @@ void counters_from(const struct counters *c, int scene, enum event_source source
  */
 struct counter_bucket {
     enum counter_level { MINUTES, HOURS, DAYS, LEVELS } level;
-    int64_t start_ms;
+    int64_t start_ms;         /* of days by the clock that cuts them */
     int scene;                /* as of counters_scene */
     enum event_source source; /* SOURCES: all */
     bool explained;
     int64_t sums[COUNTERS];
 };
 /* The `i`th, in no order; false: there are no more. */
-bool counters_bucket(const struct counters *c, const struct entity_settings *s, uint32_t i, struct counter_bucket *out);
+bool counters_bucket(const struct counters *c, uint32_t i, struct counter_bucket *out);
 /* Lifetime totals over all scenes, or those while the item was being explained. */
 void counters_total(const struct counters *c, bool explained, int64_t out_totals[COUNTERS]);
 /* The sums over all scenes of the newest minute; answers its first millisecond, or -1 when there is none. */

@@ -330,13 +330,13 @@ void counters_from(const struct counters *c, int scene, enum event_source source
     }
 }
 
-bool counters_bucket(const struct counters *c, const struct entity_settings *s, uint32_t i, struct counter_bucket *out)
+bool counters_bucket(const struct counters *c, uint32_t i, struct counter_bucket *out)
 {
     if (i >= c->bucket_count)
         return false;
     const struct bucket *b = &c->buckets[i];
     *out = (struct counter_bucket){
-        .level = (enum counter_level)b->level, .start_ms = b->at * level_ms[b->level] - offset_ms(s, b->level), .scene = b->scene,
+        .level = (enum counter_level)b->level, .start_ms = b->at * level_ms[b->level], .scene = b->scene,
         .source = (enum event_source)b->source, .explained = b->explained,
     };
     add_values(c, b, out->sums);

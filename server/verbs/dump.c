@@ -22,12 +22,12 @@ static json_t *profile_line(struct slice value, const struct profile_settings *s
     return out;
 }
 
-static json_t *counters_line(struct slice value, const struct entity_settings *s)
+static json_t *counters_line(struct slice value)
 {
     struct counters *c;
     if (counters_decode(value, &c) != ERR_NONE)
         return NULL;
-    json_t *out = counters_json(c, s);
+    json_t *out = counters_json(c);
     counters_destroy(c);
     return out;
 }
@@ -50,7 +50,7 @@ static void print_blob(void *arg, enum stage stage, int32_t partition, struct bl
     if (!user && !entity)
         return;
     const struct entity_settings *s = &d->settings->entity;
-    json_t *line = user ? profile_line(value, &d->settings->profile) : key.class == 'c' ? counters_line(value, s) : neighbours_line(value, s);
+    json_t *line = user ? profile_line(value, &d->settings->profile) : key.class == 'c' ? counters_line(value) : neighbours_line(value, s);
     if (!line) {
         fprintf(stderr, "sluice digest: a blob of %s.%d does not decode\n", stage_names[stage], (int)partition);
         d->failed = true;

@@ -113,17 +113,17 @@ static void add_bucket(json_t *level, const struct counter_bucket *b, const char
             json_object_set_new(sums, counter_names[k], json_integer(json_integer_value(json_object_get(sums, counter_names[k])) + b->sums[k]));
 }
 
-static json_t *buckets_json(const struct counters *c, const struct entity_settings *s)
+static json_t *buckets_json(const struct counters *c)
 {
     static const char *const names[LEVELS] = {"minutes", "hours", "days"}, *const formats[LEVELS] = {"%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%HZ", "%Y-%m-%d"};
     json_t *out = json_object();
     struct counter_bucket b;
-    for (uint32_t i = 0; counters_bucket(c, s, i, &b); i++) {
+    for (uint32_t i = 0; counters_bucket(c, i, &b); i++) {
         int64_t unused[COUNTERS];
         char time[32], scene[EVENT_ID_BYTES + 1];
         struct slice name = counters_scene(c, b.scene, unused);
         struct tm parts;
-        time_t start_s = (time_t)((b.start_ms + (b.level == DAYS ? s->day_offset_ms : 0)) / 1000);
+        time_t start_s = (time_t)(b.start_ms / 1000);
         strftime(time, sizeof time, formats[b.level], gmtime_r(&start_s, &parts));
         snprintf(scene, sizeof scene, "%.*s", (int)name.size, name.at);
         add_bucket(object_in(out, names[b.level]), &b, time, scene);
@@ -133,7 +133,7 @@ static json_t *buckets_json(const struct counters *c, const struct entity_settin
     return out;
 }
 
-json_t *counters_json(const struct counters *c, const struct entity_settings *s)
+json_t *counters_json(const struct counters *c)
 {
     int64_t totals[COUNTERS];
     json_t *scenes = json_object();
@@ -146,7 +146,7 @@ json_t *counters_json(const struct counters *c, const struct entity_settings *s)
     }
     counters_total(c, true, totals);
     return json_pack("{s:s%,s:o,s:o,s:o,s:I}", "name", name.at, (size_t)name.size, "scenes", scenes, "explained", totals_json(totals), "buckets",
-                     buckets_json(c, s), "rating", (json_int_t)counters_rating(c));
+                     buckets_json(c), "rating", (json_int_t)counters_rating(c));
 }
 
 json_t *neighbours_json(const struct neighbours *n, const struct entity_settings *s)

@@ -14,6 +14,6 @@ json_t *profile_json(const struct profile *p, const struct profile_settings *s);
  * and buckets: level, time at which it starts (days: in their own time zone), scene, and, but for minutes, source.
  * explained_days is the part of days in which the item was on show. What is 0 is left out.
  */
-json_t *counters_json(const struct counters *c, const struct entity_settings *s);
+json_t *counters_json(const struct counters *c);
 /* Windowed pair counts by the other's id, of those above 0; what of the transitions (`next_sum`) went to each of them. */
 json_t *neighbours_json(const struct neighbours *n, const struct entity_settings *s);

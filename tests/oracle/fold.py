@@ -175,14 +175,15 @@ class Oracle:
     def visit(self, user, event):
         """Milliseconds that the histories watched for it."""
         kind = event["type"]
-        step = min(event["dwell_ms"], self.profile["dwell_ms_max"]) if kind == "watch" else 0
+        step, self.short = min(event["dwell_ms"], self.profile["dwell_ms_max"]) if kind == "watch" else 0, False
         if kind in ("enter", "leave", "watch") and self.profile["visits"]:
             room = (event["room"],)
             if self.new_visit(user, room):
                 self.add("room", event["room"], event, {"visitor": 1})
             step = max(0, min(step, self.profile["room_dwell_ms_max"] - user.visits[room]))
             user.visits[room] += step
-            if kind == "leave" and user.visits[room] < self.profile["short_view_ms"]:
+            self.short = kind == "leave" and user.visits[room] < self.profile["short_view_ms"]
+            if self.short:
                 self.short_view(event)
             day = (event["ts"] + self.profile["day_offset_ms"]) // 86400000
             if "host" in event and self.new_visit(user, (event["host"], day)):
@@ -206,9 +207,6 @@ class Oracle:
         for kind in ("room", "host"):
             if kind in event:
                 self.add(kind, event[kind], event, {"short_view": 1})
-
-    def is_short(self, user, event):
-        return event["type"] == "leave" and user.visits.get((event["room"],), self.profile["short_view_ms"]) < self.profile["short_view_ms"]
 
     # money
     def settle(self, amount, currency):
@@ -292,7 +290,7 @@ class Oracle:
                 entry.percent = max(entry.percent, event["percent"])
             weight = self.profile["weights"][event["type"]]
             if event["type"] == "watch" and any(self.profile["watch_step_ms"]):
-                weight = max(weight, sum(0 < step <= entry.watched_ms for step in self.profile["watch_step_ms"]))
+                weight = max(weight, max(at * (0 < step <= entry.watched_ms) for at, step in enumerate(self.profile["watch_step_ms"], 1)))
             bought = event["type"] == "purchase" and entry.rating >= weight
             if weight and entry.rating and (bought or event["ts"] - before_ms >= self.profile["again_ms"]):
                 entry.again = min(255, entry.again + 1)
@@ -303,7 +301,7 @@ class Oracle:
                 self.set_rating(kind, event[kind], user, weight, event)
             if weight >= 2:
                 entry.negative = False
-            if kind == "room" and self.is_short(user, event):
+            if kind == "room" and self.short:
                 entry.negative = True
             if len(entries) > limit:
                 del entries[next(iter(entries))]

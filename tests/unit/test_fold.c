@@ -225,14 +225,14 @@ static void test_buckets_are_cut_by_the_clock_and_days_by_their_offset(void)
         int64_t last_day = 0;
         counters_add_count(c, &s, &e, midnight);
         counters_add_count(c, &s, &e, midnight + cases[i].after_ms);
-        for (uint32_t k = 0; counters_bucket(c, &s, k, &b); k++) {
+        for (uint32_t k = 0; counters_bucket(c, k, &b); k++) {
             levels[b.level]++;
             last_day = b.level == DAYS && b.start_ms > last_day ? b.start_ms : last_day;
         }
         CHECK_INT(levels[DAYS], cases[i].days);
         CHECK_INT(levels[HOURS], cases[i].hours);
         CHECK_INT(levels[MINUTES], cases[i].minutes);
-        CHECK_INT(last_day, midnight + (cases[i].after_ms > 0 ? cases[i].after_ms / 86400000 * 86400000 : 0));
+        CHECK_INT(last_day, midnight + s.day_offset_ms + (cases[i].after_ms > 0 ? cases[i].after_ms / 86400000 * 86400000 : 0));
         counters_destroy(c);
     }
 }
