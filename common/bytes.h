@@ -3,7 +3,7 @@
  *
  * The writer owns its buffer; allocation failure aborts the process (the daemon is crash-only, state lives in
  * Redis and Kafka). The reader never reads past its end: a short or malformed field sets `failed`, later reads
- * answer zero, and the caller checks once at the end.
+ * answer zero, and the caller checks once at the end. A number has one form: a varint longer than it need be fails.
  */
 #pragma once
 
@@ -135,11 +135,26 @@ static inline uint64_t get_varint(struct reader *r)
             break;
         uint8_t byte = *r->at++;
         value |= (uint64_t)(byte & 0x7f) << shift;
-        if (!(byte & 0x80))
-            return value;
+        if (byte & 0x80)
+            continue;
+        if (shift && (byte == 0 || (shift == 63 && byte > 1)))
+            break; /* longer than it need be, or more than 64 bits: put_varint() writes neither */
+        return value;
     }
     r->failed = true;
     return 0;
+}
+
+static inline uint64_t get_varint_max(struct reader *r, uint64_t max)
+{
+    uint64_t value = get_varint(r);
+    r->failed |= value > max;
+    return r->failed ? 0 : value;
+}
+
+static inline uint32_t get_varint32(struct reader *r)
+{
+    return (uint32_t)get_varint_max(r, UINT32_MAX);
 }
 
 static inline int64_t get_signed(struct reader *r)
@@ -175,6 +190,14 @@ static inline uint64_t get_le(struct reader *r, size_t bytes)
 static inline uint8_t get_u8(struct reader *r)
 {
     return (uint8_t)get_le(r, 1);
+}
+
+/* 0 or 1. */
+static inline bool get_flag(struct reader *r)
+{
+    uint8_t value = get_u8(r);
+    r->failed |= value > 1;
+    return value;
 }
 
 static inline uint16_t get_u16(struct reader *r)

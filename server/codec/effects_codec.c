@@ -185,7 +185,7 @@ static bool read_pair(struct run_reader *run, struct run_effect *out)
         run->left--;
         out->target = run->list_id;
         out->other = get_u48(r);
-        out->delta = (int32_t)get_signed(r);
+        out->delta = (int32_t)get_bounded(r, INT32_MAX);
         out->step = 0;
     } else {
         int64_t packed = get_signed(r);
@@ -212,7 +212,7 @@ bool effects_entry_next(struct run_reader *run, struct run_effect *out)
     } else if (out->op == RUN_RATING) {
         run->list_id = out->target = get_u48(r);
         out->name = get_name(r);
-        out->delta = (int32_t)get_signed(r);
+        out->delta = (int32_t)get_bounded(r, INT32_MAX);
         run->left = get_varint(r);
         run->list = RUN_RATING;
     } else if (out->op == RUN_PAIR) {

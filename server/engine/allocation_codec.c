@@ -75,7 +75,7 @@ static void put_held(struct writer *w, const struct held *h)
 
 static struct held get_held(struct reader *r)
 {
-    struct held h = {.active = get_u8(r) != 0};
+    struct held h = {.active = get_flag(r)};
     if (h.active) {
         h.value = get_number(r);
         h.until_ms = get_number(r);
@@ -93,7 +93,7 @@ static void put_guarantee(struct writer *w, const struct guarantee *g)
 
 static struct guarantee get_guarantee(struct reader *r)
 {
-    struct guarantee g = {.measured = get_u8(r) != 0};
+    struct guarantee g = {.measured = get_flag(r)};
     int64_t *const numbers[] = {&g.began_ms, &g.exposure, &g.given, &g.measured_ms, &g.error_ppm, &g.integral_ppm, &g.correction_ppm};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         *numbers[i] = get_number(r);
@@ -117,16 +117,28 @@ static void put_samples(struct writer *w, const struct room *r)
     }
 }
 
+/* A number, written as what it is more than another. */
+static int64_t get_beyond(struct reader *in, int64_t other)
+{
+    int64_t more = get_bounded(in, 2 * SCENE_NUMBER_MAX), value = other + more;
+    in->failed |= value > SCENE_NUMBER_MAX || value < -SCENE_NUMBER_MAX;
+    return in->failed ? 0 : value;
+}
+
 static void get_samples(struct reader *in, struct room *r)
 {
     struct sample before = {0};
     r->sample_count = (uint8_t)get_count(in, SAMPLES_MAX, 2);
     for (int i = 0; i < r->sample_count; i++) {
-        before.minute = add_saturating(before.minute, get_signed(in));
+        before.minute = get_beyond(in, before.minute);
         uint8_t moved = get_u8(in);
+        in->failed |= moved >> SAMPLED;
         for (int j = 0; j < SAMPLED; j++)
-            if (moved >> j & 1)
-                before.totals[j] = add_saturating(before.totals[j], get_signed(in));
+            if (moved >> j & 1) {
+                int64_t total = get_beyond(in, before.totals[j]);
+                in->failed |= total == before.totals[j];
+                before.totals[j] = total;
+            }
         r->samples[i] = before;
     }
 }
@@ -179,7 +191,7 @@ static void get_room(struct reader *in, struct room *r)
     for (int i = 0; i < r->item_count; i++)
         r->items[i] = get_u48(in);
     r->explaining = get_u48(in);
-    r->catalog_partition = (int32_t)get_signed(in);
+    r->catalog_partition = (int32_t)get_bounded(in, INT32_MAX);
     r->catalog_offset = get_signed(in);
     uint8_t flags = get_u8(in);
     r->retired = flags & 1;
@@ -300,7 +312,7 @@ static void get_item(struct reader *r, struct item *it)
     it->ranking = get_u32(r);
     it->ranked_ms = get_number(r);
     it->card_ms = get_number(r);
-    it->dirty = get_u8(r) != 0;
+    it->dirty = get_flag(r);
 }
 
 static void put_head(struct writer *w, const struct scene *c)
@@ -342,7 +354,7 @@ static void get_head(struct reader *r, struct scene *c)
     c->position_count = get_count(r, FUZZ_MUTANT(positions_overflow, 100000, POSITIONS_MAX), 3);
     for (uint32_t i = 0; i < c->position_count; i++) {
         c->positions[i].source = get_u8(r);
-        c->positions[i].partition = (int32_t)get_signed(r);
+        c->positions[i].partition = (int32_t)get_bounded(r, INT32_MAX);
         c->positions[i].offset = get_signed(r);
     }
     c->tag_count = get_count(r, CONTROL_TAGS, 4);

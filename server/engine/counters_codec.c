@@ -32,9 +32,11 @@ static void put_totals(struct writer *out, const int64_t totals[COUNTERS])
 
 static void get_totals(struct reader *r, int64_t totals[COUNTERS])
 {
-    uint64_t mask = get_varint(r);
-    for (int i = 0; i < COUNTERS; i++)
+    uint64_t mask = get_varint_max(r, (1ull << COUNTERS) - 1);
+    for (int i = 0; i < COUNTERS; i++) {
         totals[i] = mask >> i & 1 ? get_bounded(r, NUMBER_MAX) : 0;
+        r->failed |= mask >> i & 1 && totals[i] == 0;
+    }
 }
 
 /* Only a new bucket breaks the order. */
@@ -105,7 +107,8 @@ static void get_buckets(struct counters *c, struct reader *r)
         b->scene = packed >> 4;
         b->source = get_u8(r);
         b->at = before += FUZZ_MUTANT(bucket_unbounded, get_signed(r), get_bounded(r, 2 * BUCKET_AT_MAX));
-        b->mask = (uint32_t)get_varint(r);
+        b->mask = get_varint32(r);
+        r->failed |= packed >> 3 & 1 || (c->bucket_count && compare_buckets(b - 1, b) >= 0);
         r->failed |= b->at > BUCKET_AT_MAX || b->at < -BUCKET_AT_MAX || FUZZ_MUTANT(bucket_level, false, b->level >= LEVELS) || b->source > SOURCES ||
                      b->scene > SCENES_PER_ENTITY || b->mask >> COUNTERS;
         if (r->failed)
@@ -142,7 +145,7 @@ enum err counters_decode(struct slice bytes, struct counters **out_counters)
     if (name.size)
         memcpy(c->name, name.at, name.size);
     c->name_size = (uint8_t)name.size;
-    c->name_conflicts = (uint32_t)get_varint(&r);
+    c->name_conflicts = get_varint32(&r);
     c->last_ms = get_bounded(&r, NUMBER_MAX);
     get_scenes(c, &r);
     get_totals(&r, c->explained);
@@ -150,6 +153,7 @@ enum err counters_decode(struct slice bytes, struct counters **out_counters)
     for (; c->rating_count < count; c->rating_count++) {
         c->ratings[c->rating_count].at = get_bounded(&r, NUMBER_MAX);
         c->ratings[c->rating_count].sum = get_bounded(&r, NUMBER_MAX);
+        r.failed |= c->rating_count && c->ratings[c->rating_count - 1].at >= c->ratings[c->rating_count].at;
     }
     get_buckets(c, &r);
     if (r.failed || reader_left(&r)) {

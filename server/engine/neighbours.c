@@ -351,9 +351,9 @@ static void decode_table(struct neighbours *n, struct reader *r)
     for (uint32_t i = 0; i < n->count; i++) {
         set_id(n, i, get_u48(r));
         if (t.row_count == 0)
-            n->strong[i].total = (int32_t)get_signed(r);
+            n->strong[i].total = (int32_t)get_bounded(r, INT32_MAX);
         for (int k = 0; k < t.row_count; k++) {
-            int32_t value = (int32_t)get_signed(r);
+            int32_t value = (int32_t)get_bounded(r, INT32_MAX);
             ((int32_t *)t.rows[k])[i] = value;
             n->strong[i].total = (int32_t)((uint32_t)n->strong[i].total + (uint32_t)value);
         }
@@ -369,7 +369,7 @@ enum err neighbours_decode(struct slice bytes, struct neighbours **out_neighbour
         return ERR_VERSION;
     struct neighbours *n = neighbours_create();
     n->floor = INT32_MIN;
-    n->used = get_u8(&r) != 0;
+    n->used = get_flag(&r);
     n->newest = get_signed(&r);
     n->pressure = (int64_t)get_varint(&r);
     n->next_sum = (int64_t)get_varint(&r);

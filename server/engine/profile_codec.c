@@ -1,5 +1,6 @@
 /*
- * The profile's stored bytes, and its default settings. Canonical: equal state, equal bytes.
+ * The profile's stored bytes, and its default settings. Canonical: equal state, equal bytes. What is read is refused when it
+ * could not have been written, except that a reference might be shorter: to look for that costs as much as to encode.
  *
  * An id costs six bytes, so each stands once where it can: the history comes first, the youngest entry first, and what
  * else names an entity refers to its place there. A visit's tag follows from the room, or from the host and the day.
@@ -148,16 +149,19 @@ static void put_history(const struct profile *p, struct book *b, struct writer *
     }
 }
 
-static int64_t get_after(struct reader *r, int64_t ms)
+/* A time within `max`, written as what lies between it and another. */
+static int64_t get_time(struct reader *r, int64_t other, int sign, int64_t max)
 {
-    return (int64_t)((uint64_t)ms + (uint64_t)get_signed(r));
+    int64_t time = other + sign * get_bounded(r, 2 * max);
+    r->failed |= time > max || time < -max;
+    return r->failed ? 0 : time;
 }
 
 static void get_more(struct history_entry *h, struct reader *r)
 {
     uint8_t more = get_u8(r);
     if (more & HAS_SHOWN)
-        h->shown_ms = get_after(r, h->touched_ms);
+        h->shown_ms = get_time(r, h->touched_ms, 1, NUMBER_MAX);
     else if (more & SHOWN_IS_IMPRESSED)
         h->shown_ms = h->impressed_ms;
     if (more & HAS_STARS)
@@ -166,23 +170,27 @@ static void get_more(struct history_entry *h, struct reader *r)
         h->percent = get_u8(r);
     if (more & HAS_TIMES)
         h->times = get_u8(r);
+    r->failed |= more == 0 || more != more_of(h);
 }
 
 static void get_entry(struct history_entry *h, int64_t *touched_s, struct reader *r)
 {
     h->id = get_u48(r);
     uint8_t has = get_u8(r);
+    int64_t before_s = *touched_s;
     h->rating = (has & RATING_MORE) == RATING_MORE ? get_u8(r) : has & RATING_MORE;
     if (!(has & SAME_TIME))
-        *touched_s = (int64_t)((uint64_t)*touched_s - (uint64_t)get_signed(r));
-    h->touched_ms = (int64_t)((uint64_t)*touched_s * 1000);
+        *touched_s = get_time(r, before_s, -1, NUMBER_MAX / 1000);
+    h->touched_ms = *touched_s * 1000;
     h->flags = (uint8_t)((has & IS_NEGATIVE ? HISTORY_NEGATIVE : 0) | (has & HAS_IMPRESSED ? HISTORY_IMPRESSED : 0));
     if (has & HAS_DWELL)
-        h->dwell_s = (uint32_t)get_varint(r);
+        h->dwell_s = get_varint32(r);
     if (has & HAS_IMPRESSED)
-        h->impressed_ms = get_after(r, h->touched_ms);
+        h->impressed_ms = get_time(r, h->touched_ms, 1, NUMBER_MAX);
     if (has & HAS_MORE)
         get_more(h, r);
+    r->failed |= (has & HAS_DWELL && h->dwell_s == 0) || (!(has & SAME_TIME) && *touched_s == before_s) ||
+                 ((has & RATING_MORE) == RATING_MORE && h->rating < RATING_MORE);
 }
 
 /* The lists grow by doubling; none is allocated for nothing. */
@@ -229,10 +237,10 @@ static void get_owned(struct profile *p, const struct book *b, struct reader *r)
     p->owned = list_create(p->owned_count, sizeof *p->owned);
     for (uint32_t i = 0; i < p->owned_count; i++) {
         struct owned_item *o = &p->owned[i];
-        bool refunded, unused;
+        bool refunded, unused[2];
         o->item = get_ref(b, &refunded, r);
-        o->host = get_ref(b, &unused, r);
-        o->room = get_ref(b, &unused, r);
+        o->host = get_ref(b, &unused[0], r);
+        o->room = get_ref(b, &unused[1], r);
         o->order_tag = get_u32(r);
         uint8_t packed = get_u8(r);
         o->currency = packed / ORIGINS;
@@ -242,7 +250,7 @@ static void get_owned(struct profile *p, const struct book *b, struct reader *r)
         o->paid = get_signed(r);
         if (refunded)
             o->refunded = get_signed(r);
-        r->failed |= o->currency > CURRENCIES_MAX;
+        r->failed |= o->currency > CURRENCIES_MAX || unused[0] || unused[1] || (refunded && o->refunded == 0);
     }
 }
 
@@ -285,7 +293,8 @@ static void get_visit(const struct book *b, struct visit *v, struct reader *r)
     else
         r->failed = true;
     if (head & VISIT_DWELL)
-        v->dwell_ms = (uint32_t)get_varint(r);
+        v->dwell_ms = get_varint32(r);
+    r->failed |= head & VISIT_DWELL && v->dwell_ms == 0;
 }
 
 static void put_lists(const struct profile *p, const struct book *b, struct writer *out)
@@ -317,13 +326,19 @@ static void get_lists(struct profile *p, const struct book *b, struct reader *r)
         p->dedupe[i] = (uint32_t)get_le(r, DEDUPE_BITS / 8);
 }
 
-static void put_totals(const struct profile *p, struct writer *out)
+static uint32_t totals_present(const struct profile *p)
 {
     bool money = p->spent || p->orders || p->last_paid_ms;
     uint32_t has = (money ? HAS_MONEY : 0) | (p->refunded ? HAS_REFUNDED : 0) | (p->gifted ? HAS_GIFTED : 0) | (p->visits_lost ? HAS_LOST : 0) |
                    (p->carry_ms ? HAS_CARRY : 0);
     for (int i = 0; i < EVENT_TYPES; i++)
         has |= p->counts[i] ? 1u << (COUNTS_SHIFT + i) : 0;
+    return has;
+}
+
+static void put_totals(const struct profile *p, struct writer *out)
+{
+    uint32_t has = totals_present(p);
     put_varint(out, has);
     for (int i = 0; i < EVENT_TYPES; i++)
         if (p->counts[i])
@@ -331,7 +346,7 @@ static void put_totals(const struct profile *p, struct writer *out)
     put_varint(out, p->dwell_ms);
     put_signed(out, p->last_ms);
     put_signed(out, p->last_ms - p->first_ms);
-    if (money) {
+    if (has & HAS_MONEY) {
         put_signed(out, p->spent);
         put_signed(out, p->last_ms - p->last_paid_ms);
         put_varint(out, p->orders);
@@ -351,23 +366,24 @@ static void get_totals(struct profile *p, struct reader *r)
     uint64_t has = get_varint(r);
     for (int i = 0; i < EVENT_TYPES; i++)
         if (has >> (COUNTS_SHIFT + i) & 1)
-            p->events += p->counts[i] = (uint32_t)get_varint(r);
+            p->events += p->counts[i] = get_varint32(r);
     p->dwell_ms = get_varint(r);
-    p->last_ms = get_signed(r);
-    p->first_ms = (int64_t)((uint64_t)p->last_ms - (uint64_t)get_signed(r));
+    p->last_ms = get_time(r, 0, 1, NUMBER_MAX);
+    p->first_ms = get_time(r, p->last_ms, -1, NUMBER_MAX);
     if (has & HAS_MONEY) {
         p->spent = get_signed(r);
-        p->last_paid_ms = (int64_t)((uint64_t)p->last_ms - (uint64_t)get_signed(r));
-        p->orders = (uint32_t)get_varint(r);
+        p->last_paid_ms = get_time(r, p->last_ms, -1, NUMBER_MAX);
+        p->orders = get_varint32(r);
     }
     if (has & HAS_REFUNDED)
         p->refunded = get_signed(r);
     if (has & HAS_GIFTED)
         p->gifted = get_signed(r);
     if (has & HAS_LOST)
-        p->visits_lost = (uint32_t)get_varint(r);
+        p->visits_lost = get_varint32(r);
     if (has & HAS_CARRY)
-        p->carry_ms = (uint32_t)get_varint(r) % 1000;
+        p->carry_ms = (uint32_t)get_varint_max(r, 999);
+    r->failed |= has != totals_present(p);
 }
 
 void profile_encode(const struct profile *p, struct writer *out)

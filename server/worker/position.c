@@ -27,10 +27,10 @@ enum err position_decode(struct slice bytes, struct position *out)
     struct position p = {0};
     p.next = (int64_t)get_varint(&r);
     p.token = get_u64(&r);
-    p.epoch = (uint32_t)get_varint(&r);
-    p.claims = (uint32_t)get_varint(&r);
-    p.tries = (uint32_t)get_varint(&r);
-    p.has_print = get_u8(&r) != 0;
+    p.epoch = get_varint32(&r);
+    p.claims = get_varint32(&r);
+    p.tries = get_varint32(&r);
+    p.has_print = get_flag(&r);
     p.print = get_u64(&r);
     if (r.failed || reader_left(&r) || p.next < 0)
         return ERR_INVALID;
@@ -65,15 +65,15 @@ enum err slot_header_decode(struct slice bytes, struct slot_header *out)
 {
     struct reader r = reader_of(bytes.at, bytes.size);
     struct slot_header h = {0};
-    h.format = (uint32_t)get_varint(&r);
+    h.format = get_varint32(&r);
     if (!r.failed && h.format != FORMAT_VERSION)
         return ERR_VERSION;
     h.hmac_check = get_u64(&r);
     for (int i = 0; i < TOPIC_INPUTS; i++)
-        h.partitions[i] = (int32_t)get_varint(&r);
+        h.partitions[i] = (int32_t)get_varint_max(&r, INT32_MAX);
     h.origin = (int64_t)get_varint(&r);
-    h.generation = (uint32_t)get_varint(&r);
-    h.chain_open = get_u8(&r) != 0;
+    h.generation = get_varint32(&r);
+    h.chain_open = get_flag(&r);
     h.fold_count = get_count(&r, FUZZ_MUTANT(folds_overflow, 1000, FOLDS_MAX), 9);
     for (uint32_t i = 0; i < h.fold_count; i++) {
         h.folds[i].from = (int64_t)get_varint(&r);

@@ -61,7 +61,11 @@ static void make_profile(struct writer *out)
     struct profile *p = profile_create(), *again = NULL;
     fold(p, &effects, NULL);
     profile_encode(p, out);
+    struct writer same = {0};
     CHECK(profile_decode((struct slice){(char *)out->data, (uint32_t)out->size}, &again) == ERR_NONE);
+    profile_encode(again, &same);
+    CHECK(same.size == out->size && memcmp(same.data, out->data, same.size) == 0);
+    writer_fini(&same);
     profile_destroy(again);
     profile_destroy(p);
     effect_list_fini(&effects);
@@ -161,7 +165,11 @@ static void make_scene(struct writer *out)
     for (int i = 0, n = entries(e); i < n; i++)
         scene_apply(c, &s, &e[i], &said);
     scene_encode(c, out);
+    struct writer same = {0};
     CHECK(scene_decode((struct slice){(char *)out->data, (uint32_t)out->size}, &again) == ERR_NONE);
+    scene_encode(again, &same);
+    CHECK(same.size == out->size && memcmp(same.data, out->data, same.size) == 0);
+    writer_fini(&same);
     scene_destroy(again);
     scene_out_fini(&said);
     scene_destroy(c);
