@@ -135,7 +135,7 @@ bool feedback_alert(struct feedback *f, struct slice value, struct alert *out_a)
     const json_t *d = load(f, value);
     if (!d)
         return false;
-    *out_a = (struct alert){.room = text(d, "room"), .kind = text(d, "kind"), .ts = integer(d, "ts")};
+    *out_a = (struct alert){.room = text(d, "room"), .kind = text(d, "kind"), .step = text(d, "step"), .ts = integer(d, "ts")};
     if (out_a->kind.size == 0)
         out_a->kind = text(d, "code");
     return true;

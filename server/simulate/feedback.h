@@ -41,6 +41,7 @@ struct ranking {
 struct alert {
     struct slice room; /* size 0: about something else */
     struct slice kind;
+    struct slice step; /* of the funnel; size 0: about something else */
     int64_t ts;
 };
 

@@ -134,13 +134,21 @@ void report_ranking(struct report *r, const struct ranking *ranking, int64_t now
     }
 }
 
+/* Carts and orders break together. */
+static enum fault_kind fault_behind(struct slice step)
+{
+    if (slice_equal(step, slice_of("entrance")))
+        return FAULT_ENTRANCE;
+    return slice_equal(step, slice_of("cart")) || slice_equal(step, slice_of("conversion")) ? FAULT_CONVERSION : FAULT_NONE;
+}
+
 void report_alert(struct report *r, const struct alert *a, int64_t now_ms)
 {
     const struct room *room = a->room.size ? room_find(r->world, a->room) : NULL;
     if (!room || !slice_equal(a->kind, slice_of("raised")))
         return;
     grow((void **)&r->alerts, &r->alert_capacity, r->alert_count + 1, sizeof *r->alerts);
-    r->alerts[r->alert_count++] = (struct warned){room->number, now_ms};
+    r->alerts[r->alert_count++] = (struct warned){room->number, fault_behind(a->step), now_ms};
 }
 
 void report_latency(struct report *r, double ms)
@@ -388,31 +396,30 @@ static void find_churn(const struct report *r, int64_t end_ms, struct findings *
     free(kinds);
 }
 
+static bool is_of(const struct warned *a, const struct fault *x)
+{
+    return a->room == x->room && a->of == x->kind && a->at_ms >= x->from_ms && a->at_ms <= x->until_ms + ALERT_GRACE_MS;
+}
+
 static void find_alerts(const struct report *r, struct findings *f)
 {
     const struct world *w = r->world;
     uint64_t right = 0, found = 0, found_seen = 0;
-    for (uint32_t a = 0; a < r->alert_count; a++)
-        for (uint32_t i = 0; i < w->counts.faults; i++) {
-            const struct fault *x = &w->faults[i];
-            if (x->room == r->alerts[a].room && r->alerts[a].at_ms >= x->from_ms &&
-                r->alerts[a].at_ms <= x->until_ms + ALERT_GRACE_MS) {
-                right++;
-                break;
-            }
-        }
-    for (uint32_t i = 0; i < w->counts.faults; i++)
-        for (uint32_t a = 0; a < r->alert_count; a++) {
-            const struct fault *x = &w->faults[i];
-            if (x->room == r->alerts[a].room && r->alerts[a].at_ms >= x->from_ms &&
-                r->alerts[a].at_ms <= x->until_ms + ALERT_GRACE_MS) {
-                found++;
-                found_seen += x->lost >= DETECTABLE;
-                break;
-            }
-        }
-    for (uint32_t i = 0; i < w->counts.faults; i++)
-        f->faults_seen += w->faults[i].lost >= DETECTABLE;
+    for (uint32_t a = 0; a < r->alert_count; a++) {
+        uint32_t i = 0;
+        while (i < w->counts.faults && !is_of(&r->alerts[a], &w->faults[i]))
+            i++;
+        right += i < w->counts.faults;
+    }
+    for (uint32_t i = 0; i < w->counts.faults; i++) {
+        uint32_t a = 0;
+        while (a < r->alert_count && !is_of(&r->alerts[a], &w->faults[i]))
+            a++;
+        bool seen = w->faults[i].lost >= DETECTABLE;
+        found += a < r->alert_count;
+        found_seen += seen && a < r->alert_count;
+        f->faults_seen += seen;
+    }
     f->alerts = r->alert_count;
     f->faults = w->counts.faults;
     f->alert_precision = f->alerts ? (double)right / (double)f->alerts : (double)NAN;

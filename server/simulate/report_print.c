@@ -66,7 +66,7 @@ void report_print(const struct findings *f, const struct world *w, bool json, FI
         {"churn_ceiling", f->churn_ceiling, "of who knew, of every user, the true rhythm and whether the visit pleases"},
         {"churn_share", f->churn_share, "of samples that stayed away"},
         {"churn_samples", (double)f->churn_samples, ""},
-        {"alert_precision", f->alert_precision, ""},
+        {"alert_precision", f->alert_precision, "of those that name the room and the step of a fault that was injected"},
         {"alert_recall", f->alert_recall, "of the injected faults"},
         {"alert_recall_seen", f->alert_recall_seen, "of those that cost ten events or more"},
         {"alerts", (double)f->alerts, ""},

@@ -32,6 +32,7 @@ struct ranked {
 
 struct warned {
     uint32_t room;
+    enum fault_kind of; /* what would make it true */
     int64_t at_ms;
 };
 
