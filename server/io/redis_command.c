@@ -1,6 +1,7 @@
 #include "server/io/redis_command.h"
 
 #include "common/err.h"
+#include "common/mutant.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ enum err redis_address_parse(const char *text, struct redis_address *out_address
         text++;
         size -= 2;
     }
-    if (size >= sizeof out_address->host)
+    if (size >= FUZZ_MUTANT(address_long, SIZE_MAX, sizeof out_address->host))
         return ERR_INVALID;
     memcpy(out_address->host, text, size);
     out_address->host[size] = 0;

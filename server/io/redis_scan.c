@@ -95,7 +95,10 @@ static enum err find_nodes(struct scan *s, const struct redis_address *seed)
 static bool parse_key(const struct scan *s, const redisReply *key, enum stage *out_stage, int32_t *out_partition,
                       struct blob_key *out_key)
 {
-    const char *at = key->str + strlen(s->settings->prefix) + 2, *end = key->str + key->len;
+    size_t prefix = strlen(s->settings->prefix) + 2;
+    if (key->type != REDIS_REPLY_STRING || (size_t)key->len < prefix)
+        return false;
+    const char *at = key->str + prefix, *end = key->str + key->len;
     for (int i = 0; i < STAGES; i++) {
         size_t size = strlen(stage_names[i]);
         if ((size_t)(end - at) <= size || memcmp(at, stage_names[i], size) != 0 || at[size] != '.')

@@ -224,7 +224,7 @@ bool redis_blob_parse(struct slice name, struct blob_key *out_key)
             *out_key = *fixed[i];
             return true;
         }
-    if (name.size != 9)
+    if (name.size != 9 || memchr("phx", name.at[0], 3)) /* classes of the fixed ones */
         return false;
     struct reader r = reader_of(name.at + 1, 8);
     *out_key = (struct blob_key){name.at[0], get_u64(&r)};

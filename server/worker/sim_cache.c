@@ -3,7 +3,9 @@
 #include "server/engine/similarity.h"
 
 #include "common/check.h"
+#include "common/mutant.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #define LIST_MAX SIMILAR_MAX
@@ -131,17 +133,19 @@ uint32_t similar_view_parse(const struct catalog *catalog, struct slice text, st
 {
     const char *at = text.at, *end = text.at + text.size;
     uint32_t count = 0;
-    while (at < end && count < max) {
+    while (at < end && FUZZ_MUTANT(view_long, true, count < max)) {
         const char *line = memchr(at, '\n', (size_t)(end - at));
         const char *stop = line ? line : end, *space = memchr(at, ' ', (size_t)(stop - at));
         char number[32], *rest;
         size_t digits = space ? (size_t)(stop - space - 1) : 0;
         const struct catalog_item *it = space ? catalog_item(catalog, entity_id_of(ENTITY_ITEM, (struct slice){at, (uint32_t)(space - at)})) : NULL;
-        if (it && digits > 0 && digits < sizeof number) {
+        if (it && digits > 0 && FUZZ_MUTANT(number_long, true, digits < sizeof number)) {
             memcpy(number, space + 1, digits);
             number[digits] = 0;
-            out[count] = (struct similar){it->number, strtof(number, &rest)};
-            out_next[count++] = strtof(rest, NULL);
+            float sim = strtof(number, &rest), next = strtof(rest, NULL);
+            out[count] = (struct similar){it->number, sim};
+            out_next[count] = next;
+            count += isfinite(sim) && isfinite(next);
         }
         at = stop + 1;
     }
