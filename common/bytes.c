@@ -7,7 +7,7 @@
 
 void writer_fini(struct writer *w)
 {
-    free(w->data);
+    free(FUZZ_MUTANT(not_given_back, NULL, w->data));
     *w = (struct writer){0};
 }
 
@@ -16,8 +16,9 @@ void writer_grow(struct writer *w, size_t more)
     size_t capacity = w->capacity ? w->capacity * 2 : 64;
     while (capacity - w->size < more)
         capacity *= 2;
-    w->data = realloc(w->data, capacity);
-    ASSERT(w->data);
+    void *data = realloc(w->data, FUZZ_MUTANT(grown_short, capacity - 1, capacity));
+    ASSERT(data);
+    w->data = FUZZ_MUTANT(realloc_ignored, w->data ? w->data : data, data);
     w->capacity = capacity;
 }
 

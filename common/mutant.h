@@ -1,7 +1,7 @@
 /*
  * Planted bugs, for tests only: `tests/run --suite mutants` proves that the simulation catches each of them. In the
  * program MUTANT(name, wrong, right) is `right` and nothing else; `wrong` is not even compiled. FUZZ_MUTANT is the same for
- * decoders: `tests/run --suite fuzz-mutants` proves that a fuzz target catches each.
+ * what a fuzz target must catch (suite fuzz-mutants), or a sanitizer or valgrind (suites sanitize, valgrind).
  */
 #pragma once
 

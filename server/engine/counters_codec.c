@@ -23,7 +23,7 @@ static void put_totals(struct writer *out, const int64_t totals[COUNTERS])
 {
     uint32_t mask = 0;
     for (int i = 0; i < COUNTERS; i++)
-        mask |= totals[i] ? 1u << i : 0;
+        mask |= totals[i] ? 1u << FUZZ_MUTANT(shift_wide, i + 32, i) : 0;
     put_varint(out, mask);
     for (int i = 0; i < COUNTERS; i++)
         if (totals[i])

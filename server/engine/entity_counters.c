@@ -29,7 +29,7 @@ void entity_settings_default(struct entity_settings *s)
 
 struct counters *counters_create(void)
 {
-    struct counters *c = calloc(1, sizeof *c);
+    struct counters *c = FUZZ_MUTANT(uncleared, malloc(sizeof *c), calloc(1, sizeof *c));
     ASSERT(c);
     return c;
 }

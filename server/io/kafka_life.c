@@ -6,6 +6,7 @@
 
 #include "common/check.h"
 #include "common/log.h"
+#include "common/mutant.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -46,10 +47,10 @@ static void watchdog_start(struct watchdog *w, int deadline_ms)
 
 static void watchdog_stop(struct watchdog *w)
 {
-    pthread_mutex_lock(&w->lock);
+    FUZZ_MUTANT(not_locked, 0, pthread_mutex_lock(&w->lock));
     w->done = true;
     pthread_cond_signal(&w->wake);
-    pthread_mutex_unlock(&w->lock);
+    FUZZ_MUTANT(not_locked, 0, pthread_mutex_unlock(&w->lock));
     if (w->running)
         pthread_join(w->thread, NULL);
 }

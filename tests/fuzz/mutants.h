@@ -1,6 +1,7 @@
 /*
- * The planted bugs of decoders (FUZZ_MUTANT of common/mutant.h), each with the fuzz target that must catch it. At most one
- * is planted at a time, by the environment (mutants.c).
+ * The planted bugs of decoders (FUZZ_MUTANT of common/mutant.h), each with the fuzz target that must catch it, and those that
+ * no result shows, each with the tools that must: address, undefined, threads (suite sanitize), valgrind. At most one is
+ * planted at a time, by the environment (mutants.c).
  */
 #pragma once
 
@@ -43,7 +44,16 @@
     M(elements_unbounded, replies, "an announced array is believed") \
     M(role_short, replies, "an answer to ROLE without its fields") \
     M(host_long, replies, "a host's name that is longer than its place") \
-    M(load_elements, replies, "another number of blobs than was asked for")
+    M(load_elements, replies, "another number of blobs than was asked for") \
+    M(number_long, text, "a number of a list that is longer than its place") \
+    M(address_long, text, "an address that is longer than its place") \
+    M(view_long, text, "a list of more places than there is room for") \
+    M(grown_short, address_valgrind, "a writer takes one byte less than it believes") \
+    M(realloc_ignored, address_valgrind, "a writer goes on in memory that was given back") \
+    M(not_given_back, address_valgrind, "a writer keeps its memory") \
+    M(uncleared, valgrind, "counters begin with what memory holds") \
+    M(shift_wide, undefined, "a shift as wide as its number, right on this processor") \
+    M(not_locked, threads, "the watchdog is told without its lock")
 
 #define FUZZ_MUTANT_ENUM(name, target, text) FUZZ_MUTANT_##name,
 enum fuzz_mutant { FUZZ_MUTANT_none, FUZZ_MUTANTS_EACH(FUZZ_MUTANT_ENUM) FUZZ_MUTANT_COUNT };
