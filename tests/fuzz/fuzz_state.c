@@ -117,7 +117,7 @@ static void count_on(struct counters *c, struct neighbours *n, uint64_t events)
 /* Where the encoder of an empty one puts four counts of zero, others, allowed or not, and what belongs to them. */
 static void crowd_counters(struct writer *out)
 {
-    uint64_t scenes = fuzz_draw(2 * SCENES_PER_ENTITY), buckets = fuzz_draw(6), level = fuzz_draw(2);
+    uint64_t scenes = fuzz_draw(2 * SCENES_PER_ENTITY), buckets = fuzz_draw(6), level = fuzz_draw(3);
     out->size -= 4;
     put_varint(out, scenes);
     for (uint64_t i = 0; i < scenes; i++) {
@@ -157,6 +157,7 @@ static bool run_counters(struct slice bytes)
     int64_t totals[COUNTERS];
     if (counters_decode(bytes, &c) != ERR_NONE)
         return false;
+    FUZZ_CHECK(counters_scenes(c) <= SCENES_PER_ENTITY + 1);
     counters_encode(c, &one);
     FUZZ_CHECK(is_same(&one, bytes));
     FUZZ_CHECK(counters_decode((struct slice){(char *)one.data, (uint32_t)one.size}, &again) == ERR_NONE);
