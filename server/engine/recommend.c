@@ -10,7 +10,7 @@ const char *const reason_names[REASONS] = {"interest", "similar_item", "followed
 void recommend_settings_default(struct recommend_settings *s)
 {
     *s = (struct recommend_settings){
-        .weights = {400, 250, 120, 150, 200, 250, 80, 40, 800},
+        .weights = {400, 250, 120, 150, 200, 250, 250, 40, 800},
         .explore_ppm = 50000,
         .pause_ms = 600000,
         .per_host = 2,
