@@ -52,7 +52,8 @@ void cells_touch_dirty(struct cells *c, struct cell *cell)
 void cells_clean(struct cells *c, size_t count)
 {
     c->dirty_count -= count;
-    memmove(c->dirty, c->dirty + count, c->dirty_count * sizeof(struct cell *));
+    if (c->dirty_count && count)
+        memmove(c->dirty, c->dirty + count, c->dirty_count * sizeof(struct cell *));
 }
 
 void cells_set_bytes(struct cells *c, struct cell *cell, size_t bytes)
