@@ -106,6 +106,7 @@ void task_record(struct task *t, struct record *r, int64_t now_ms)
         bool same = MUTANT(print_ignored, true, record_print(r) == t->print);
         log->release(log->self, r);
         t->beyond = 0;
+        t->gap_seen = false;
         if (same)
             t->state = TASK_RUN;
         else
