@@ -96,10 +96,16 @@ static bool set_fetch(rd_kafka_conf_t *conf, const struct kafka_log_settings *s)
            set_int(conf, "queued.max.messages.kbytes", s->fetch_queue_kb) && set(conf, "fetch.error.backoff.ms", "50");
 }
 
+/*
+ * The client looks at the group when its thread wakes, which it does twice a second when nothing happens, whatever
+ * heartbeat.interval.ms says. The timer of automatic commits wakes it in time; there is nothing to commit, for the member
+ * never keeps an assignment.
+ */
 static bool set_member(rd_kafka_conf_t *conf, const struct kafka_log_settings *s)
 {
     return set(conf, "group.id", s->group) && set(conf, "partition.assignment.strategy", "roundrobin") &&
-           set(conf, "enable.auto.commit", "false") && set(conf, "enable.auto.offset.store", "false") &&
+           set(conf, "enable.auto.commit", "true") && set(conf, "enable.auto.offset.store", "false") &&
+           set_int(conf, "auto.commit.interval.ms", s->heartbeat_ms / 2) &&
            set_int(conf, "session.timeout.ms", s->session_timeout_ms) &&
            set_int(conf, "heartbeat.interval.ms", s->heartbeat_ms);
 }

@@ -277,21 +277,6 @@ static bool take_next(struct kafka_log *log, struct input *in, const rd_kafka_me
     return true;
 }
 
-/*
- * The client looks at the group when its thread wakes, which it does twice a second when nothing happens, whatever
- * heartbeat.interval.ms says. A commit of nothing wakes it in time and sends nothing. The timer of automatic commits
- * would do so too, but the thread spins for up to a millisecond before a timer is due (in 2.0.2).
- */
-static void wake_member(struct kafka_log *log)
-{
-    if (log->turn_ms - log->woken_ms < log->settings.heartbeat_ms / 4)
-        return;
-    log->woken_ms = log->turn_ms;
-    rd_kafka_topic_partition_list_t *nothing = rd_kafka_topic_partition_list_new(0);
-    rd_kafka_commit(log->member, nothing, 1);
-    rd_kafka_topic_partition_list_destroy(nothing);
-}
-
 /* Serves rebalances; what comes as a message is an error. */
 static void poll_member(struct kafka_log *log)
 {
@@ -376,7 +361,6 @@ void kafka_log_turn(struct kafka_log *log, const struct kafka_log_events *events
         if (log->fetchers[i].client)
             rd_kafka_poll(log->fetchers[i].client, 0);
     if (log->member) {
-        wake_member(log);
         if (due)
             poll_member(log);
         apply_changes(log);

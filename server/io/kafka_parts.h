@@ -136,7 +136,7 @@ struct kafka_log {
     bool changes; /* some input_partition.changed */
     bool commits; /* some commit_offset */
     int64_t committed_ms;
-    int64_t turn_ms, moved_ms, polled_ms, woken_ms;
+    int64_t turn_ms, moved_ms, polled_ms;
     rd_kafka_message_t **messages; /* owned; one turn's */
     struct record *records;        /* owned; one turn's */
     size_t capacity;
