@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#define SAMPLE_MS_MAX (INT64_C(1) << 53) /* no event is later; differences of times stay in range */
+
 static void put_float(struct writer *w, float value)
 {
     uint32_t bits;
@@ -66,6 +68,7 @@ enum err sample_decode(struct slice bytes, struct sample *out)
     s.kind = (enum sample_kind)get_u8(&r);
     s.user = get_u64(&r);
     s.ts_ms = get_signed(&r);
+    r.failed |= s.ts_ms < 0 || s.ts_ms > SAMPLE_MS_MAX;
     s.format = get_u8(&r);
     r.failed |= s.format > FORMATS;
     if (s.kind == SAMPLE_SEEN) {
