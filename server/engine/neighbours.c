@@ -287,6 +287,7 @@ int64_t neighbours_next_sum(const struct neighbours *n)
 }
 
 #define NEIGHBOURS_VERSION 2
+#define COUNT_MAX (INT32_MAX / 2) /* half of what would overflow, as there is more to be added */
 
 /* The columns of the table in the order in which they are written. */
 struct table {
@@ -331,17 +332,16 @@ void neighbours_encode(const struct neighbours *n, struct writer *out)
     put_u8(out, (uint8_t)n->columns);
     for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
         if (n->columns >> b & 1)
-            put_signed(out, n->newest - n->bucket_at[b]);
+            put_signed(out, (int64_t)((uint64_t)n->newest - (uint64_t)n->bucket_at[b]));
     put_varint(out, n->count);
     if (n->count)
         encode_table(n, out);
 }
 
-/* Half of what would overflow, as there is more to be added. */
 static int32_t get_next(struct reader *r)
 {
     uint64_t next = get_varint(r);
-    r->failed |= next > INT32_MAX / 2;
+    r->failed |= next > COUNT_MAX;
     return (int32_t)next;
 }
 
@@ -350,13 +350,14 @@ static void decode_table(struct neighbours *n, struct reader *r)
     const struct table t = table_of(n);
     for (uint32_t i = 0; i < n->count; i++) {
         set_id(n, i, get_u48(r));
-        if (t.row_count == 0)
-            n->strong[i].total = (int32_t)get_bounded(r, INT32_MAX);
+        int64_t total = t.row_count ? 0 : get_bounded(r, COUNT_MAX);
         for (int k = 0; k < t.row_count; k++) {
-            int32_t value = (int32_t)get_bounded(r, INT32_MAX);
+            int32_t value = (int32_t)get_bounded(r, COUNT_MAX);
             ((int32_t *)t.rows[k])[i] = value;
-            n->strong[i].total = (int32_t)((uint32_t)n->strong[i].total + (uint32_t)value);
+            total += value;
         }
+        r->failed |= total > COUNT_MAX || total < -COUNT_MAX;
+        n->strong[i].total = (int32_t)total;
         if (t.next)
             ((int32_t *)t.next)[i] = get_next(r);
     }

@@ -98,7 +98,7 @@ static void count(struct fold *f, enum entity_kind kind, struct slice name, bool
 
 static enum event_source source_at(enum event_source source, uint8_t attributed, enum entity_kind kind)
 {
-    return attributed >> (kind - ENTITY_ITEM) & 1 ? SOURCE_RECOMMENDATION : source;
+    return kind >= ENTITY_ITEM && attributed >> (kind - ENTITY_ITEM) & 1 ? SOURCE_RECOMMENDATION : source;
 }
 
 enum event_source owned_source(const struct owned_item *o, enum entity_kind kind)
