@@ -11,6 +11,15 @@ void map_fini(struct map *m)
     *m = (struct map){0};
 }
 
+void map_free(struct map *m)
+{
+    size_t at = 0;
+    struct map_slot slot;
+    while (map_next(m, &at, &slot))
+        free(slot.value);
+    map_fini(m);
+}
+
 static void grow(struct map *m)
 {
     struct map bigger = {.capacity = m->capacity ? m->capacity * 2 : 16};

@@ -20,6 +20,8 @@ struct map {
 };
 
 void map_fini(struct map *m);
+/* The same when the values are owned: each was allocated by itself and is freed. */
+void map_free(struct map *m);
 static inline size_t map_home(const struct map *m, uint64_t key)
 {
     return (size_t)(key * 0x9e3779b97f4a7c15u >> 20) & (m->capacity - 1);

@@ -35,23 +35,14 @@ struct catalog *catalog_create(const struct catalog_limits *limits)
     return c;
 }
 
-static void free_all(struct map *m)
-{
-    size_t at = 0;
-    struct map_slot slot;
-    while (map_next(m, &at, &slot))
-        free(slot.value);
-    map_fini(m);
-}
-
 void catalog_destroy(struct catalog *c)
 {
     if (!c)
         return;
-    free_all(&c->rooms);
-    free_all(&c->items);
-    free_all(&c->hosts);
-    free_all(&c->numbers);
+    map_free(&c->rooms);
+    map_free(&c->items);
+    map_free(&c->hosts);
+    map_free(&c->numbers);
     free(c->texts);
     free(c->open);
     free(c->numbered);

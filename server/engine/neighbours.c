@@ -338,13 +338,6 @@ void neighbours_encode(const struct neighbours *n, struct writer *out)
         encode_table(n, out);
 }
 
-static int32_t get_next(struct reader *r)
-{
-    uint64_t next = get_varint(r);
-    r->failed |= next > COUNT_MAX;
-    return (int32_t)next;
-}
-
 static void decode_table(struct neighbours *n, struct reader *r)
 {
     const struct table t = table_of(n);
@@ -359,7 +352,7 @@ static void decode_table(struct neighbours *n, struct reader *r)
         r->failed |= total > COUNT_MAX || total < -COUNT_MAX;
         n->strong[i].total = (int32_t)total;
         if (t.next)
-            ((int32_t *)t.next)[i] = get_next(r);
+            ((int32_t *)t.next)[i] = (int32_t)get_varint_max(r, COUNT_MAX);
     }
 }
 
@@ -373,8 +366,7 @@ enum err neighbours_decode(struct slice bytes, struct neighbours **out_neighbour
     n->used = get_flag(&r);
     n->newest = get_signed(&r);
     n->pressure = (int64_t)get_varint(&r);
-    n->next_sum = (int64_t)get_varint(&r);
-    r.failed |= n->next_sum < 0 || n->next_sum > INT64_MAX / 2;
+    n->next_sum = (int64_t)get_varint_max(&r, INT64_MAX / 2);
     uint32_t columns = get_u8(&r);
     for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
         if (columns >> b & 1)

@@ -44,11 +44,7 @@ void recommender_destroy(struct recommender *r)
 {
     if (!r)
         return;
-    size_t at = 0;
-    struct map_slot slot;
-    while (map_next(&r->funnels, &at, &slot))
-        free(slot.value);
-    map_fini(&r->funnels);
+    map_free(&r->funnels);
     shelf_fini(&r->shelf);
     free(r->items.memory);
     free(r->slots);

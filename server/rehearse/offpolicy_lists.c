@@ -160,11 +160,7 @@ static bool take(struct lists *o, const struct journal_record *r)
 
 static void lists_fini(struct lists *o)
 {
-    size_t at = 0;
-    struct map_slot slot;
-    while (map_next(&o->sent, &at, &slot))
-        free(slot.value);
-    map_fini(&o->sent);
+    map_free(&o->sent);
     map_fini(&o->versions);
     map_fini(&o->shown);
     shadow_destroy(o->shadow);

@@ -220,15 +220,6 @@ static bool take(struct traffic *o, const struct journal_record *r)
     return true;
 }
 
-static void owned_fini(struct map *m)
-{
-    size_t at = 0;
-    struct map_slot slot;
-    while (map_next(m, &at, &slot))
-        free(slot.value);
-    map_fini(m);
-}
-
 bool offpolicy_traffic(const struct offpolicy_settings *s, struct journal *j, struct offpolicy_answer *out)
 {
     struct journal_record r;
@@ -241,10 +232,10 @@ bool offpolicy_traffic(const struct offpolicy_settings *s, struct journal *j, st
         good = take(&o, &r);
     out->decisions = o.read;
     estimator_answer(o.estimator, &out->estimated);
-    owned_fini(&o.weights[SIDE_LOGGED]);
-    owned_fini(&o.weights[SIDE_JUDGED]);
-    owned_fini(&o.pools);
-    owned_fini(&o.screens);
+    map_free(&o.weights[SIDE_LOGGED]);
+    map_free(&o.weights[SIDE_JUDGED]);
+    map_free(&o.pools);
+    map_free(&o.screens);
     map_fini(&o.shown);
     free(o.shown_ms);
     shadow_destroy(o.shadow);

@@ -45,11 +45,7 @@ void report_destroy(struct report *r)
 {
     if (!r)
         return;
-    size_t at = 0;
-    struct map_slot slot;
-    while (map_next(&r->rankings, &at, &slot))
-        free(slot.value);
-    map_fini(&r->rankings);
+    map_free(&r->rankings);
     free(r->segment_of);
     free(r->standing);
     free(r->exposures);

@@ -52,7 +52,7 @@ void cells_touch_dirty(struct cells *c, struct cell *cell)
 void cells_clean(struct cells *c, size_t count)
 {
     c->dirty_count -= count;
-    if (c->dirty_count && count)
+    if (c->dirty_count)
         memmove(c->dirty, c->dirty + count, c->dirty_count * sizeof(struct cell *));
 }
 

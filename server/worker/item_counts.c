@@ -40,12 +40,7 @@ struct item_counts *item_counts_create(const struct store_port *store, uint32_t 
 
 static void clear(struct item_counts *c)
 {
-    size_t at = 0;
-    struct map_slot slot;
-    while (map_next(&c->known, &at, &slot))
-        free(slot.value);
-    map_fini(&c->known);
-    c->known = (struct map){0};
+    map_free(&c->known);
 }
 
 void item_counts_destroy(struct item_counts *c)

@@ -51,12 +51,7 @@ struct sim_cache *sim_cache_create(const struct store_port *store, const struct 
 
 static void clear(struct sim_cache *c)
 {
-    size_t at = 0;
-    struct map_slot slot;
-    while (map_next(&c->lists, &at, &slot))
-        free(slot.value);
-    map_fini(&c->lists);
-    c->lists = (struct map){0};
+    map_free(&c->lists);
     c->wanted_count = 0;
 }
 
