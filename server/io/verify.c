@@ -130,8 +130,8 @@ static void fold_log(struct verification *v, struct memory_worker *m, struct slo
     for (int still = 0; task.committed < out->next && !task.halt && still < STILL_TURNS; still++) {
         now_ms += 50;
         memory_log_set_now(m->log, now_ms);
-        memory_log_deliver(m->log, m->worker, BATCH, NULL, NULL, now_ms);
-        memory_store_deliver(m->store, m->worker, 10000, NULL, NULL, now_ms);
+        memory_log_deliver(m->log, m->worker, BATCH, now_ms);
+        memory_store_deliver(m->store, m->worker, 10000, now_ms);
         worker_turn(m->worker, now_ms);
         worker_report(m->worker, now_ms, &task, 1);
         if (task.next != last)

@@ -93,8 +93,8 @@ static void take_turns(struct loop *l)
 {
     memory_log_set_now(l->in.log, l->now_ms);
     for (int i = 0; i < ROUNDS_MAX; i++) {
-        size_t read = memory_log_deliver(l->in.log, l->in.worker, SIZE_MAX, NULL, NULL, l->now_ms);
-        size_t stored = memory_store_deliver(l->in.store, l->in.worker, SIZE_MAX, NULL, NULL, l->now_ms);
+        size_t read = memory_log_deliver(l->in.log, l->in.worker, SIZE_MAX, l->now_ms);
+        size_t stored = memory_store_deliver(l->in.store, l->in.worker, SIZE_MAX, l->now_ms);
         worker_turn(l->in.worker, l->now_ms);
         hear(l);
         if (read + stored == 0 && i > 0)

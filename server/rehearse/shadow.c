@@ -53,8 +53,8 @@ static void turn(struct shadow *s)
 {
     double before = process_cpu_ns();
     memory_log_set_now(s->in.log, s->now_ms);
-    memory_log_deliver(s->in.log, s->in.worker, SIZE_MAX, NULL, NULL, s->now_ms);
-    memory_store_deliver(s->in.store, s->in.worker, SIZE_MAX, NULL, NULL, s->now_ms);
+    memory_log_deliver(s->in.log, s->in.worker, SIZE_MAX, s->now_ms);
+    memory_store_deliver(s->in.store, s->in.worker, SIZE_MAX, s->now_ms);
     worker_turn(s->in.worker, s->now_ms);
     s->cpu_ns += process_cpu_ns() - before;
     hear(s);

@@ -103,8 +103,8 @@ static void run(struct backtest *b)
     for (int turns = 0; turns < 100 || !is_done(b); turns++) {
         b->now_ms += 10;
         memory_log_set_now(b->in.log, b->now_ms);
-        memory_log_deliver(b->in.log, b->in.worker, 4096, NULL, NULL, b->now_ms);
-        memory_store_deliver(b->in.store, b->in.worker, 10000, NULL, NULL, b->now_ms);
+        memory_log_deliver(b->in.log, b->in.worker, 4096, b->now_ms);
+        memory_store_deliver(b->in.store, b->in.worker, 10000, b->now_ms);
         worker_turn(b->in.worker, b->now_ms);
     }
 }

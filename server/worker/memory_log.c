@@ -25,7 +25,6 @@ struct ack {
 struct position_of {
     bool started, paused;
     int64_t next;
-    int64_t skipped; /* offset that was skipped once */
 };
 
 struct memory_log {
@@ -164,7 +163,7 @@ static void port_start(void *self, enum topic topic, int32_t partition, int64_t 
 {
     struct memory_log *l = self;
     struct position_of *at = &l->read[topic][partition];
-    *at = (struct position_of){.started = true, .next = offset, .skipped = at->skipped};
+    *at = (struct position_of){.started = true, .next = offset};
 }
 
 static void port_stop(void *self, enum topic topic, int32_t partition)
@@ -252,22 +251,14 @@ void memory_log_discard_outputs(struct memory_log *l)
     l->discards = true;
 }
 
-static bool happens(uint32_t ppm, uint64_t *random)
-{
-    if (ppm == 0)
-        return false;
-    *random = hash_mix(*random + 0x9e3779b97f4a7c15u);
-    return *random % 1000000 < ppm;
-}
-
-static void deliver_acks(struct memory_log *l, struct worker *w, const struct memory_faults *f, uint64_t *random)
+static void deliver_acks(struct memory_log *l, struct worker *w)
 {
     struct ack *acks = l->acks;
     size_t count = l->ack_count;
     l->acks = NULL;
     l->ack_count = l->ack_capacity = 0;
     for (size_t i = 0; i < count; i++)
-        worker_acknowledged(w, acks[i].opaque, happens(f->ack_loss_ppm, random) ? ERR_IO : ERR_NONE, acks[i].offset);
+        worker_acknowledged(w, acks[i].opaque, ERR_NONE, acks[i].offset);
     free(acks);
 }
 
@@ -284,8 +275,7 @@ static struct record copy_of(const struct record *r)
     return copy;
 }
 
-static size_t deliver_partition(struct memory_log *l, struct worker *w, enum topic topic, int32_t partition,
-                                size_t max, const struct memory_faults *f, uint64_t *random, int64_t now_ms)
+static size_t deliver_partition(struct memory_log *l, struct worker *w, enum topic topic, int32_t partition, size_t max, int64_t now_ms)
 {
     struct position_of *at = &l->read[topic][partition];
     size_t n = 0;
@@ -302,31 +292,20 @@ static size_t deliver_partition(struct memory_log *l, struct worker *w, enum top
         const struct record *r = memory_find(l->cluster, topic, partition, at->next++);
         if (!r)
             continue;
-        if (r->offset != at->skipped && happens(f->skip_ppm, random)) {
-            at->skipped = r->offset;
-            continue;
-        }
         struct record copy = copy_of(r);
         worker_records(w, &copy, 1, now_ms);
-        if (happens(f->repeat_ppm, random)) {
-            copy = copy_of(r);
-            worker_records(w, &copy, 1, now_ms);
-        }
         n++;
     }
     return n;
 }
 
-size_t memory_log_deliver(struct memory_log *l, struct worker *w, size_t max, const struct memory_faults *faults,
-                          uint64_t *random, int64_t now_ms)
+size_t memory_log_deliver(struct memory_log *l, struct worker *w, size_t max, int64_t now_ms)
 {
-    static const struct memory_faults none;
-    const struct memory_faults *f = faults ? faults : &none;
     size_t n = 0;
-    deliver_acks(l, w, f, random);
+    deliver_acks(l, w);
     for (int t = 0; t < TOPIC_INPUTS; t++)
         for (int32_t p = 0; p < l->cluster->partitions[t]; p++)
-            n += deliver_partition(l, w, (enum topic)t, p, max, f, random, now_ms);
+            n += deliver_partition(l, w, (enum topic)t, p, max, now_ms);
     return n;
 }
 

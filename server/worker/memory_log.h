@@ -1,7 +1,6 @@
 /*
  * Kafka's shape in memory: partitioned logs with offsets, for one process. Several workers may share one cluster,
- * each through its own port. Nothing is delivered until memory_log_deliver() is called, so a simulator decides when
- * and whether.
+ * each through its own port. Nothing is delivered until memory_log_deliver() is called, so its caller decides when.
  */
 #pragma once
 
@@ -18,10 +17,11 @@ void memory_begin(struct memory_cluster *c, enum topic topic, int32_t partition,
 int64_t memory_append(struct memory_cluster *c, enum topic topic, int32_t partition, struct slice key,
                       struct slice value, int64_t timestamp_ms);
 int64_t memory_end(const struct memory_cluster *c, enum topic topic, int32_t partition);
-/* The record at an offset; NULL below the start, at or beyond the end, or when it was dropped. Borrowed. */
+/* The record at an offset; NULL below the start and at or beyond the end. Borrowed. */
 const struct record *memory_find(const struct memory_cluster *c, enum topic topic, int32_t partition, int64_t offset);
-/* Faults: forget the newest `count` records; forget everything below `offset`; make one unreadable. */
+/* Forgets the newest `count` records, as a broker that lost them. */
 void memory_truncate(struct memory_cluster *c, enum topic topic, int32_t partition, int64_t count);
+/* Forgets everything below `offset`, as retention does. */
 void memory_trim(struct memory_cluster *c, enum topic topic, int32_t partition, int64_t offset);
 
 struct memory_log *memory_log_create(struct memory_cluster *c);
@@ -29,18 +29,9 @@ void memory_log_destroy(struct memory_log *l);
 const struct log_port *memory_log_port(struct memory_log *l);
 /* Time stamped on what is produced through this port. */
 void memory_log_set_now(struct memory_log *l, int64_t now_ms);
-
 /* From now on what is produced is acknowledged and not kept: for folding a log again beside its owner. */
 void memory_log_discard_outputs(struct memory_log *l);
 
-/* What the next deliveries do to acknowledgements and records. */
-struct memory_faults {
-    uint32_t ack_loss_ppm;    /* the record stands, its acknowledgement says lost */
-    uint32_t skip_ppm;        /* a record is skipped on delivery, once */
-    uint32_t repeat_ppm;      /* a record is delivered twice */
-};
-
-/* Delivers at most `max` records and all acknowledgements to the worker; answers how many records. */
-size_t memory_log_deliver(struct memory_log *l, struct worker *w, size_t max, const struct memory_faults *faults,
-                          uint64_t *random, int64_t now_ms);
+/* Delivers all acknowledgements and of each partition at most `max` records to the worker; answers how many records. */
+size_t memory_log_deliver(struct memory_log *l, struct worker *w, size_t max, int64_t now_ms);
 bool memory_log_is_idle(const struct memory_log *l); /* nothing to acknowledge, nothing to read where started */

@@ -6,30 +6,15 @@
 
 #include <stdlib.h>
 
-#define JOURNAL 64 /* commits of a shard that a failover can lose */
-
 struct stored {
     struct blob_key key;
     uint32_t size;
     char bytes[];
 };
 
-struct undo {
-    struct map *slot;
-    struct stored **before; /* owned; NULL: was absent, then `keys` says which */
-    struct blob_key *keys;  /* owned */
-    size_t count;
-};
-
-struct shard {
-    struct undo journal[JOURNAL]; /* oldest first */
-    size_t count;
-};
-
 struct memory_redis {
     struct map slots;        /* (stage, partition) -> struct map of blobs; owned */
     struct map views;        /* hash of key -> struct stored; owned */
-    struct shard shards[MEMORY_SHARDS];
 };
 
 struct memory_store {
@@ -40,13 +25,8 @@ struct memory_store {
     size_t count, capacity;
     struct view_read **reads;
     size_t read_count, read_capacity;
-    bool broken[STAGES][1024]; /* until reset, everything is answered unknown */
+    bool broken[STAGES][1024]; /* a commit failed: until reset, everything is answered unknown */
 };
-
-static int shard_of(enum stage stage, int32_t partition)
-{
-    return (int)((uint32_t)partition * STAGES + stage) % MEMORY_SHARDS;
-}
 
 static uint64_t slot_key(enum stage stage, int32_t partition)
 {
@@ -80,23 +60,6 @@ static struct map *slot_get(struct memory_redis *r, enum stage stage, int32_t pa
     return slot;
 }
 
-static void slot_clear(struct map *slot)
-{
-    size_t at = 0;
-    struct map_slot entry;
-    while (map_next(slot, &at, &entry))
-        free(entry.value);
-    map_fini(slot);
-}
-
-static void undo_drop(struct undo *u)
-{
-    for (size_t i = 0; i < u->count; i++)
-        free(u->before[i]);
-    free(u->before);
-    free(u->keys);
-}
-
 struct memory_redis *memory_redis_create(void)
 {
     struct memory_redis *r = calloc(1, sizeof *r);
@@ -108,88 +71,38 @@ void memory_redis_destroy(struct memory_redis *r)
 {
     if (!r)
         return;
-    for (int s = 0; s < MEMORY_SHARDS; s++)
-        for (size_t i = 0; i < r->shards[s].count; i++)
-            undo_drop(&r->shards[s].journal[i]);
     size_t at = 0;
     struct map_slot entry;
     while (map_next(&r->slots, &at, &entry)) {
-        slot_clear(entry.value);
+        map_free(entry.value);
         free(entry.value);
     }
     map_fini(&r->slots);
-    slot_clear(&r->views);
+    map_free(&r->views);
     free(r);
 }
 
-/* Puts (size > 0 or present) or removes; answers what stood there before. */
-static struct stored *replace(struct map *slot, struct blob_key key, bool present, struct slice value)
+/* Puts or removes. */
+static void replace(struct map *slot, struct blob_key key, bool present, struct slice value)
 {
     uint64_t h = blob_hash(key);
-    struct stored *before = map_remove(slot, h);
+    free(map_remove(slot, h));
     if (present)
         map_put(slot, h, stored_create(key, value));
-    return before;
-}
-
-static void journal_add(struct shard *s, struct undo u)
-{
-    if (s->count == JOURNAL) {
-        undo_drop(&s->journal[0]);
-        memmove(s->journal, s->journal + 1, (JOURNAL - 1) * sizeof *s->journal);
-        s->count--;
-    }
-    s->journal[s->count++] = u;
 }
 
 static void commit(struct memory_redis *r, const struct store_request *q)
 {
-    struct undo u = {.slot = slot_get(r, q->stage, q->partition), .count = q->blob_count + 1};
-    u.before = calloc(u.count, sizeof *u.before);
-    u.keys = calloc(u.count, sizeof *u.keys);
-    ASSERT(u.before && u.keys);
-    for (size_t i = 0; i < q->blob_count; i++) {
-        u.keys[i] = q->blobs[i].key;
-        u.before[i] = replace(u.slot, q->blobs[i].key, q->blobs[i].present, q->blobs[i].value);
-    }
-    u.keys[q->blob_count] = POSITION_KEY;
-    u.before[q->blob_count] = replace(u.slot, POSITION_KEY, true, q->position);
-    journal_add(&r->shards[shard_of(q->stage, q->partition)], u);
-}
-
-size_t memory_redis_lose(struct memory_redis *r, int shard, size_t count)
-{
-    struct shard *s = &r->shards[shard];
-    size_t lost = 0;
-    for (; lost < count && s->count; lost++) {
-        struct undo *u = &s->journal[--s->count];
-        for (size_t i = u->count; i-- > 0;) {
-            free(map_remove(u->slot, blob_hash(u->keys[i])));
-            if (u->before[i])
-                map_put(u->slot, blob_hash(u->keys[i]), u->before[i]);
-        }
-        free(u->before);
-        free(u->keys);
-    }
-    return lost;
-}
-
-void memory_redis_empty(struct memory_redis *r, int shard)
-{
-    struct shard *s = &r->shards[shard];
-    while (s->count)
-        undo_drop(&s->journal[--s->count]);
-    size_t at = 0;
-    struct map_slot entry;
-    while (map_next(&r->slots, &at, &entry))
-        if (shard_of((enum stage)(entry.key >> 32), (int32_t)(entry.key & 0xffffffff) - 1) == shard)
-            slot_clear(entry.value);
+    struct map *slot = slot_get(r, q->stage, q->partition);
+    for (size_t i = 0; i < q->blob_count; i++)
+        replace(slot, q->blobs[i].key, q->blobs[i].present, q->blobs[i].value);
+    replace(slot, POSITION_KEY, true, q->position);
 }
 
 void memory_redis_put(struct memory_redis *r, enum stage stage, int32_t partition, struct blob_key key,
                       struct slice value)
 {
-    free(replace(slot_get(r, stage, partition), key, true, value));
+    replace(slot_get(r, stage, partition), key, true, value);
 }
 
 struct slice memory_redis_find(const struct memory_redis *r, enum stage stage, int32_t partition, struct blob_key key)
@@ -199,28 +112,16 @@ struct slice memory_redis_find(const struct memory_redis *r, enum stage stage, i
     return s ? (struct slice){s->bytes, s->size} : (struct slice){0};
 }
 
-void memory_redis_each(const struct memory_redis *r, enum stage stage, int32_t partition,
-                       void (*each)(void *arg, struct blob_key key, struct slice value), void *arg)
+uint64_t memory_redis_digest(const struct memory_redis *r, enum stage stage, int32_t partition)
 {
     const struct map *slot = map_find(&r->slots, slot_key(stage, partition));
+    uint64_t sum = 0;
     size_t at = 0;
     struct map_slot entry;
     while (slot && map_next(slot, &at, &entry)) {
         const struct stored *s = entry.value;
-        each(arg, s->key, (struct slice){s->bytes, s->size});
+        sum += blob_digest(s->key, (struct slice){s->bytes, s->size});
     }
-}
-
-static void add_to_digest(void *arg, struct blob_key key, struct slice value)
-{
-    uint64_t *sum = arg;
-    *sum += blob_digest(key, value);
-}
-
-uint64_t memory_redis_digest(const struct memory_redis *r, enum stage stage, int32_t partition)
-{
-    uint64_t sum = 0;
-    memory_redis_each(r, stage, partition, add_to_digest, &sum);
     return sum;
 }
 
@@ -348,38 +249,18 @@ static bool expectation_holds(const struct memory_redis *r, const struct store_r
     return have.at && slice_equal(have, q->expected.value);
 }
 
-static bool happens(uint32_t ppm, uint64_t *random)
+static void carry_out(struct memory_store *s, struct store_request *q)
 {
-    if (ppm == 0)
-        return false;
-    *random = hash_mix(*random + 0x9e3779b97f4a7c15u);
-    return *random % 1000000 < ppm;
-}
-
-static void carry_out(struct memory_store *s, struct store_request *q, const struct store_faults *f, uint64_t *random)
-{
-    if (q->status == STORE_UNKNOWN || s->broken[q->stage][q->partition]) {
+    bool *broken = &s->broken[q->stage][q->partition];
+    if (q->status == STORE_UNKNOWN || *broken)
         q->status = STORE_UNKNOWN;
-        return;
-    }
-    bool breaks = happens(f->unknown_ppm, random);
-    if (breaks && happens(500000, random)) {
-        s->broken[q->stage][q->partition] = true;
-        q->status = STORE_UNKNOWN;
-        return;
-    }
-    if (!q->commit)
+    else if (!q->commit)
         load(s->redis, q);
-    else if (happens(f->memory_ppm, random))
-        q->status = STORE_MEMORY;
     else if (expectation_holds(s->redis, q))
         commit(s->redis, q);
     else
         q->status = STORE_CONFLICT;
-    if (breaks)
-        q->status = STORE_UNKNOWN;
-    if (q->commit && q->status != STORE_OK)
-        s->broken[q->stage][q->partition] = true;
+    *broken |= q->commit && q->status != STORE_OK;
 }
 
 static void answer_reads(struct memory_store *s, struct worker *w, int64_t now_ms)
@@ -398,30 +279,29 @@ static void answer_reads(struct memory_store *s, struct worker *w, int64_t now_m
     free(reads);
 }
 
-size_t memory_store_deliver(struct memory_store *s, struct worker *w, size_t max, const struct store_faults *faults,
-                            uint64_t *random, int64_t now_ms)
+static struct store_request *take_oldest(struct memory_store *s)
 {
-    static const struct store_faults none;
+    struct store_request *q = s->queue[0];
+    memmove(s->queue, s->queue + 1, --s->count * sizeof(struct store_request *));
+    return q;
+}
+
+size_t memory_store_deliver(struct memory_store *s, struct worker *w, size_t max, int64_t now_ms)
+{
     size_t n = 0;
     for (; n < max && s->count; n++) {
-        struct store_request *q = s->queue[0];
-        memmove(s->queue, s->queue + 1, --s->count * sizeof(struct store_request *));
-        carry_out(s, q, faults ? faults : &none, random);
+        struct store_request *q = take_oldest(s);
+        carry_out(s, q);
         worker_stored(w, q, now_ms);
     }
     answer_reads(s, w, now_ms);
     return n;
 }
 
-void memory_store_abandon(struct memory_store *s, struct worker *w, size_t carried_out, int64_t now_ms)
+void memory_store_abandon(struct memory_store *s, struct worker *w, int64_t now_ms)
 {
-    static const struct store_faults none;
-    uint64_t random = 0;
-    for (size_t i = 0; s->count; i++) {
-        struct store_request *q = s->queue[0];
-        memmove(s->queue, s->queue + 1, --s->count * sizeof(struct store_request *));
-        if (i < carried_out)
-            carry_out(s, q, &none, &random);
+    while (s->count) {
+        struct store_request *q = take_oldest(s);
         q->status = STORE_UNKNOWN;
         worker_stored(w, q, now_ms);
     }

@@ -21,8 +21,8 @@ void memory_worker_start(struct memory_worker *m, const struct worker_settings *
 void memory_worker_stop(struct memory_worker *m, int64_t now_ms)
 {
     worker_assigned(m->worker, NULL, 0, now_ms);
-    memory_store_abandon(m->store, m->worker, 0, now_ms);
-    memory_log_deliver(m->log, m->worker, 0, NULL, NULL, now_ms);
+    memory_store_abandon(m->store, m->worker, now_ms);
+    memory_log_deliver(m->log, m->worker, 0, now_ms);
     worker_destroy(m->worker);
     memory_store_destroy(m->store);
     memory_log_destroy(m->log);

@@ -103,8 +103,8 @@ static double step(struct world *w)
     w->now_ms += STEP_MS;
     memory_log_set_now(w->in.log, w->now_ms);
     for (int i = 0; i < 4; i++) { /* loads, folds, commits and the entity stage's share */
-        memory_log_deliver(w->in.log, w->in.worker, 10000, NULL, NULL, w->now_ms);
-        memory_store_deliver(w->in.store, w->in.worker, 10000, NULL, NULL, w->now_ms);
+        memory_log_deliver(w->in.log, w->in.worker, 10000, w->now_ms);
+        memory_store_deliver(w->in.store, w->in.worker, 10000, w->now_ms);
         double start = cpu_ns();
         worker_turn(w->in.worker, w->now_ms);
         cpu += cpu_ns() - start;

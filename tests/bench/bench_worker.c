@@ -84,8 +84,8 @@ static void step(struct bench *b)
 {
     b->now_ms += STEP_MS;
     memory_log_set_now(b->log, b->now_ms);
-    memory_log_deliver(b->log, b->worker, 4096, NULL, NULL, b->now_ms);
-    memory_store_deliver(b->store, b->worker, 10000, NULL, NULL, b->now_ms);
+    memory_log_deliver(b->log, b->worker, 4096, b->now_ms);
+    memory_store_deliver(b->store, b->worker, 10000, b->now_ms);
     double begin = cpu_s();
     worker_turn(b->worker, b->now_ms);
     b->cpu_s += cpu_s() - begin;

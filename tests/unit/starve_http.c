@@ -153,8 +153,8 @@ static void open_pipeline(struct worker_settings *settings)
     worker_tables_ready(pipeline.worker);
     for (int i = 0; i < 40; i++, now_ms += 50) {
         memory_log_set_now(pipeline.log, now_ms);
-        memory_log_deliver(pipeline.log, pipeline.worker, 1000, NULL, NULL, now_ms);
-        memory_store_deliver(pipeline.store, pipeline.worker, 1000, NULL, NULL, now_ms);
+        memory_log_deliver(pipeline.log, pipeline.worker, 1000, now_ms);
+        memory_store_deliver(pipeline.store, pipeline.worker, 1000, now_ms);
         worker_turn(pipeline.worker, now_ms);
     }
     told = (struct metrics_input){.worker = pipeline.worker, .kafka.tables_ready = true, .now_ms = now_ms, .started_ms = now_ms - 2000};

@@ -57,9 +57,9 @@ static void one_turn(struct world *s, bool stored)
 {
     s->now_ms += 50;
     memory_log_set_now(s->in.log, s->now_ms);
-    memory_log_deliver(s->in.log, s->in.worker, 1000, NULL, NULL, s->now_ms);
+    memory_log_deliver(s->in.log, s->in.worker, 1000, s->now_ms);
     if (stored)
-        memory_store_deliver(s->in.store, s->in.worker, 1000, NULL, NULL, s->now_ms);
+        memory_store_deliver(s->in.store, s->in.worker, 1000, s->now_ms);
     worker_turn(s->in.worker, s->now_ms);
 }
 

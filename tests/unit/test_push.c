@@ -43,8 +43,8 @@ static void run_ms(struct world *s, int64_t ms)
     for (int64_t end = s->now_ms + ms; s->now_ms < end;) {
         s->now_ms += STEP_MS;
         memory_log_set_now(s->in.log, s->now_ms);
-        memory_log_deliver(s->in.log, s->in.worker, 100000, NULL, NULL, s->now_ms);
-        memory_store_deliver(s->in.store, s->in.worker, 100000, NULL, NULL, s->now_ms);
+        memory_log_deliver(s->in.log, s->in.worker, 100000, s->now_ms);
+        memory_store_deliver(s->in.store, s->in.worker, 100000, s->now_ms);
         worker_turn(s->in.worker, s->now_ms);
     }
 }

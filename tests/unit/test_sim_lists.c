@@ -63,8 +63,8 @@ static void run(struct world *s, int turns)
         for (int i = 0; i < s->count; i++) {
             struct memory_worker *o = &s->workers[i];
             memory_log_set_now(o->log, s->now_ms);
-            memory_log_deliver(o->log, o->worker, 1000, NULL, NULL, s->now_ms);
-            memory_store_deliver(o->store, o->worker, 1000, NULL, NULL, s->now_ms);
+            memory_log_deliver(o->log, o->worker, 1000, s->now_ms);
+            memory_store_deliver(o->store, o->worker, 1000, s->now_ms);
             worker_turn(o->worker, s->now_ms);
         }
     }
