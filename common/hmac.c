@@ -77,12 +77,3 @@ void user_key_text(const uint8_t key[USER_KEY_BYTES], char out_text[USER_KEY_TEX
     out_text[n++] = alphabet[bits << (6 - have) & 63];
     out_text[n] = 0;
 }
-
-uint64_t user_hmac_check(struct user_hmac *h)
-{
-    uint8_t key[USER_KEY_BYTES];
-    uint64_t value;
-    user_hmac_of(h, slice_of("check"), key);
-    memcpy(&value, key, sizeof value);
-    return value;
-}

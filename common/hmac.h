@@ -14,5 +14,3 @@ struct user_hmac *user_hmac_create(struct slice key);
 void user_hmac_destroy(struct user_hmac *h);
 void user_hmac_of(struct user_hmac *h, struct slice user, uint8_t out_key[USER_KEY_BYTES]);
 void user_key_text(const uint8_t key[USER_KEY_BYTES], char out_text[USER_KEY_TEXT + 1]);
-/* First 8 bytes of HMAC(key, "check"): stored with the state so that another key file is noticed. */
-uint64_t user_hmac_check(struct user_hmac *h);

@@ -424,8 +424,3 @@ uint32_t catalog_text_bound(const struct catalog *c)
 {
     return c->text_count + 1;
 }
-
-uint32_t catalog_count(const struct catalog *c, enum entity_kind kind)
-{
-    return (uint32_t)map_of((struct catalog *)c, kind)->count;
-}

@@ -141,4 +141,3 @@ const struct catalog_item *catalog_numbered(const struct catalog *c, uint32_t nu
 uint32_t catalog_number_bound(const struct catalog *c);
 /* Interned texts have numbers below this. */
 uint32_t catalog_text_bound(const struct catalog *c);
-uint32_t catalog_count(const struct catalog *c, enum entity_kind kind);

@@ -248,18 +248,8 @@ static enum profile_refusal judge_time(const struct profile_settings *s, const s
     return -late_ms > s->early_ms_max ? PROFILE_EARLY : PROFILE_APPLIED;
 }
 
-static void relate(struct fold *f, enum entity_kind kind, struct slice name, bool blocked)
-{
-    struct profile *p = f->p;
-    entity_id id = entity_id_of(kind, name);
-    fold_unrelate(f, id);
-    if (f->s->relations == 0)
-        return;
-    uint32_t at = list_push((void **)&p->relations, &p->relation_count, f->s->relations, sizeof *p->relations);
-    p->relations[at] = (struct relation){id, blocked};
-}
-
-bool fold_unrelate(struct fold *f, entity_id id)
+/* Removes follow or block; true when it was a follow. */
+static bool unrelate(struct fold *f, entity_id id)
 {
     struct profile *p = f->p;
     for (uint32_t i = 0; i < p->relation_count; i++) {
@@ -273,18 +263,29 @@ bool fold_unrelate(struct fold *f, entity_id id)
     return false;
 }
 
+static void relate(struct fold *f, enum entity_kind kind, struct slice name, bool blocked)
+{
+    struct profile *p = f->p;
+    entity_id id = entity_id_of(kind, name);
+    unrelate(f, id);
+    if (f->s->relations == 0)
+        return;
+    uint32_t at = list_push((void **)&p->relations, &p->relation_count, f->s->relations, sizeof *p->relations);
+    p->relations[at] = (struct relation){id, blocked};
+}
+
 static void apply_relations(struct fold *f)
 {
     const struct event *e = f->e;
     if (e->type == EVENT_FOLLOW) {
-        f->follow = 1 - (int)fold_unrelate(f, entity_id_of(ENTITY_HOST, e->host));
+        f->follow = 1 - (int)unrelate(f, entity_id_of(ENTITY_HOST, e->host));
         relate(f, ENTITY_HOST, e->host, false);
     } else if (e->type == EVENT_UNFOLLOW) {
-        f->follow = -(int)fold_unrelate(f, entity_id_of(ENTITY_HOST, e->host));
+        f->follow = -(int)unrelate(f, entity_id_of(ENTITY_HOST, e->host));
     } else if (e->type == EVENT_BLOCK) {
         enum entity_kind kind = e->room.size ? ENTITY_ROOM : e->host.size ? ENTITY_HOST : ENTITY_ITEM;
         struct slice name = e->room.size ? e->room : e->host.size ? e->host : e->item;
-        f->follow = -(int)fold_unrelate(f, entity_id_of(kind, name));
+        f->follow = -(int)unrelate(f, entity_id_of(kind, name));
         relate(f, kind, name, true);
     }
 }

@@ -69,6 +69,11 @@ static void add_money(struct fold *f, struct count_effect *e, enum entity_kind k
         count_effect_add(e, COUNTER_BUYER, f->first_order);
 }
 
+static enum event_source source_at(enum event_source source, uint8_t attributed, enum entity_kind kind)
+{
+    return kind >= ENTITY_ITEM && attributed >> (kind - ENTITY_ITEM) & 1 ? SOURCE_RECOMMENDATION : source;
+}
+
 static void count(struct fold *f, enum entity_kind kind, struct slice name, bool explained)
 {
     if (name.size == 0)
@@ -76,7 +81,7 @@ static void count(struct fold *f, enum entity_kind kind, struct slice name, bool
     struct count_effect *e = effect_list_add_count(f->out, entity_id_of(kind, name));
     e->name = name;
     e->scene = f->e->scene;
-    e->source = fold_source(f, kind);
+    e->source = source_at(f->e->source, f->attributed, kind);
     e->explained = explained;
     add_plain(e, f->e->type);
     add_money(f, e, kind);
@@ -94,11 +99,6 @@ static void count(struct fold *f, enum entity_kind kind, struct slice name, bool
     }
     if (e->counter_count == 0)
         f->out->count_count--;
-}
-
-static enum event_source source_at(enum event_source source, uint8_t attributed, enum entity_kind kind)
-{
-    return kind >= ENTITY_ITEM && attributed >> (kind - ENTITY_ITEM) & 1 ? SOURCE_RECOMMENDATION : source;
 }
 
 enum event_source owned_source(const struct owned_item *o, enum entity_kind kind)
@@ -131,11 +131,6 @@ void fold_count_refund(struct fold *f, const struct owned_item *o, int64_t amoun
     count_refund(f, o->item, o, amount, first);
     count_refund(f, o->host, o, amount, first);
     count_refund(f, o->room, o, amount, first);
-}
-
-enum event_source fold_source(const struct fold *f, enum entity_kind kind)
-{
-    return source_at(f->e->source, f->attributed, kind);
 }
 
 void fold_counters(struct fold *f)

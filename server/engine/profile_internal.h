@@ -36,12 +36,8 @@ static inline uint32_t visit_tag_of_host(entity_id host, int64_t day)
 }
 
 void fold_set_rating(struct fold *f, struct history_entry *h, uint8_t rating, struct slice name);
-/* Removes follow or block; true when it was a follow. */
-bool fold_unrelate(struct fold *f, entity_id id);
 /* Amounts, owned items. Refusals change nothing. */
 enum profile_refusal fold_money(struct fold *f);
-/* Where what the event does with an entity of that kind is counted. */
-enum event_source fold_source(const struct fold *f, enum entity_kind kind);
 /* A part of an order went back: `amount` in settlement minor units. */
 void fold_count_refund(struct fold *f, const struct owned_item *o, int64_t amount, bool first);
 void fold_stars(struct fold *f, struct history_entry *h, struct slice name);

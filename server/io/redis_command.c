@@ -125,11 +125,6 @@ bool redis_trouble_address(const struct redisReply *reply, const struct redis_ad
     return true;
 }
 
-bool redis_reply_is_status(const struct redisReply *reply, const char *text)
-{
-    return reply && reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, text) == 0;
-}
-
 struct slice redis_info_find(const struct redisReply *reply, const char *field)
 {
     struct slice none = {"", 0};

@@ -38,7 +38,6 @@ enum redis_trouble redis_trouble_of(const struct redisReply *reply);
 /* The address of MOVED or ASK; `asked` lends its host when the error names none. */
 bool redis_trouble_address(const struct redisReply *reply, const struct redis_address *asked,
                            struct redis_address *out_address);
-bool redis_reply_is_status(const struct redisReply *reply, const char *text);
 /* The text after `field` + ":" in an INFO answer, up to the line's end; size 0 when absent. */
 struct slice redis_info_find(const struct redisReply *reply, const char *field);
 /* The primary of one range of CLUSTER SLOTS, [from, to, [host, port, …], …]; a host that is left out is that of the node asked. */

@@ -185,11 +185,6 @@ void journal_rewind(struct journal *j)
     j->next = 0;
 }
 
-uint64_t journal_lines(const struct journal *j)
-{
-    return j->count;
-}
-
 uint64_t journal_bad(const struct journal *j)
 {
     return j->bad;

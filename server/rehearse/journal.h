@@ -32,7 +32,6 @@ struct journal *journal_open(const char *path);
 void journal_close(struct journal *j);
 bool journal_next(struct journal *j, struct journal_record *out);
 void journal_rewind(struct journal *j);
-uint64_t journal_lines(const struct journal *j);
 uint64_t journal_bad(const struct journal *j); /* lines refused */
 bool journal_has_items(const struct journal *j); /* there is a catalog entry of an item */
 const char *journal_path(const struct journal *j);

@@ -158,6 +158,28 @@ static void set_key(struct world *w, uint32_t user)
     text_printf(&w->key, "u_%u", user);
 }
 
+static void emit_malformed(struct world *w, uint32_t user, int64_t at_ms)
+{
+    static const char *const values[] = {
+        "not json",
+        "{\"v\":1,\"id\":\"x\",\"ts\":%lld,\"type\":\"watch\",\"user\":\"u_%u\"",
+        "{\"v\":1,\"id\":\"x\",\"ts\":%lld,\"type\":\"dance\",\"user\":\"u_%u\",\"scene\":\"home\"}",
+        "{\"v\":1,\"id\":\"x\",\"ts\":%lld,\"type\":\"watch\",\"user\":\"u_%u x\",\"scene\":\"home\",\"room\":\"r_1\",\"dwell_ms\":1}",
+        "{\"v\":1,\"ts\":%lld,\"type\":\"click\",\"user\":\"u_%u\",\"scene\":\"home\",\"room\":\"r_1\"}",
+        "{\"v\":1,\"id\":\"x\",\"ts\":\"%lld\",\"type\":\"click\",\"user\":\"u_%u\",\"scene\":\"home\",\"room\":\"r_1\"}",
+        "[%lld,%u]",
+    };
+    const char *value = values[random_below(&w->random, sizeof values / sizeof *values)];
+    w->text.size = 0;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    text_printf(&w->text, value, (long long)at_ms, user);
+#pragma GCC diagnostic pop
+    set_key(w, user);
+    w->counts.malformed++;
+    send_now(w, at_ms, true);
+}
+
 void emit_event(struct world *w, const struct draft *d, int64_t at_ms)
 {
     struct random *r = &w->random;
@@ -187,26 +209,4 @@ void emit_event(struct world *w, const struct draft *d, int64_t at_ms)
     }
     if (random_chance(r, w->settings.malformed))
         emit_malformed(w, d->user, w->now_ms);
-}
-
-void emit_malformed(struct world *w, uint32_t user, int64_t at_ms)
-{
-    static const char *const values[] = {
-        "not json",
-        "{\"v\":1,\"id\":\"x\",\"ts\":%lld,\"type\":\"watch\",\"user\":\"u_%u\"",
-        "{\"v\":1,\"id\":\"x\",\"ts\":%lld,\"type\":\"dance\",\"user\":\"u_%u\",\"scene\":\"home\"}",
-        "{\"v\":1,\"id\":\"x\",\"ts\":%lld,\"type\":\"watch\",\"user\":\"u_%u x\",\"scene\":\"home\",\"room\":\"r_1\",\"dwell_ms\":1}",
-        "{\"v\":1,\"ts\":%lld,\"type\":\"click\",\"user\":\"u_%u\",\"scene\":\"home\",\"room\":\"r_1\"}",
-        "{\"v\":1,\"id\":\"x\",\"ts\":\"%lld\",\"type\":\"click\",\"user\":\"u_%u\",\"scene\":\"home\",\"room\":\"r_1\"}",
-        "[%lld,%u]",
-    };
-    const char *value = values[random_below(&w->random, sizeof values / sizeof *values)];
-    w->text.size = 0;
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    text_printf(&w->text, value, (long long)at_ms, user);
-#pragma GCC diagnostic pop
-    set_key(w, user);
-    w->counts.malformed++;
-    send_now(w, at_ms, true);
 }

@@ -44,7 +44,7 @@ static void fill_items(struct world *w, struct room *r)
         add_course(w, r);
 }
 
-uint32_t room_open(struct world *w, uint32_t host, int64_t now_ms, int64_t life_ms)
+static uint32_t room_open(struct world *w, uint32_t host, int64_t now_ms, int64_t life_ms)
 {
     grow((void **)&w->rooms, &w->room_capacity, w->room_count + 1, sizeof *w->rooms);
     uint32_t number = w->room_count++;

@@ -123,7 +123,7 @@ struct due due_pop(struct world *w)
     return first;
 }
 
-void user_arrive(struct world *w, uint32_t user, int64_t at_ms)
+static void user_arrive(struct world *w, uint32_t user, int64_t at_ms)
 {
     struct user *u = &w->users[user];
     if (!u->life) {

@@ -272,7 +272,6 @@ struct draft draft_of(enum event_type type, uint32_t user);
 /* With the room, its host and what it explains. */
 struct draft draft_in_room(const struct world *w, enum event_type type, uint32_t user);
 void emit_event(struct world *w, const struct draft *d, int64_t at_ms);
-void emit_malformed(struct world *w, uint32_t user, int64_t at_ms);
 void emit_delayed(struct world *w); /* the earliest one */
 void delayed_fini(struct world *w);
 void world_room_id(const struct world *w, uint32_t number, char out_id[EVENT_ID_BYTES + 1]);
@@ -286,7 +285,6 @@ void catalog_write_room(struct world *w, uint32_t room, int64_t at_ms);
 
 /* rooms.c */
 void rooms_tick(struct world *w, int64_t now_ms);
-uint32_t room_open(struct world *w, uint32_t host, int64_t now_ms, int64_t life_ms);
 struct room *room_find(struct world *w, struct slice id);
 double room_factor(const struct world *w, const struct room *r, enum fault_kind kind);
 /* Notes what a fault took away, when something has that `chance` under it. */
@@ -298,7 +296,6 @@ double room_weight(const struct world *w, const struct room *r, uint32_t scene);
 /* users.c */
 void users_make(struct world *w);
 void users_arrive(struct world *w, int64_t now_ms);
-void user_arrive(struct world *w, uint32_t user, int64_t at_ms);
 bool is_pleased(const struct user *u); /* by the session so far: comes back sooner */
 void user_depart(struct world *w, uint32_t user, int64_t at_ms);
 void due_push(struct world *w, int64_t at_ms, uint32_t user);

@@ -1,4 +1,4 @@
-/* The allocation stage, shared by allocation_stage.c, allocation_forward.c and allocation_emit.c only. */
+/* The allocation stage, shared by the allocation_*.c files of this folder only. */
 #pragma once
 
 #include "server/engine/allocation.h"
@@ -39,5 +39,5 @@ int allocation_scene_index(struct allocation_state *s, struct slice name);
 void allocation_forward(struct task *t, int64_t now_ms);
 /* The weights as views, when a snapshot is due. */
 void allocation_summarise(struct task *t, const struct scene_out *out, struct slice scene);
-/* Outputs and views of what the record at `offset` led to. */
+/* Outputs and views of what the record at `offset` led to, which stands in the state's `out`. */
 void allocation_emit(struct task *t, const struct scene *c, int64_t offset, int64_t now_ms);

@@ -7,8 +7,6 @@
 
 #include "server/worker/task.h"
 
-struct control_entry;
-
 #define REFUSED_MAX 256 /* of the tables' records, until somebody speaks for all; the oldest leave first */
 
 struct refused_record {

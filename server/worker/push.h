@@ -9,6 +9,7 @@
 #include "server/worker/task.h"
 
 struct push;
+struct question;
 
 struct push_settings {
     bool enabled;          /* off: nothing is ranked, sent or viewed */
@@ -33,13 +34,13 @@ void push_destroy(struct push *p);
 /* An event of the cell's user was applied. */
 void push_event(struct push *p, struct task *t, struct cell *cell, const struct event *event, const struct record *r,
                 int64_t now_ms);
-struct question;
-/* worker_ask(), worker_ask_items(), worker_ask_given() */
+/* What worker_ask(), worker_ask_items() and worker_ask_given() answer. */
 void push_ask(struct push *p, const struct question *q, struct recommendation *out);
 void push_ask_items(struct push *p, const struct question *q, float *out);
 uint32_t push_ask_given(struct push *p, const struct question *q, const struct given *given, struct list_place *out);
+/* Click and purchase rate of an entity over everybody's, as recommender_lift(). */
+float push_lift(const struct push *p, entity_id id, int64_t now_ms);
 /* The strongest tags the user likes, for samples; at most SAMPLE_TAGS. Answers how many. */
-float push_lift(const struct push *p, entity_id id, int64_t now_ms); /* see recommender_lift */
 uint32_t push_taste(const struct push *p, const struct profile *profile, int64_t now_ms, struct model_tag *out);
 /* Ranks for those whose throttle ended. */
 void push_turn(struct push *p, int64_t now_ms);

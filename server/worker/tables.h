@@ -1,6 +1,6 @@
 /*
- * What every worker reads whole, outside the group: the catalog and the operators' controls. Soft: read again at each
- * start.
+ * What every worker reads whole, outside the group: the catalog, the learner's models and the operators' controls. Soft:
+ * read again at each start.
  */
 #pragma once
 

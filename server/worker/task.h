@@ -168,7 +168,7 @@ void task_rewind(struct task *t, int64_t now_ms);
 void cut_acknowledged(struct cut *cut, enum err err);
 
 /* For stages: */
-/* The cell, READY only when loaded; else it is on its way (NULL is never answered). */
+/* The cell with that key, never NULL. When its object is not known yet it is asked for, and *missing is set. */
 struct cell *task_need(struct task *t, uint64_t local, struct blob_key key, bool *missing);
 /* The record's, remembered in it when it was fetched ahead. */
 static inline uint64_t task_local(const struct task *t, const struct record *r)

@@ -33,7 +33,7 @@ struct worker_counts {
     uint64_t rewinds, lost, loads, commits, commit_bytes, commit_keys, conflicts, memory_refusals, evictions;
     int64_t memory_refused_ms; /* when the last of those was; 0 never */
     uint64_t unexpected;       /* records below the expected offset, dropped */
-    uint64_t halts[16];        /* by enum halt */
+    uint64_t halts[16];        /* by enum halt (task.h) */
     uint64_t folded;           /* by all tasks */
     uint64_t applied, duplicates, dead_letters;
     uint64_t effect_entries, effect_runs;             /* sent */
@@ -98,6 +98,7 @@ void worker_views_read(struct worker *w, struct view_read *read, int64_t now_ms)
 int64_t worker_turn(struct worker *w, int64_t now_ms);
 /* From now on about so many records a turn, never more than settings.turn_records_max. */
 void worker_pace(struct worker *w, uint32_t records);
+
 /* For whom a list is asked for outside the stream of events. */
 struct question {
     struct slice user, scene;
@@ -111,11 +112,12 @@ void worker_ask(struct worker *w, const struct question *q, struct recommendatio
 void worker_ask_items(struct worker *w, const struct question *q, float *out);
 /* How the places of a list that was sent would be drawn now, as recommend_given(). */
 uint32_t worker_ask_given(struct worker *w, const struct question *q, const struct given *given, struct list_place *out);
+
 const struct catalog *worker_catalog(const struct worker *w);
 const struct worker_counts *worker_get_counts(const struct worker *w);
 /* Fills at most `max`; answers how many tasks there are. */
 size_t worker_report(const struct worker *w, int64_t now_ms, struct task_report *out, size_t max);
-/* The blobs a new slot begins with: what `sluice init` writes. `out` receives header and position bytes. */
+/* The header of a slot whose state begins at offset 0: what `sluice init` starts from. */
 struct slot_header worker_header_of(const struct worker_settings *s, const struct log_port *log);
 /* Every task assigned has claimed its slot and folded its first record, if one waited. */
 bool worker_is_under_way(const struct worker *w);

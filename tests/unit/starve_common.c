@@ -64,9 +64,8 @@ static enum starve_result keyed_hash(void *usual)
     struct user_hmac *h = user_hmac_create(slice_of("a key that is longer than a block of the hash, which is hashed first: 64 bytes"));
     ASSERT(h);
     user_hmac_of(h, slice_of("u_88"), key);
-    uint64_t check = user_hmac_check(h);
     user_hmac_destroy(h);
-    return same_as(usual, hash64(key, sizeof key, check));
+    return same_as(usual, hash64(key, sizeof key, 0));
 }
 
 static enum starve_result a_log_line(void *usual)
@@ -128,7 +127,7 @@ static enum starve_result journal(void *usual)
     for (int round = 0; round < 2; round++, journal_rewind(j))
         while (journal_next(j, &r))
             sum = hash_mix(sum + r.line + hash64(r.key.at, r.key.size, (uint64_t)r.timestamp_ms) + (r.value.at ? hash64(r.value.at, r.value.size, 3) : 1));
-    sum += journal_lines(j) * 1000 + journal_bad(j);
+    sum += journal_bad(j);
     journal_close(j);
     return same_as(usual, sum);
 }
