@@ -145,7 +145,7 @@ static struct metrics_input metrics_of(struct daemon *d)
     struct metrics_input in = {.worker = d->worker, .now_ms = steady_clock_ms(&d->clock), .started_ms = d->started_ms,
                                .turns = d->turns, .draining = d->drain_by_ms != 0};
     kafka_log_stats_get(d->kafka, &in.kafka);
-    redis_store_stats_get(d->redis, in.now_ms, &in.redis);
+    redis_store_stats_get(d->redis, &in.redis);
     return in;
 }
 

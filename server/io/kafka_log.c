@@ -310,7 +310,6 @@ static size_t consume(struct kafka_log *log, rd_kafka_queue_t *queue, size_t rec
         else
             kafka_record_of(message, in->topic, &log->records[kept++]);
     }
-    log->stats.records += kept;
     if (count > 0 && (size_t)count == records_max)
         kafka_log_wake(log);
     return kept;
@@ -421,7 +420,6 @@ void kafka_log_stats_get(const struct kafka_log *log, struct kafka_log_stats *ou
     *out_stats = log->stats;
     pthread_mutex_lock(&m->lock);
     out_stats->connected = m->connected;
-    out_stats->contact_age_ms = m->contact_ms < 0 ? -1 : now_ms - m->contact_ms;
     pthread_mutex_unlock(&m->lock);
     out_stats->turn_age_ms = log->turn_ms ? now_ms - log->turn_ms : -1;
     out_stats->tables_ready = log->tables.ready;

@@ -89,17 +89,14 @@ void kafka_log_finish(struct kafka_log *log, const struct kafka_log_events *even
 
 struct kafka_log_stats {
     bool connected;            /* brokers answered the last metadata request */
-    int64_t contact_age_ms;    /* since brokers last answered; -1 never */
     int64_t turn_age_ms;       /* since the consumer was last polled; -1 never */
     bool tables_ready;
-    uint64_t records;          /* delivered, tables apart */
     uint64_t dropped;          /* not owned, or below what was expected */
     uint64_t restarts;         /* an offset was skipped and is read once more */
     uint64_t gaps;             /* the skip repeated and was delivered as it is */
     uint64_t rebalances;
-    uint64_t produced;
-    uint64_t queue_full;       /* produce() refused for want of room */
-    uint64_t delivery_errors;
+    uint64_t queue_full;       /* produce() refused for want of room, or of the partition count */
+    uint64_t undelivered;      /* acknowledged as lost */
     uint64_t errors;           /* reported by the clients, transient ones too */
     int produce_queue;         /* records not yet acknowledged */
 };

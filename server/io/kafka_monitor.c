@@ -42,8 +42,6 @@ static void ask_counts(struct monitor *m)
     rd_kafka_resp_err_t err = rd_kafka_metadata(log->producers[KAFKA_BULK].client, 0, NULL, &answer, ANSWER_MS);
     pthread_mutex_lock(&m->lock);
     m->connected = !err;
-    if (!err)
-        m->contact_ms = kafka_clock_ms();
     pthread_mutex_unlock(&m->lock);
     if (err)
         return;
@@ -201,7 +199,6 @@ bool monitor_start(struct monitor *m, struct kafka_log *log)
 {
     pthread_condattr_t attributes;
     m->log = log;
-    m->contact_ms = -1;
     pthread_mutex_init(&m->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);

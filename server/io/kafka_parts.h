@@ -98,7 +98,6 @@ struct monitor {
     struct place moved[MOVED_MAX];            /* led by another broker since the last turn */
     int32_t moved_count;
     bool tables_known;
-    int64_t contact_ms;
     bool connected;
 };
 

@@ -22,7 +22,7 @@ void kafka_delivered(rd_kafka_t *client, const rd_kafka_message_t *message, void
                    : message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ? ERR_TOO_LARGE
                    : message->err == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT     ? ERR_TIMEOUT
                                                                           : ERR_IO;
-    log->stats.delivery_errors += err != ERR_NONE;
+    log->stats.undelivered += err != ERR_NONE;
     log->acknowledgements[log->acknowledgement_count++] =
         (struct acknowledgement){message->_private, err, err == ERR_NONE ? message->offset : -1};
 }
@@ -130,7 +130,6 @@ enum err kafka_produce(void *self, const struct outgoing *out)
                                 out->key.at, out->key.size, out->opaque) != 0) {
         err = rd_kafka_last_error();
     }
-    log->stats.produced += !err;
     log->stats.queue_full += err == RD_KAFKA_RESP_ERR__QUEUE_FULL;
     return err_of(err);
 }

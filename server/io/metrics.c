@@ -15,10 +15,10 @@
 enum metric {
     BUILD_UP, TURNS, RSS_BYTES,
     RECORDS, PRODUCED, PRODUCED_BYTES, EVENTS, DUPLICATES, DEAD_LETTERS, RANKINGS, RECOMMENDATIONS, THROTTLED, ARM_LISTS, ARM_EVENTS, PAIR_DELTAS, RATINGS_RAISED, MODELS_REFUSED,
-    EFFECT_RUNS, EFFECT_ENTRIES, ENTRIES_APPLIED, ENTRIES_REPLAYED, ENTRIES_REFUSED, ROLLUPS,
-    COMMITS, COMMIT_KEYS, COMMIT_BYTES, COMMIT_CONFLICTS, LOADS, LOAD_KEYS, EVICTIONS, REWINDS, TASKS_LOST, MEMORY_REFUSALS,
-    TASKS, HALTED, WAITING, REPLAYED, LAG_RECORDS, LAG_SECONDS, COMMIT_AGE, STATE_BYTES,
-    KAFKA_UP, KAFKA_DROPPED, KAFKA_RESTARTS, KAFKA_GAPS, KAFKA_REBALANCES, KAFKA_ERRORS, KAFKA_QUEUE,
+    EFFECT_RUNS, EFFECT_ENTRIES, ENTRIES_APPLIED, ENTRIES_REPLAYED, ENTRIES_REFUSED, ROLLUPS, SCENE_ENTRIES, SCENES_REFUSED,
+    COMMITS, COMMIT_KEYS, COMMIT_BYTES, COMMIT_CONFLICTS, LOADS, LOAD_KEYS, EVICTIONS, REWINDS, REPEATED, TASKS_LOST, MEMORY_REFUSALS,
+    TASKS, HALTED, HALTS_TOTAL, WAITING, REPLAYED, LAG_RECORDS, LAG_SECONDS, COMMIT_AGE, STATE_BYTES,
+    KAFKA_UP, KAFKA_DROPPED, KAFKA_RESTARTS, KAFKA_GAPS, KAFKA_REBALANCES, KAFKA_ERRORS, KAFKA_QUEUE, KAFKA_FULL, KAFKA_UNDELIVERED,
     REDIS_SLOTS, REDIS_SLOTS_READY, REDIS_RECONNECTS, REDIS_IN_FLIGHT, REDIS_BYTES, REDIS_BYTES_MAX, VIEWS_WRITTEN, VIEWS_BYTES, VIEWS_DROPPED, VIEWS_READ,
     READY, METRICS
 };
@@ -49,6 +49,8 @@ static const struct {
     [ENTRIES_REPLAYED] = {"sluice_entries_replayed_total", "counter", "", "effects entries that had been folded before"},
     [ENTRIES_REFUSED] = {"sluice_entries_refused_total", "counter", "", "effects entries that ran ahead of a gap"},
     [ROLLUPS] = {"sluice_rollups_total", "counter", "", "rollups sent to allocation"},
+    [SCENE_ENTRIES] = {"sluice_scene_entries_total", "counter", "verdict", "entries of the rollups log that allocation folded or dropped"},
+    [SCENES_REFUSED] = {"sluice_scenes_refused_total", "counter", "", "times a scene was left out because its task has 256 already"},
     [COMMITS] = {"sluice_commits_total", "counter", "", "commits"},
     [COMMIT_KEYS] = {"sluice_commit_keys_total", "counter", "", "blobs written by commits"},
     [COMMIT_BYTES] = {"sluice_commit_bytes_total", "counter", "", "bytes written by commits"},
@@ -57,10 +59,12 @@ static const struct {
     [LOAD_KEYS] = {"sluice_load_keys_total", "counter", "", "blobs asked for by them"},
     [EVICTIONS] = {"sluice_evictions_total", "counter", "", "state objects that left the cache"},
     [REWINDS] = {"sluice_rewinds_total", "counter", "", "attempts given up and begun again from the stored position"},
+    [REPEATED] = {"sluice_repeated_records_total", "counter", "", "records delivered again after they were folded, dropped"},
     [TASKS_LOST] = {"sluice_tasks_lost_total", "counter", "", "tasks found in the hands of another owner"},
     [MEMORY_REFUSALS] = {"sluice_redis_memory_refusals_total", "counter", "", "commits and claims refused because Redis is out of memory"},
     [TASKS] = {"sluice_tasks", "gauge", "stage,state", "tasks owned"},
     [HALTED] = {"sluice_tasks_halted", "gauge", "stage,reason", "tasks that stopped and wait for the operator"},
+    [HALTS_TOTAL] = {"sluice_halts_total", "counter", "reason", "times a task halted"},
     [WAITING] = {"sluice_profile_waiting", "gauge", "", "1 while profile tasks wait for an entity task whose lag eats into retention"},
     [REPLAYED] = {"sluice_replayed_records_total", "counter", "stage", "records folded again after a rewind"},
     [LAG_RECORDS] = {"sluice_lag_records", "gauge", "stage,partition", "records behind the end of the log; absent when unknown"},
@@ -74,6 +78,8 @@ static const struct {
     [KAFKA_REBALANCES] = {"sluice_kafka_rebalances_total", "counter", "", "changes of the assignment"},
     [KAFKA_ERRORS] = {"sluice_kafka_errors_total", "counter", "", "errors that the client reported, transient ones too"},
     [KAFKA_QUEUE] = {"sluice_kafka_produce_queue", "gauge", "", "records not yet acknowledged"},
+    [KAFKA_FULL] = {"sluice_kafka_queue_full_total", "counter", "", "records that had to wait for room in the producer's queue or for the topic's partitions"},
+    [KAFKA_UNDELIVERED] = {"sluice_kafka_undelivered_total", "counter", "", "records that brokers did not acknowledge; the commit that needs them is given up"},
     [REDIS_SLOTS] = {"sluice_redis_slots", "gauge", "", "task slots with a connection wanted"},
     [REDIS_SLOTS_READY] = {"sluice_redis_slots_ready", "gauge", "", "those whose connection is up"},
     [REDIS_RECONNECTS] = {"sluice_redis_reconnects_total", "counter", "", "connections lost"},
@@ -137,6 +143,12 @@ static void render_topics(const struct worker_counts *c, struct writer *w)
     begin(w, DEAD_LETTERS);
     for (int i = 0; i < DEAD_REASONS_MAX && c->dead[i].reason; i++)
         labelled(w, DEAD_LETTERS, "reason", c->dead[i].reason, (double)c->dead[i].count);
+    begin(w, SCENE_ENTRIES);
+    for (int v = 0; v < SCENE_VERDICTS; v++)
+        labelled(w, SCENE_ENTRIES, "verdict", scene_verdict_names[v], (double)c->scene_entries[v]);
+    begin(w, HALTS_TOTAL);
+    for (int h = HALT_NONE + 1; h < HALTS; h++)
+        labelled(w, HALTS_TOTAL, "reason", halt_names[h], (double)c->halts[h]);
 }
 
 /* Of the arms that did anything; of events what tells one ranker from another. */
@@ -165,10 +177,10 @@ static void render_counts(const struct worker_counts *c, struct writer *w)
     } rows[] = {
         {DUPLICATES, c->duplicates},           {RANKINGS, c->rankings}, {RECOMMENDATIONS, c->recommendations},   {THROTTLED, c->throttled},
         {EFFECT_RUNS, c->effect_runs},         {EFFECT_ENTRIES, c->effect_entries},     {ENTRIES_APPLIED, c->entries_applied},
-        {ENTRIES_REPLAYED, c->entries_replayed}, {ENTRIES_REFUSED, c->entries_refused}, {ROLLUPS, c->rollups},
+        {ENTRIES_REPLAYED, c->entries_replayed}, {ENTRIES_REFUSED, c->entries_refused}, {ROLLUPS, c->rollups}, {SCENES_REFUSED, c->scenes_refused},
         {COMMITS, c->commits},                 {COMMIT_KEYS, c->commit_keys},           {COMMIT_BYTES, c->commit_bytes},
         {COMMIT_CONFLICTS, c->conflicts},      {LOADS, c->loads}, {LOAD_KEYS, c->load_keys}, {MODELS_REFUSED, c->models_refused}, {PAIR_DELTAS, c->pair_deltas}, {RATINGS_RAISED, c->ratings_raised}, {EVICTIONS, c->evictions},
-        {REWINDS, c->rewinds},                 {TASKS_LOST, c->lost},                   {MEMORY_REFUSALS, c->memory_refusals},
+        {REWINDS, c->rewinds}, {REPEATED, c->unexpected}, {TASKS_LOST, c->lost},                   {MEMORY_REFUSALS, c->memory_refusals},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         one(w, rows[i].metric, (double)rows[i].value);
@@ -279,7 +291,7 @@ void metrics_render(const struct metrics_input *in, struct writer *w)
     } rows[] = {
         {KAFKA_UP, k->connected},           {KAFKA_DROPPED, (double)k->dropped}, {KAFKA_RESTARTS, (double)k->restarts},
         {KAFKA_GAPS, (double)k->gaps},      {KAFKA_REBALANCES, (double)k->rebalances}, {KAFKA_ERRORS, (double)k->errors},
-        {KAFKA_QUEUE, k->produce_queue},    {REDIS_SLOTS, r->slots},             {REDIS_SLOTS_READY, r->slots_ready},
+        {KAFKA_QUEUE, k->produce_queue},    {KAFKA_FULL, (double)k->queue_full}, {KAFKA_UNDELIVERED, (double)k->undelivered}, {REDIS_SLOTS, r->slots},             {REDIS_SLOTS_READY, r->slots_ready},
         {REDIS_RECONNECTS, (double)r->reconnects}, {REDIS_IN_FLIGHT, (double)r->bytes_in_flight}, {REDIS_BYTES, (double)r->used_bytes}, {REDIS_BYTES_MAX, (double)r->max_bytes},
         {VIEWS_WRITTEN, (double)r->views_written}, {VIEWS_BYTES, (double)r->views_written_bytes}, {VIEWS_DROPPED, (double)r->views_dropped}, {VIEWS_READ, (double)r->views_read},
         {WAITING, worker_is_waiting_for_entities(in->worker)},

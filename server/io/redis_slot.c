@@ -75,7 +75,6 @@ static void finish(struct redis_shared *g, struct store_request *request, enum s
 static void answer(struct redis_slot *s, enum store_status status)
 {
     struct entry *e = entry_at(s, 0);
-    s->shared->memory_refusals += status == STORE_MEMORY;
     finish(s->shared, e->request, e->cancelled ? STORE_UNKNOWN : status, e->bytes);
     s->first = (s->first + 1) & (s->capacity - 1);
     s->count--;
@@ -265,7 +264,6 @@ static void on_reply(void *self, int step, const struct redisReply *reply)
     struct redis_slot *s = self;
     if (!reply)
         return; /* on_down answers */
-    s->shared->answer_ms = s->shared->now_ms;
     if (step == STEP_EXEC) {
         on_exec(s, reply);
     } else if (step == STEP_QUEUED && reply->type == REDIS_REPLY_ERROR) {

@@ -13,9 +13,7 @@ struct redis_shared {
     struct redis_address seeds[REDIS_SEEDS_MAX];
     int seed_count;
     int64_t now_ms;
-    int64_t answer_ms; /* 0 never */
     size_t bytes;      /* of requests not yet answered */
-    uint64_t memory_refusals;
     struct store_request **done; /* owned; answered, not yet handed back */
     size_t done_count, done_capacity;
 };

@@ -178,13 +178,9 @@ void redis_store_destroy(struct redis_store *s, const struct redis_store_events 
     free(s);
 }
 
-void redis_store_stats_get(const struct redis_store *s, int64_t now_ms, struct redis_store_stats *out_stats)
+void redis_store_stats_get(const struct redis_store *s, struct redis_store_stats *out_stats)
 {
-    *out_stats = (struct redis_store_stats){
-        .answer_age_ms = s->shared.answer_ms ? now_ms - s->shared.answer_ms : -1,
-        .bytes_in_flight = s->shared.bytes,
-        .memory_refusals = s->shared.memory_refusals,
-    };
+    *out_stats = (struct redis_store_stats){.bytes_in_flight = s->shared.bytes};
     for (int i = 0; i < s->count; i++) {
         int64_t down = redis_slot_down_ms(s->list[i]);
         out_stats->slots += redis_slot_is_wanted(s->list[i]);

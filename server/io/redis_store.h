@@ -26,12 +26,10 @@ struct redis_store_settings redis_store_settings_default(void);
 
 struct redis_store_stats {
     int slots, slots_ready;
-    int64_t answer_age_ms; /* since Redis last answered anything; -1 never */
     int64_t down_ms;       /* how long some slot in use has had no connection; 0 when all have */
     uint64_t reconnects;
     size_t bytes_in_flight;
     uint64_t views_written, views_written_bytes, views_dropped, views_read;
-    uint64_t memory_refusals; /* commits refused for want of memory */
     uint64_t used_bytes;      /* of the node the views go to first; 0 unknown */
     uint64_t max_bytes;       /* its maxmemory; 0 none */
 };
@@ -53,7 +51,7 @@ const struct store_port *redis_store_port(struct redis_store *s);
 void redis_store_turn(struct redis_store *s, const struct redis_store_events *events, void *arg, int64_t now_ms);
 /* Sends what was submitted since the turn. */
 void redis_store_flush(struct redis_store *s);
-void redis_store_stats_get(const struct redis_store *s, int64_t now_ms, struct redis_store_stats *out_stats);
+void redis_store_stats_get(const struct redis_store *s, struct redis_store_stats *out_stats);
 
 /* The name of a blob in Redis: PREFIX:{STAGE.PARTITION}:NAME. */
 void redis_blob_name(const char *prefix, enum stage stage, int32_t partition, struct blob_key key, struct writer *out);

@@ -174,8 +174,6 @@ static void on_reply(void *self, int step, const struct redisReply *reply)
     struct ticket *t = self;
     struct redis_views *v = t->node->views;
     t->node->bytes -= t->node->bytes < t->bytes ? t->node->bytes : t->bytes;
-    if (reply)
-        v->shared->answer_ms = v->shared->now_ms;
     enum redis_trouble trouble = redis_trouble_of(reply);
     if (trouble == TROUBLE_MOVED)
         v->map_due = true;

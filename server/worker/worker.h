@@ -38,7 +38,7 @@ struct worker_counts {
     uint64_t applied, duplicates, dead_letters;
     uint64_t effect_entries, effect_runs;             /* sent */
     uint64_t entries_applied, entries_replayed, entries_refused; /* received */
-    uint64_t name_conflicts, rollups;
+    uint64_t rollups;
     uint64_t scenes_refused;           /* more scenes than a task takes on */
     uint64_t scene_entries[16];        /* folded by allocation, by enum scene_verdict */
     uint64_t produced[TOPICS];
