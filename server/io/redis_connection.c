@@ -64,6 +64,7 @@ struct redis_connection {
     /* Facts recorded by callbacks and waiters. */
     bool connected;
     bool ended;
+    const char *cause; /* of the end, where the system names one; a text that is not ours to free */
     bool dropping;
     bool refused;
     enum redis_down verdict; /* when refused */
@@ -108,6 +109,7 @@ static void close_stream(struct redis_connection *c)
     c->reader = NULL;
     c->out.size = 0;
     c->connected = c->ended = c->dropping = c->refused = c->has_primary = false;
+    c->cause = NULL;
 }
 
 void redis_connection_destroy(struct redis_connection *c)
@@ -147,6 +149,7 @@ static void fail(struct redis_connection *c, enum redis_down why)
 {
     bool was_ready = c->state == READY;
     bool has_primary = c->has_primary;
+    const char *cause = c->ended ? c->cause : why == DOWN_UNREACHABLE ? "no answer in time" : NULL;
     bool lacks_memory = why == DOWN_PROTOCOL && c->reader->err == REDIS_ERR_OOM && !c->too_many;
     ASSERT(!lacks_memory); /* the process ends, as everywhere; it is no fault of the peer */
     close_stream(c);
@@ -155,8 +158,8 @@ static void fail(struct redis_connection *c, enum redis_down why)
     if (was_ready)
         c->reconnects++;
     if (why != DOWN_DROPPED)
-        log_warning("redis_down", "Redis at %s:%u: %s; next attempt in %lld ms", c->address.host, c->address.port,
-                    down_names[why], (long long)(c->due_ms - c->now_ms));
+        log_warning("redis_down", "Redis at %s:%u: %s%s%s; next attempt in %lld ms", c->address.host, c->address.port,
+                    down_names[why], cause ? ": " : "", cause ? cause : "", (long long)(c->due_ms - c->now_ms));
     abandon(c);
     c->owner.on_down(c->owner.self, why, has_primary ? &c->primary : NULL);
 }
@@ -173,6 +176,10 @@ static void record_event(struct bufferevent *stream, short what, void *arg)
         c->connected = true;
     if (what & (BEV_EVENT_ERROR | BEV_EVENT_EOF))
         c->ended = true;
+    if (what & BEV_EVENT_ERROR) {
+        int unresolved = bufferevent_socket_get_dns_error(stream);
+        c->cause = unresolved ? evutil_gai_strerror(unresolved) : evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR());
+    }
 }
 
 #if HIREDIS_MAJOR < 1
