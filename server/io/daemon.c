@@ -261,9 +261,9 @@ static bool open_all(struct daemon *d)
     if (getrandom(&seed, sizeof seed, 0) != sizeof seed || !open_loop(d))
         return false;
     d->kafka = kafka_log_create(&d->settings->kafka, d->wakeup);
-    d->redis = d->kafka ? redis_store_create(d->base, &d->settings->redis) : NULL;
-    if (!d->redis)
+    if (!d->kafka)
         return false;
+    d->redis = redis_store_create(d->base, &d->settings->redis);
     d->worker = worker_create(&d->settings->worker, kafka_log_port(d->kafka), redis_store_port(d->redis), seed);
     d->started_ms = steady_clock_ms(&d->clock);
     d->pace = d->settings->worker.turn_records_max;

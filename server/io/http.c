@@ -122,17 +122,34 @@ static void on_other(struct evhttp_request *request, void *arg)
     answer_text(request, 404, "Not Found", "there are /livez, /readyz and /metrics\n");
 }
 
+/* Any port is one that Redis' addresses do not have. */
+static bool parse_address(const char *text, struct redis_address *out)
+{
+    char copy[300];
+    size_t size = strlen(text);
+    if (size < 2 || size >= sizeof copy)
+        return false;
+    memcpy(copy, text, size + 1);
+    bool any_port = strcmp(copy + size - 2, ":0") == 0;
+    if (any_port)
+        copy[size - 1] = '1';
+    if (redis_address_parse(copy, out) != ERR_NONE)
+        return false;
+    out->port = any_port ? 0 : out->port;
+    return true;
+}
+
+bool http_address_is_valid(const char *address)
+{
+    struct redis_address where;
+    return parse_address(address, &where);
+}
+
 struct http *http_create(struct event_base *base, const char *address, const struct http_source *source)
 {
-    struct redis_address where = {.port = 0};
-    const char *colon = strrchr(address, ':');
-    bool any_port = colon && strcmp(colon, ":0") == 0 && (size_t)(colon - address) < sizeof where.host;
-    if (any_port)
-        memcpy(where.host, address, (size_t)(colon - address));
-    else if (redis_address_parse(address, &where) != ERR_NONE) {
-        log_error("http_address", "the HTTP address is not HOST:PORT; not started");
-        return NULL;
-    }
+    struct redis_address where;
+    bool valid = parse_address(address, &where);
+    ASSERT(valid);
     struct http *h = calloc(1, sizeof *h);
     ASSERT(h);
     h->source = *source;

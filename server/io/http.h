@@ -17,6 +17,8 @@ struct http_source {
     const char *(*unready)(void *self);
 };
 
-/* `address` is HOST:PORT, port 0 for any. NULL when it cannot be bound (logged). */
+/* HOST:PORT, port 0 for any. */
+bool http_address_is_valid(const char *address);
+/* The address is valid. NULL when it cannot be bound (logged). */
 struct http *http_create(struct event_base *base, const char *address, const struct http_source *source);
 void http_destroy(struct http *h);

@@ -37,21 +37,29 @@ struct redis_store_settings redis_store_settings_default(void)
     };
 }
 
-static bool parse_seeds(struct redis_shared *g, const char *addresses)
+/* Answers how many addresses the list has; 0: it is not one. */
+static int parse_seeds(const char *addresses, struct redis_address seeds[REDIS_SEEDS_MAX])
 {
     char one[300];
+    int count = 0;
     for (const char *at = addresses; *at;) {
         size_t size = strcspn(at, ",");
-        if (size == 0 || size >= sizeof one || g->seed_count == REDIS_SEEDS_MAX)
-            return false;
+        if (size == 0 || size >= sizeof one || count == REDIS_SEEDS_MAX)
+            return 0;
         memcpy(one, at, size);
         one[size] = 0;
-        if (redis_address_parse(one, &g->seeds[g->seed_count++]) != ERR_NONE)
-            return false;
+        if (redis_address_parse(one, &seeds[count++]) != ERR_NONE)
+            return 0;
         at += size;
         at += *at == ',';
     }
-    return g->seed_count > 0;
+    return count;
+}
+
+bool redis_addresses_are_valid(const char *addresses)
+{
+    struct redis_address seeds[REDIS_SEEDS_MAX];
+    return parse_seeds(addresses, seeds) > 0;
 }
 
 static void port_submit(void *self, struct store_request *request)
@@ -107,12 +115,8 @@ struct redis_store *redis_store_create(struct event_base *base, const struct red
     s->settings = *settings;
     s->shared.settings = &s->settings;
     s->shared.base = base;
-    if (!parse_seeds(&s->shared, settings->addresses)) {
-        log_error("redis_address", "the Redis addresses are not host:port[,host:port…], at most %d; not started",
-                  REDIS_SEEDS_MAX);
-        free(s);
-        return NULL;
-    }
+    s->shared.seed_count = parse_seeds(settings->addresses, s->shared.seeds);
+    ASSERT(s->shared.seed_count);
     s->shared.dns = evdns_base_new(base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
     s->views = redis_views_create(&s->shared);
     s->port = (struct store_port){s,

@@ -42,7 +42,9 @@ struct redis_store_events {
     void (*views_read)(void *arg, struct view_read *read, int64_t now_ms); /* may be NULL when nothing is read */
 };
 
-/* NULL when the addresses do not parse (logged). `base` is borrowed. */
+/* HOST:PORT[,HOST:PORT…], at most REDIS_SEEDS_MAX. */
+bool redis_addresses_are_valid(const char *addresses);
+/* The addresses are valid. `base` is borrowed. */
 struct redis_store *redis_store_create(struct event_base *base, const struct redis_store_settings *settings);
 /* Requests still out are answered STORE_UNKNOWN first. */
 void redis_store_destroy(struct redis_store *s, const struct redis_store_events *events, void *arg, int64_t now_ms);

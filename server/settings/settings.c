@@ -5,13 +5,12 @@
 #include "common/mutant.h"
 #include "common/text.h"
 #include "server/settings/key_lines.h"
+#include "server/settings/settings_internal.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdlib.h>
-
-#define SECRET_BYTES_MAX 4096
 
 struct text_list {
     struct text_list *next;
@@ -42,7 +41,7 @@ static void refuse(struct load *l, const char *path, const char *format, ...)
     l->refused++;
 }
 
-static char *keep_text(struct settings *s, const char *text)
+char *settings_keep_text(struct settings *s, const char *text)
 {
     size_t size = strlen(text) + 1;
     struct text_list *t = malloc(sizeof *t + size);
@@ -253,7 +252,7 @@ static void read_properties(struct load *l, const json_t *value)
         else if (json_is_real(one))
             snprintf(text, sizeof text, "%g", json_real_value(one));
         const char *as_text = json_is_string(one) ? json_string_value(one) : json_is_boolean(one) ? json_is_true(one) ? "true" : "false"
-                                                                                                  : keep_text(l->s, text);
+                                                                                                  : settings_keep_text(l->s, text);
         l->s->properties[l->s->daemon.kafka.property_count++] = (struct kafka_property){name, as_text, NULL};
     }
 }
@@ -326,35 +325,19 @@ static void read_root(struct load *l, json_t *root)
     }
 }
 
-/* The whole file, terminated; NULL with errno. */
-static char *read_file(const char *path, size_t max)
-{
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return NULL;
-    char *text = calloc(1, max + 2);
-    ASSERT(text);
-    size_t size = fread(text, 1, max + 1, file);
-    int failed = ferror(file) ? errno : size > max ? EFBIG : memchr(text, 0, size) ? EILSEQ : 0;
-    fclose(file);
-    if (failed) {
-        free(text);
-        errno = failed;
-        return NULL;
-    }
-    return text;
-}
-
 /* What one value alone cannot tell. */
 static void check_together(struct load *l)
 {
     const struct daemon_settings *d = &l->s->daemon;
     const struct allocation_settings *a = &d->worker.allocation;
+    const char *path, *place = settings_place_fault(d, &path);
     int64_t parts = 0, host_parts = 0;
     for (int i = 0; i < SCORE_PARTS; i++)
         parts += a->part_ppm[i];
     for (int i = 0; i < HOST_PARTS; i++)
         host_parts += a->host_part_ppm[i];
+    if (place)
+        refuse(l, path, "%s %s", path, place);
     if (d->kafka.heartbeat_ms * 3 > d->kafka.session_timeout_ms)
         refuse(l, "kafka.heartbeat_ms", "kafka.heartbeat_ms is at most a third of kafka.session_timeout_ms");
     if (parts != PPM)
@@ -367,8 +350,6 @@ static void check_together(struct load *l)
         refuse(l, "profile.history", "profile.history, history_hosts and history_rooms are at most %d together", PROFILE_HISTORY_MAX);
     if (experiment_fault(&d->worker.experiment))
         refuse(l, "experiment.share", "experiment.share: %s", experiment_fault(&d->worker.experiment));
-    if (!*d->redis.prefix || strpbrk(d->redis.prefix, "{}: \r\n"))
-        refuse(l, "redis.prefix", "redis.prefix is not empty and has no brace, colon or space");
     if (d->redis.connection.backoff_min_ms > d->redis.connection.backoff_max_ms)
         refuse(l, "redis.backoff_min_ms", "redis.backoff_min_ms is at most redis.backoff_max_ms");
 }
@@ -377,7 +358,7 @@ static bool load_file(struct settings *s, const char *file, bool is_before, FILE
 {
     struct load l = {.s = s, .file = file, .report = report, .is_before = is_before};
     json_error_t error;
-    l.text = read_file(file, SETTINGS_BYTES_MAX);
+    l.text = settings_read_file(file, SETTINGS_BYTES_MAX);
     if (!l.text) {
         fprintf(report, "%s: %s\n", file, strerror(errno));
         return false;
@@ -403,88 +384,4 @@ static bool load_file(struct settings *s, const char *file, bool is_before, FILE
 bool settings_load(struct settings *s, const char *file, FILE *report)
 {
     return load_file(s, file, false, report);
-}
-
-/* Without a file the key is the published one of the demo: user parts of keys can then be computed by anybody. */
-static bool read_user_key(struct settings *s, FILE *report)
-{
-    static const char published[] = "sluice-demo-key!";
-    struct worker_settings *w = &s->daemon.worker;
-    if (!s->user_key_file || !*s->user_key_file) {
-        w->user_key_size = sizeof published - 1;
-        memcpy(w->user_key, published, w->user_key_size);
-        return true;
-    }
-    FILE *file = fopen(s->user_key_file, "rb");
-    int failed = errno;
-    size_t size = file ? fread(w->user_key, 1, sizeof w->user_key, file) : 0;
-    if (file)
-        fclose(file);
-    while (size && (w->user_key[size - 1] == '\n' || w->user_key[size - 1] == '\r'))
-        size--;
-    w->user_key_size = (uint32_t)size;
-    if (size < 16)
-        fprintf(report, "%s: %s\n", s->user_key_file, file ? "a key is 16 to 64 bytes" : strerror(failed));
-    return size >= 16;
-}
-
-static bool read_password(struct settings *s, FILE *report)
-{
-    if (!s->password_file || !*s->password_file)
-        return true;
-    char *text = read_file(s->password_file, sizeof s->password - 1);
-    if (!text) {
-        fprintf(report, "%s: %s\n", s->password_file, strerror(errno));
-        return false;
-    }
-    snprintf(s->password, sizeof s->password, "%s", text);
-    s->password[strcspn(s->password, "\r\n")] = 0;
-    free(text);
-    s->daemon.redis.connection.password = s->password;
-    return true;
-}
-
-/* A property NAME.file is NAME with what stands in that file: secrets stay out of the configuration. */
-static bool read_secrets(struct settings *s, FILE *report)
-{
-    static const char suffix[] = ".file";
-    for (int i = 0; i < s->daemon.kafka.property_count; i++) {
-        struct kafka_property *p = &s->properties[i];
-        size_t size = strlen(p->name), end = sizeof suffix - 1;
-        if (p->file || size <= end || strcmp(p->name + size - end, suffix) != 0)
-            continue;
-        char *text = read_file(p->value, SECRET_BYTES_MAX), name[160];
-        if (!text) {
-            fprintf(report, "%s: %s\n", p->value, strerror(errno));
-            return false;
-        }
-        text[strcspn(text, "\r\n")] = 0;
-        snprintf(name, sizeof name, "%.*s", (int)(size - end), p->name);
-        *p = (struct kafka_property){keep_text(s, name), keep_text(s, text), p->value};
-        free(text);
-    }
-    return true;
-}
-
-bool settings_finish(struct settings *s, FILE *report)
-{
-    s->daemon.kafka.properties = s->properties;
-    s->daemon.worker.fold_hash = settings_fold_hash(&s->daemon);
-    s->daemon.worker.before = s->before_of;
-    s->daemon.worker.before_count = (uint32_t)s->before_count;
-    return read_user_key(s, report) && read_password(s, report) && read_secrets(s, report);
-}
-
-uint64_t settings_memory_bytes(const struct settings *s)
-{
-    const struct daemon_settings *d = &s->daemon;
-    const struct worker_settings *w = &d->worker;
-    uint64_t arms = 0;
-    for (int arm = 0; arm < ARMS; arm++)
-        arms += experiment_uses(&w->experiment, arm);
-    return w->cache_bytes + 3 * w->store_bytes_max + d->redis.view_bytes_max +
-           ((uint64_t)d->kafka.fetch_queue_kb + (uint64_t)d->kafka.produce_queue_kb) * 1024 +
-           (uint64_t)w->catalog.items_max * 250 + (uint64_t)(w->catalog.rooms_max + w->catalog.hosts_max) * 800 +
-           (uint64_t)w->catalog.names_max * 64 + (uint64_t)w->push.list_max * 300 + (uint64_t)w->push.pending_max * 150 +
-           arms * w->recommend.funnel_max * 96;
 }

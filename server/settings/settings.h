@@ -16,10 +16,10 @@
 enum setting_kind { SETTING_BOOL, SETTING_I32, SETTING_U32, SETTING_I64, SETTING_U64, SETTING_U8, SETTING_DOUBLE, SETTING_TEXT };
 
 enum setting_flag {
-    SETTING_FOLD = 1,   /* changes the fold: its hash stands in every slot's header (design rule 12) */
-    SETTING_SHAPE = 8,  /* and what stored bytes mean: cannot change without folding again from the origin */
-    SETTING_RELOAD = 2, /* taken over on SIGHUP */
-    SETTING_FILE = 4,   /* text that names a file */
+    SETTING_FOLD = 1,   /* changes the fold: its hash stands in every slot's header (rule 12, tests/README.md) */
+    SETTING_SHAPE = 2,  /* and what stored bytes mean: cannot change without folding again from the origin */
+    SETTING_RELOAD = 4, /* taken over on SIGHUP */
+    SETTING_FILE = 8,   /* text that names a file */
 };
 
 struct setting {
@@ -55,11 +55,14 @@ struct settings {
 void settings_init(struct settings *s);
 void settings_fini(struct settings *s);
 /*
- * Reads a file over the defaults and the secrets it names. False when anything is refused: one line each on `report`,
- * "FILE:LINE: what is wrong and what would be right".
+ * Reads a file over the defaults. False when anything is refused: one line each on `report`, "FILE:LINE: what is wrong and
+ * what would be right".
  */
 bool settings_load(struct settings *s, const char *file, FILE *report);
-/* What settings_load() decides once files and options are in: fold hash, pointers. */
+/*
+ * Once file and options are in: checks where Kafka, Redis and HTTP are, reads the secrets, sets hash and pointers. False when
+ * anything is refused: one line on `report`. `s` may not be moved afterwards.
+ */
 bool settings_finish(struct settings *s, FILE *report);
 /*
  * Reads the file again for a running daemon: false when it is refused, or when something differs that may not change

@@ -176,16 +176,18 @@ int verb_backtest(int argc, char **argv)
     if (!connect_options(&argc, argv, &settings))
         return EXIT_CONFIG;
     const char *protocol = take_option(&argc, argv, "--protocol"), *data = take_option(&argc, argv, "--data");
-    const char *format = take_option(&argc, argv, "-o");
+    bool json = false;
+    if (!take_json(&argc, argv, &json))
+        return EXIT_USAGE;
     struct backtest_events events = {take_option(&argc, argv, "--events"), take_option(&argc, argv, "--interest"), take_option(&argc, argv, "--within"), take_option(&argc, argv, "--compare"),
-                                     format && strcmp(format, "json") == 0};
+                                     json};
     struct backtest_ope ope = {take_option(&argc, argv, "--ope"), take_option(&argc, argv, "--reward"), take_option(&argc, argv, "--places"),
                                take_option(&argc, argv, "--clip"), events.within, take_flag(&argc, argv, "--traffic"), events.json};
     bool digests = take_flag(&argc, argv, "--digest");
     if (!is_all_taken(argc, argv, 1))
         return EXIT_USAGE;
     if (protocol)
-        return run_protocol(&settings.daemon.worker, protocol, data, format && strcmp(format, "json") == 0);
+        return run_protocol(&settings.daemon.worker, protocol, data, json);
     if (events.path || ope.path) {
         int code = events.path ? backtest_events(&events, &settings) : backtest_ope(&ope, &settings);
         settings_fini(&settings);

@@ -1,6 +1,8 @@
 #include "server/verbs/connect.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static void remove_arguments(int *argc, char **argv, int at, int count)
 {
@@ -12,12 +14,28 @@ static void remove_arguments(int *argc, char **argv, int at, int count)
 const char *take_option(int *argc, char **argv, const char *name)
 {
     for (int i = 1; i + 1 < *argc; i++)
-        if (strcmp(argv[i], name) == 0) {
+        if (strcmp(argv[i], name) == 0 && strncmp(argv[i + 1], "--", 2) != 0) {
             const char *value = argv[i + 1];
             remove_arguments(argc, argv, i, 2);
             return value;
         }
     return NULL;
+}
+
+bool take_number(int *argc, char **argv, const struct number_option *o, int64_t *out)
+{
+    const char *text = take_option(argc, argv, o->name);
+    char *end;
+    if (!text)
+        return true;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (*text && !*end && !errno && value >= o->min && value <= o->max) {
+        *out = value;
+        return true;
+    }
+    fprintf(stderr, "sluice %s: %s is %lld to %lld, not %s\n", argv[0], o->name, (long long)o->min, (long long)o->max, text);
+    return false;
 }
 
 bool take_flag(int *argc, char **argv, const char *name)
@@ -30,11 +48,23 @@ bool take_flag(int *argc, char **argv, const char *name)
     return false;
 }
 
+bool take_json(int *argc, char **argv, bool *out)
+{
+    const char *format = take_option(argc, argv, "-o");
+    if (!format)
+        return true;
+    *out = strcmp(format, "json") == 0;
+    if (!*out)
+        fprintf(stderr, "sluice %s: -o is json, not %s\n", argv[0], format);
+    return *out;
+}
+
 bool is_all_taken(int argc, char **argv, int operands)
 {
     for (int i = 1; i < argc; i++)
         if (argv[i][0] == '-' && argv[i][1]) {
-            fprintf(stderr, "sluice %s: %s is not known, or lacks its value\n", argv[0], argv[i]);
+            bool may_lack = i + 1 == argc || strncmp(argv[i + 1], "--", 2) == 0;
+            fprintf(stderr, "sluice %s: %s is not known%s; sluice %s --help\n", argv[0], argv[i], may_lack ? ", or lacks its value" : "", argv[0]);
             return false;
         }
     if (argc - 1 > operands)

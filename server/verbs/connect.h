@@ -11,8 +11,18 @@
  * finished with settings_fini() either way.
  */
 bool connect_options(int *argc, char **argv, struct settings *out);
-/* Answers the option's value and removes both, or NULL. */
+/* Answers the option's value and removes both, or NULL. What begins with "--" is no value. */
 const char *take_option(int *argc, char **argv, const char *name);
+
+struct number_option {
+    const char *name;
+    int64_t min, max;
+};
+
+/* The same for a whole number; *out is left alone without one. False when it is none or out of range (said on standard error). */
+bool take_number(int *argc, char **argv, const struct number_option *o, int64_t *out);
 bool take_flag(int *argc, char **argv, const char *name);
+/* -o json; *out is left alone without it. False when -o asks for something else (said on standard error). */
+bool take_json(int *argc, char **argv, bool *out);
 /* True when nothing is left over but at most `operands` operands; else says so. */
 bool is_all_taken(int argc, char **argv, int operands);

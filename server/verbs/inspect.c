@@ -150,9 +150,11 @@ int verb_inspect(int argc, char **argv)
     struct inspection in = {.out = json_object()};
     if (!connect_options(&argc, argv, &in.settings))
         return EXIT_CONFIG;
-    const char *format = take_option(&argc, argv, "-o");
+    bool json = false;
     in.why = take_option(&argc, argv, "--why");
     in.scene = take_option(&argc, argv, "--scene");
+    if (!take_json(&argc, argv, &json) || !is_all_taken(argc, argv, 2))
+        return EXIT_USAGE;
     const char *kind = argc == 3 ? argv[1] : "";
     bool user = strcmp(kind, "user") == 0;
     if (!user && strcmp(kind, "room") != 0 && strcmp(kind, "host") != 0 && strcmp(kind, "item") != 0) {
@@ -176,7 +178,7 @@ int verb_inspect(int argc, char **argv)
     if (strcmp(kind, "item") == 0)
         add_view(&in, "similar", "sim", argv[2]);
     bool found = in.why ? !in.failed : json_object_size(in.out) > (user ? 2u : 1u);
-    if (format && strcmp(format, "json") == 0) {
+    if (json) {
         json_dumpf(in.out, stdout, JSON_INDENT(1));
         putchar('\n');
     } else {

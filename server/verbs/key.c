@@ -15,7 +15,7 @@ int verb_key(int argc, char **argv)
         return EXIT_CONFIG;
     if (!is_all_taken(argc, argv, 1))
         return EXIT_USAGE;
-    if (argc != 2) {
+    if (argc != 2 || !*argv[1]) {
         fputs("sluice key: which user?\n", stderr);
         return EXIT_USAGE;
     }

@@ -1,4 +1,5 @@
 /* run: the daemon. */
+#include "server/io/http.h"
 #include "server/io/topics.h"
 #include "server/verbs/connect.h"
 #include "server/verbs/verb.h"
@@ -52,6 +53,10 @@ static bool topics_keep_what_is_needed(const struct settings *settings)
     text_cstr(&text);
     for (char *line = strtok_r((char *)text.data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
         log_line(err == ERR_INVALID ? LOG_ERROR : LOG_WARNING, "topics", "%.400s", line);
+    if (err == ERR_INVALID)
+        log_error("topics_refused", "not started: the topics are not what they must be; `sluice topics check` tells when they are");
+    else if (err != ERR_NONE)
+        log_warning("topics_unknown", "started without a look at the topics, for the brokers did not answer within %d ms", TOPICS_MS);
     writer_fini(&text);
     return err != ERR_INVALID;
 }
@@ -59,9 +64,13 @@ static bool topics_keep_what_is_needed(const struct settings *settings)
 int verb_run(int argc, char **argv)
 {
     struct settings settings;
+    const char *http = take_option(&argc, argv, "--http");
+    if (http && *http && !http_address_is_valid(http)) {
+        fprintf(stderr, "sluice run: --http is HOST:PORT, port 0 for any, or empty; not %s\n", http);
+        return EXIT_USAGE;
+    }
     if (!connect_options(&argc, argv, &settings))
         return EXIT_CONFIG;
-    const char *http = take_option(&argc, argv, "--http");
     settings.daemon.http = http ? http : settings.daemon.http;
     settings.daemon.reload = reload;
     settings.daemon.reload_arg = &settings;

@@ -57,7 +57,7 @@ const char simulate_usage[] =
     "  sluice simulate --in-memory --seconds 3600 --scenario course-launch --faults 20 --report\n"
     "  sluice simulate --reference 3000000 --brokers 127.0.0.1:9092 --topic ev\n";
 
-enum option_kind { OPTION_REAL, OPTION_SHARE, OPTION_U32, OPTION_U64, OPTION_SECONDS, OPTION_TEXT, OPTION_FLAG };
+enum option_kind { OPTION_REAL, OPTION_U32, OPTION_U64, OPTION_SECONDS, OPTION_TEXT, OPTION_FLAG };
 
 struct option {
     const char *name;
@@ -75,7 +75,6 @@ static bool set_number(const struct option *o, const char *text)
         return false;
     switch (o->kind) {
     case OPTION_REAL:
-    case OPTION_SHARE:
         *(double *)o->to = value;
         break;
     case OPTION_U32:
@@ -93,9 +92,21 @@ static bool set_number(const struct option *o, const char *text)
     return true;
 }
 
-static int refuse(const char *what, const char *text)
+static int refuse(const char *why)
 {
-    fprintf(stderr, "sluice simulate: %s: %s\n", what, text ? text : "(nothing)");
+    fprintf(stderr, "sluice simulate: %s\n", why);
+    return EXIT_USAGE;
+}
+
+static int refuse_option(const char *name, const char *why)
+{
+    fprintf(stderr, "sluice simulate: %s %s\n", name, why);
+    return EXIT_USAGE;
+}
+
+static int refuse_number(const struct option *o, const char *text)
+{
+    fprintf(stderr, "sluice simulate: %s is %g to %g, not %s\n", o->name, o->low, o->high, text);
     return EXIT_USAGE;
 }
 
@@ -106,17 +117,17 @@ static int read_options(const struct option *options, int argc, char **argv)
         while (o->name && strcmp(o->name, argv[i]) != 0)
             o++;
         if (!o->name)
-            return refuse("unknown option", argv[i]);
+            return refuse_option(argv[i], "is not known; sluice simulate --help");
         if (o->kind == OPTION_FLAG) {
             *(bool *)o->to = true;
             continue;
         }
         if (++i == argc)
-            return refuse("a value is missing after", argv[i - 1]);
+            return refuse_option(argv[i - 1], "lacks its value");
         if (o->kind == OPTION_TEXT)
             *(const char **)o->to = argv[i];
         else if (!set_number(o, argv[i]))
-            return refuse("not a value for it", argv[i]);
+            return refuse_number(o, argv[i]);
     }
     return 0;
 }
@@ -180,7 +191,7 @@ static int run_and_record(const struct drive_settings *s, const char *config, co
 static const char *refuse_place(const struct drive_settings *s, bool in_memory, const char *config, const char *record)
 {
     if ((s->brokers != NULL) + (s->file != NULL) + in_memory != 1)
-        return "needs exactly one of --brokers, --to-file, --in-memory";
+        return "give one of --brokers, --to-file, --in-memory";
     if (in_memory && s->reference)
         return "--reference goes to --brokers or --to-file";
     if ((config || record) && !in_memory)
@@ -194,7 +205,7 @@ int verb_simulate(int argc, char **argv)
 {
     struct drive_settings s = {.world = world_defaults(), .seconds = 60, .speed = 1, .predictions = report_defaults(), .topic = "live.events"};
     struct world_settings *w = &s.world;
-    const char *scenario = "ordinary", *output = "text", *config = NULL, *record = NULL;
+    const char *scenario = "ordinary", *output = NULL, *config = NULL, *record = NULL;
     bool in_memory = false;
     uint64_t start_ms = 0;
     const struct option options[] = {
@@ -214,10 +225,10 @@ int verb_simulate(int argc, char **argv)
         {"--seed", OPTION_U64, &w->seed, 0, 1e15},
         {"--scenario", OPTION_TEXT, &scenario, 0, 0},
         {"--scenario-after", OPTION_SECONDS, &w->scenario_after_ms, 0, 1e9},
-        {"--duplicates", OPTION_SHARE, &w->duplicates, 0, 1},
-        {"--late", OPTION_SHARE, &w->late, 0, 1},
-        {"--control", OPTION_SHARE, &w->control_share, 0, 1},
-        {"--malformed", OPTION_SHARE, &w->malformed, 0, 1},
+        {"--duplicates", OPTION_REAL, &w->duplicates, 0, 1},
+        {"--late", OPTION_REAL, &w->late, 0, 1},
+        {"--control", OPTION_REAL, &w->control_share, 0, 1},
+        {"--malformed", OPTION_REAL, &w->malformed, 0, 1},
         {"--faults", OPTION_REAL, &w->faults_per_hour, 0, 3600},
         {"--warm-up", OPTION_SECONDS, &s.predictions.warm_up_ms, 0, 1e8},
         {"--intent", OPTION_SECONDS, &s.predictions.intent_ms, 1, 1e8},
@@ -237,11 +248,13 @@ int verb_simulate(int argc, char **argv)
         return refused;
     const char *wrong = refuse_place(&s, in_memory, config, record);
     if (wrong)
-        return refuse("arguments", wrong);
+        return refuse(wrong);
     if (!set_scenario(w, scenario))
-        return refuse("no such scenario", scenario);
+        return refuse("--scenario is ordinary, flash or course-launch");
+    s.json = output != NULL;
+    if (output && strcmp(output, "json") != 0)
+        return refuse("-o is json");
     w->start_ms = (int64_t)start_ms;
-    s.json = strcmp(output, "json") == 0;
     w->beliefs = s.report || in_memory;
     if (in_memory)
         return run_and_record(&s, config, record);

@@ -176,8 +176,8 @@ bool slot_write(struct redis_ask *redis, const char *prefix, struct slot *s, con
 
 struct request {
     const char *verb;
-    bool loss, rebuild, new_log, has_from;
-    int64_t from;
+    bool loss, rebuild, new_log;
+    int64_t from; /* -1: not said */
 };
 
 struct removal {
@@ -273,7 +273,7 @@ static int change(const struct settings *settings, rd_kafka_t *client, struct sl
     struct slot_change c = {.position = s->position};
     if (!log_ends(client, &settings->daemon.kafka, s, &low, &high))
         return refuse("the log cannot be reached");
-    int64_t next = r->has_from ? r->from : !r->rebuild ? s->position.next : r->new_log ? low : s->header.origin;
+    int64_t next = r->from >= 0 ? r->from : !r->rebuild ? s->position.next : r->new_log ? low : s->header.origin;
     const char *why = objection(s, r, low, high, next);
     if (why)
         return refuse(why);
@@ -313,14 +313,20 @@ int verb_task(int argc, char **argv)
     struct slots slots = {0};
     if (!connect_options(&argc, argv, &settings))
         return EXIT_CONFIG;
-    const char *from = take_option(&argc, argv, "--from"), *plan = take_option(&argc, argv, "--plan");
-    struct request r = {.new_log = take_flag(&argc, argv, "--new-log"), .verb = argc > 1 ? argv[1] : "", .has_from = from != NULL};
+    const struct number_option from_option = {"--from", 0, INT64_MAX};
+    const char *plan = take_option(&argc, argv, "--plan");
+    struct request r = {.from = -1};
+    if (!take_number(&argc, argv, &from_option, &r.from))
+        return EXIT_USAGE;
+    r.new_log = take_flag(&argc, argv, "--new-log");
+    if (!is_all_taken(argc, argv, 2))
+        return EXIT_USAGE;
+    r.verb = argc > 1 ? argv[1] : "";
     r.loss = strcmp(r.verb, "accept-loss") == 0;
     r.rebuild = strcmp(r.verb, "rebuild") == 0;
-    r.from = from ? strtoll(from, NULL, 10) : 0;
     bool is_status = strcmp(r.verb, "status") == 0 && argc == 2;
     bool is_migration = strcmp(r.verb, "migrate") == 0 && argc == 2 && plan;
-    bool is_change = argc == 3 && (r.loss ? r.has_from : r.rebuild || (strcmp(r.verb, "restore") == 0 && !from)) && (r.rebuild || !r.new_log);
+    bool is_change = argc == 3 && (r.loss ? r.from >= 0 : r.rebuild || (strcmp(r.verb, "restore") == 0 && r.from < 0)) && (r.rebuild || !r.new_log);
     if (!is_status && !is_change && !is_migration) {
         fputs("sluice task: status | restore TASK | rebuild TASK [--from OFFSET] [--new-log] | accept-loss TASK --from OFFSET | migrate --plan FILE\n", stderr);
         return EXIT_USAGE;

@@ -36,9 +36,9 @@ const struct verb verbs[] = {
      "a task as it stands after a copy was restored; rebuild drops it and folds the log again from its origin, from OFFSET\n"
      "where the log no longer reaches back, with --new-log when the log was made anew; accept-loss goes on from OFFSET\n"
      "although records before it are gone. A worker whose task halted goes on by itself, within `worker.audit_ms`.\n"
-     "migrate lets all tasks fold with the settings of --config\n"
-     "from their position on; the file they ran with until now stands in its `before`, and FILE keeps the offsets, so that\n"
-     "the change can be made again where Redis lost it. Stop the workers first. Each is noted in the stream of decisions.\n\n"
+     "migrate lets all tasks fold with the settings of --config from where their logs end on; the file they ran with until\n"
+     "now stands in its `before`, and FILE keeps the offsets, so that the change can be made again where Redis lost it. Stop\n"
+     "the workers first. Each change is noted in the stream of decisions. TASK is STAGE.PARTITION, as status prints it.\n\n"
      "Example:\n  sluice task status --brokers 127.0.0.1:9092 --redis 127.0.0.1:6379\n",
      verb_task},
     {"audit", "which recommendations and weights break a rule",
@@ -59,9 +59,8 @@ const struct verb verbs[] = {
      "about 5 MiB a partition, in memory: for the demo, not for data.\n\nExample:\n  sluice broker\n",
      verb_broker},
     {"simulate", "write simulated events to Kafka or a file, and act on what comes back", simulate_usage, verb_simulate},
+    {"backtest", "what the engine makes of a file of events or of public data, in memory", backtest_usage, verb_backtest},
     {"version", "print the version", "sluice version\n\nPrints the version of this binary.\n\nExample:\n  sluice version\n", verb_version},
-    {"backtest", "fold a file of events in memory and print what came out",
-     backtest_usage, verb_backtest},
     {"watch", NULL, watch_usage, verb_watch},
     {NULL, NULL, NULL, NULL},
 };

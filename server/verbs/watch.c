@@ -1,4 +1,5 @@
 /* The demo's screen: tails the topics, reads /metrics once a second, draws. Plain text when there is no terminal. */
+#include "server/verbs/connect.h"
 #include "server/verbs/verb.h"
 
 #include "server/simulate/screen.h"
@@ -22,7 +23,8 @@ const char watch_usage[] =
     "\n"
     "Shows a running sluice: events/s, latency, live rooms with weights, one user's recommendations, and the kcat and\n"
     "redis-cli lines to look for oneself. Without a terminal it prints plain lines; --json prints the figures of the\n"
-    "run as one object at the end, and nothing else on standard output.\n"
+    "run as one object at the end, and nothing else on standard output. Without --metrics and --redis: where the daemon's\n"
+    "defaults are.\n"
     "\n"
     "Example:\n"
     "  sluice watch --brokers 127.0.0.1:9092 --redis 127.0.0.1:6379 --seconds 60 --json\n";
@@ -92,28 +94,25 @@ struct options {
     const char *metrics;
     const char *redis;
     const char *key_file;
-    const char *seconds;
+    int64_t seconds; /* 0: until a signal */
     bool json;
 };
 
 static bool read_options(struct options *o, int argc, char **argv)
 {
+    const struct number_option seconds = {"--seconds", 0, 100000000};
     const struct { const char *name; const char **to; } texts[] = {
-        {"--brokers", &o->brokers}, {"--metrics", &o->metrics}, {"--redis", &o->redis},
-        {"--key-file", &o->key_file}, {"--seconds", &o->seconds},
+        {"--brokers", &o->brokers}, {"--metrics", &o->metrics}, {"--redis", &o->redis}, {"--key-file", &o->key_file},
     };
-    for (int i = 1; i < argc; i++) {
-        size_t k = 0;
-        if (strcmp(argv[i], "--json") == 0) {
-            o->json = true;
-            continue;
-        }
-        while (k < sizeof texts / sizeof *texts && strcmp(texts[k].name, argv[i]) != 0)
-            k++;
-        if (k == sizeof texts / sizeof *texts || ++i == argc)
-            return false;
-        *texts[k].to = argv[i];
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        const char *value = take_option(&argc, argv, texts[i].name);
+        *texts[i].to = value ? value : *texts[i].to;
     }
+    o->json = take_flag(&argc, argv, "--json");
+    if (!take_number(&argc, argv, &seconds, &o->seconds) || !is_all_taken(argc, argv, 0))
+        return false;
+    if (!o->brokers)
+        fputs("sluice watch: which --brokers?\n", stderr);
     return o->brokers != NULL;
 }
 
@@ -133,13 +132,12 @@ static void draw(struct screen *s, bool terminal, bool with_commands)
 
 static void watch(struct screen *s, struct link *l, const struct options *o)
 {
-    double seconds = atof(o->seconds);
     int64_t start = now_ms(), drawn = start;
     int pictures = 0;
     bool terminal = isatty(STDOUT_FILENO);
     char *buffer = malloc(METRICS_BYTES + 1);
     ASSERT(buffer);
-    while (!stopped && (seconds <= 0 || (double)(now_ms() - start) < seconds * 1000)) {
+    while (!stopped && (o->seconds == 0 || now_ms() - start < o->seconds * 1000)) {
         link_poll(l, 20);
         if (now_ms() - drawn < (terminal ? 1000 : 1000 * PLAIN_EVERY))
             continue;
@@ -154,11 +152,9 @@ static void watch(struct screen *s, struct link *l, const struct options *o)
 
 int verb_watch(int argc, char **argv)
 {
-    struct options o = {.metrics = "127.0.0.1:9464", .redis = "127.0.0.1:6379", .seconds = "0"};
-    if (!read_options(&o, argc, argv)) {
-        fputs(watch_usage, stderr);
+    struct options o = {.metrics = "127.0.0.1:8099", .redis = "127.0.0.1:6379"};
+    if (!read_options(&o, argc, argv))
         return EXIT_USAGE;
-    }
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
