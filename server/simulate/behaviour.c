@@ -258,6 +258,7 @@ void user_act(struct world *w, uint32_t user, int64_t at_ms)
         return;
     } else {
         u->slates_left--;
+        u->slates_seen++;
         act_browsing(w, user, at_ms);
         next = (int64_t)pause_ms(w, 3, 8);
         if (u->state == USER_IN_ROOM && u->stay_until_ms - at_ms < next && u->stay_until_ms > u->watch_from_ms)

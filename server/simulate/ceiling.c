@@ -7,6 +7,9 @@
  *
  * And how well anybody could have told who buys: the purchases that the truth lets one expect of a user, with the lists
  * and visits to come taken at their means. Nobody knows the draws themselves, so no prediction orders users much better.
+ * An observer who sees every look and purchase, and knows tastes and qualities, still has to tell from them how freely a
+ * user spends: purchases are Poisson with spending times `exposure`, so the posterior is known; and how long a user still
+ * looks at lists is known on average only.
  */
 #include "server/simulate/world_state.h"
 
@@ -103,7 +106,8 @@ static struct prospect prospect_of(const struct world *w, uint32_t user)
     return p;
 }
 
-double expected_purchases(const struct world *w, uint32_t user, int64_t horizon_ms)
+/* Of purchases within the horizon, when the user looks at `lists_most` more lists. */
+static double purchases_within(const struct world *w, uint32_t user, int64_t horizon_ms, double lists_most)
 {
     const struct user *u = &w->users[user];
     double left_s = (double)horizon_ms / 1000, bought = 0;
@@ -116,5 +120,33 @@ double expected_purchases(const struct world *w, uint32_t user, int64_t horizon_
     if (p.rooms == 0 || p.wish <= 0)
         return bought;
     double clicked = 1 - pow(1 - p.wish / p.rooms * 0.7, SLATE), lists = left_s / (LIST_S + clicked * p.stayed_s / p.wish);
-    return bought + (lists < u->slates_left ? lists : u->slates_left) * clicked * p.bought / p.wish;
+    return bought + (lists < lists_most ? lists : lists_most) * clicked * p.bought / p.wish;
+}
+
+double expected_purchases(const struct world *w, uint32_t user, int64_t horizon_ms)
+{
+    return purchases_within(w, user, horizon_ms, w->users[user].slates_left);
+}
+
+/* Posterior mean of the spending; its prior is draw_uneven()'s. */
+static double believed_spending(const struct user *u)
+{
+    double exposure = (double)u->expected_purchases / (double)u->spending, sum = 0, mean = 0;
+    double step = (UNEVEN_MAX - UNEVEN_MIN) / BELIEFS, most = u->purchases ? u->purchases / (exposure + 1 / (1 - UNEVEN_MIN)) : UNEVEN_MIN;
+    for (int k = 0; k <= BELIEFS; k++) {
+        double spending = k < BELIEFS ? UNEVEN_MIN + step * (k + 0.5) : UNEVEN_MAX, rest = (spending - UNEVEN_MIN) / (1 - UNEVEN_MIN);
+        double prior = k < BELIEFS ? step / (1 - UNEVEN_MIN) * exp(-rest) : exp(-rest);
+        double weight = prior * exp(u->purchases * log(spending / most) - exposure * (spending - most));
+        sum += weight;
+        mean += weight * spending;
+    }
+    return mean / sum;
+}
+
+double foreseeable_purchases(const struct world *w, uint32_t user, int64_t horizon_ms)
+{
+    const struct user *u = &w->users[user];
+    int least = u->slates_seen > SLATES_MIN ? u->slates_seen : SLATES_MIN;
+    double lists = (least + SLATES_MAX) / 2.0 - u->slates_seen;
+    return purchases_within(w, user, horizon_ms, lists) * believed_spending(u) / (double)u->spending;
 }

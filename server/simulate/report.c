@@ -106,7 +106,8 @@ void report_tick(struct report *r, int64_t now_ms)
         if (w->users[i].state == USER_AWAY || (s->intent < 0 && s->churn < 0))
             continue;
         grow((void **)&r->samples, &r->sample_capacity, r->sample_count + 1, sizeof *r->samples);
-        r->samples[r->sample_count++] = (struct sample){i, s->intent, s->churn, (float)expected_purchases(w, i, r->settings.intent_ms), is_pleased(&w->users[i]), now_ms};
+        r->samples[r->sample_count++] = (struct sample){i, s->intent, s->churn, (float)expected_purchases(w, i, r->settings.intent_ms),
+                                                          (float)foreseeable_purchases(w, i, r->settings.intent_ms), is_pleased(&w->users[i]), now_ms};
     }
 }
 
@@ -328,7 +329,8 @@ static void find_intent(const struct report *r, int64_t end_ms, struct findings 
 {
     int64_t within_ms = r->settings.intent_ms;
     struct scored *told = calloc(r->sample_count + 1, sizeof *told), *true_of = calloc(r->sample_count + 1, sizeof *true_of);
-    ASSERT(told && true_of);
+    struct scored *seen = calloc(r->sample_count + 1, sizeof *seen);
+    ASSERT(told && true_of && seen);
     size_t n = 0;
     for (uint32_t i = 0; i < r->sample_count; i += r->sample_count / LABELLED_MAX + 1) {
         const struct sample *s = &r->samples[i];
@@ -336,6 +338,7 @@ static void find_intent(const struct report *r, int64_t end_ms, struct findings 
             continue;
         bool label = has_bought(r->world, s->user, s->at_ms, s->at_ms + within_ms);
         told[n] = (struct scored){s->intent, label};
+        seen[n] = (struct scored){s->foreseen, label};
         true_of[n++] = (struct scored){s->truth, label};
     }
     f->intent_samples = n;
@@ -343,14 +346,16 @@ static void find_intent(const struct report *r, int64_t end_ms, struct findings 
     f->intent_auc = area_under_curve(told, n);
     f->intent_ece = calibration_error(told, n);
     f->intent_ceiling = area_under_curve(true_of, n);
+    f->intent_ceiling_seen = area_under_curve(seen, n);
     free(told);
+    free(seen);
     free(true_of);
 }
 
 /* What the truth tells of a coming back: the user's rhythm, by octave, and whether the visit pleases. */
 static int kind_of(const struct report *r, const struct sample *s)
 {
-    double octave = log2((double)r->world->users[s->user].rhythm / RHYTHM_MIN);
+    double octave = log2((double)r->world->users[s->user].rhythm / UNEVEN_MIN);
     return s->pleased * RHYTHMS + (octave < 0 ? 0 : octave < RHYTHMS ? (int)octave : RHYTHMS - 1);
 }
 

@@ -51,6 +51,7 @@ struct findings {
     uint64_t segments, segment_users;
     double intent_auc; /* of predictions in force, once a minute for everybody present */
     double intent_ceiling; /* of the purchases that the truth lets one expect */
+    double intent_ceiling_seen; /* of an observer's, who tells the user's spending from looks and purchases */
     double intent_share; /* of samples with a purchase */
     double intent_ece; /* expected calibration error over ten equal groups */
     uint64_t intent_samples;

@@ -59,6 +59,7 @@ void report_print(const struct findings *f, const struct world *w, bool json, FI
         {"segment_users", (double)f->segment_users, ""},
         {"intent_auc", f->intent_auc, "of published purchase intent"},
         {"intent_ceiling", f->intent_ceiling, "of the purchases to expect by the truth"},
+        {"intent_ceiling_seen", f->intent_ceiling_seen, "of who tells spending from looks and purchases, and knows all else"},
         {"intent_share", f->intent_share, "of samples with a purchase within the horizon"},
         {"intent_ece", f->intent_ece, "expected calibration error over ten groups"},
         {"intent_samples", (double)f->intent_samples, ""},

@@ -9,7 +9,7 @@ struct sample {
     uint32_t user;
     float intent;
     float churn;
-    float truth; /* purchases to expect */
+    float truth, foreseen; /* purchases to expect; from what can be seen */
     bool pleased; /* by the visit so far */
     int64_t at_ms;
 };

@@ -16,13 +16,12 @@
 
 enum { TAGS_EACH = TAGS / CLUSTERS };
 
-#define UNEVEN_MAX 5.0
 #define PLEASED 0.8
 
 /* Exponential, with mean about one; nobody is at nought and nobody beyond reason. */
 static float draw_uneven(struct random *r)
 {
-    double value = RHYTHM_MIN + random_exponential(r, 1 - RHYTHM_MIN);
+    double value = UNEVEN_MIN + random_exponential(r, 1 - UNEVEN_MIN);
     return (float)(value < UNEVEN_MAX ? value : UNEVEN_MAX);
 }
 
@@ -132,7 +131,8 @@ static void user_arrive(struct world *w, uint32_t user, int64_t at_ms)
         u->life->cart = u->life->trial = -1;
     }
     u->state = USER_BROWSING;
-    u->slates_left = (uint8_t)(2 + random_below(&w->random, 6));
+    u->slates_left = (uint8_t)(SLATES_MIN + random_below(&w->random, SLATES_MAX - SLATES_MIN + 1));
+    u->slates_seen = 0;
     u->mood = 0;
     u->session_from_ms = at_ms;
     if (w->settings.scenes > 1 && random_chance(&w->random, 0.1))

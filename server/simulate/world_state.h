@@ -45,7 +45,10 @@ struct host {
     int32_t room; /* number of its live room, -1: none */
 };
 
-#define RHYTHM_MIN 0.1 /* and of spending */
+#define UNEVEN_MIN 0.1 /* of rhythm and spending */
+#define UNEVEN_MAX 5.0
+#define SLATES_MIN 2 /* lists a session */
+#define SLATES_MAX 7
 #define QUALITY_MIN 0.15
 #define QUALITY_MAX 1.0
 
@@ -145,14 +148,14 @@ struct user {
     uint8_t cluster;
     uint8_t state;
     uint8_t scene;
-    uint8_t slates_left;
+    uint8_t slates_left, slates_seen; /* in this session */
     uint8_t pos; /* how the user came into the room */
     bool control;
     bool churned;
     bool came_by_rec;
     bool for_star; /* flash: comes for the star */
     float spending;
-    float rhythm;  /* how often the user comes, mean one, RHYTHM_MIN at least */
+    float rhythm;  /* how often the user comes, mean one, UNEVEN_MIN at least */
     float mood; /* satisfaction with the session */
     uint32_t room;
     int64_t next_ms;
@@ -314,6 +317,8 @@ void believe_stay(struct world *w, uint32_t host, struct linear mean_s, double s
 double believed_quality(const struct world *w, uint32_t host); /* posterior mean */
 /* Of the user within the horizon, from the truth as it stands now. */
 double expected_purchases(const struct world *w, uint32_t user, int64_t horizon_ms);
+/* Likewise, from what can be seen of how freely the user spends and how long the visit lasts. */
+double foreseeable_purchases(const struct world *w, uint32_t user, int64_t horizon_ms);
 
 /* behaviour.c */
 void user_act(struct world *w, uint32_t user, int64_t at_ms);
