@@ -89,6 +89,7 @@ static void put_logistic(struct writer *w, const struct logistic_model *m)
 {
     put_varint(w, m->examples);
     put_varint(w, m->positives);
+    put_u8(w, m->mature);
     put_float(w, (float)m->bias);
     for (int i = 0; i < FEATURES; i++) {
         put_float(w, (float)m->mean[i]);
@@ -101,6 +102,9 @@ static void get_logistic(struct reader *r, struct logistic_model *out)
 {
     out->examples = get_varint(r);
     out->positives = get_varint(r);
+    uint8_t mature = get_u8(r);
+    r->failed |= mature > 1;
+    out->mature = mature;
     out->bias = get_float(r);
     for (int i = 0; i < FEATURES; i++) {
         out->mean[i] = get_float(r);

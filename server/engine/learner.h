@@ -10,7 +10,8 @@
  * Pattern Recognition, 4.5; Amari 1998): nearly the best fit of a batch after one pass, with no rate to choose. Older
  * examples fade.
  * Labels are delayed: an example waits until its window is over and is learned then, whatever its label; so what is
- * predicted never sees its own future, and buyers are not learned before the others of their time.
+ * predicted never sees its own future, and buyers are not learned before the others of their time. A model is silent until
+ * what it learned spans three quarters of its horizon: before that it knows beginners only, and tells worse than the share of all.
  */
 #pragma once
 

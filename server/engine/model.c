@@ -69,7 +69,7 @@ double logistic_input(const struct logistic_model *m, int feature, float x)
 double logistic_predict(const struct logistic_model *m, const float x[FEATURES])
 {
     double sum = m->bias;
-    if (m->examples < MODEL_EXAMPLES_MIN)
+    if (!m->mature)
         return -1;
     for (int i = 0; i < FEATURES; i++)
         sum += m->weight[i] * logistic_input(m, i, x[i]);

@@ -31,6 +31,7 @@ struct segment_model {
 /* p = 1 / (1 + exp(-(bias + sum weight z))), z = (x - mean) / deviation within 5 either way. */
 struct logistic_model {
     uint64_t examples, positives;
+    bool mature; /* has learned enough to tell */
     double bias;
     double mean[FEATURES], deviation[FEATURES], weight[FEATURES];
 };
@@ -42,11 +43,9 @@ struct model {
     struct logistic_model intent, churn;
 };
 
-#define MODEL_EXAMPLES_MIN 200 /* before that a prediction says nothing */
-
 /* Index of the segment whose centroid is nearest by cosine, or -1. */
 int model_segment(const struct model *m, const struct model_tag *tags, uint32_t count);
 /* z of the input; 0 when it has not varied. */
 double logistic_input(const struct logistic_model *m, int feature, float x);
-/* In (0, 1); -1 while the model has seen fewer than MODEL_EXAMPLES_MIN examples. */
+/* In (0, 1); -1 while the model is not mature. */
 double logistic_predict(const struct logistic_model *m, const float x[FEATURES]);

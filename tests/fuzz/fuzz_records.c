@@ -185,6 +185,7 @@ static void make_model(struct writer *out)
     for (uint32_t i = 0; i < m.segment_count; i++)
         m.segments[i] = (struct segment_model){.users = i, .tag_count = 1, .tags = {{.size = 1, .text = "a", .weight = 1}}};
     m.intent.examples = 1000;
+    m.intent.mature = fuzz_draw(2);
     if (fuzz_draw(8) && m.segment_count > 0)
         model_encode(&m, out);
     else

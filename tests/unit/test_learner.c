@@ -35,7 +35,26 @@ static void test_labels_wait_for_the_window(void)
     const struct logistic_model *m = &learner_model(l)->intent;
     CHECK_INT(m->examples, 1000);
     CHECK_INT(m->positives, 250);
+    learner_destroy(l);
+}
+
+static void test_silent_until_examples_span_three_quarters_of_the_horizon(void)
+{
+    struct learner_settings s;
+    learner_settings_default(&s);
+    struct learner *l = learner_create(&s, NULL);
+    const struct logistic_model *m = &learner_model(l)->intent;
     struct sample hot = seen(1, 0, 3), cold = seen(2, 0, 0);
+    int64_t enough_ms = 1000000 + s.intent_ms / 4 * 3;
+    struct sample rest[] = {seen(99997, enough_ms - 1, 0), seen(99998, enough_ms, 0), seen(99999, enough_ms + s.intent_ms, 0)};
+    feed(l, 1000000, 1000);
+    for (int i = 0; i < 3; i++)
+        learner_apply(l, &rest[i]);
+    CHECK_INT(m->examples, 1001);
+    CHECK(logistic_predict(m, hot.features) == -1.0);
+    rest[2].ts_ms++;
+    learner_apply(l, &rest[2]);
+    CHECK_INT(m->examples, 1002);
     CHECK(logistic_predict(m, hot.features) > 0.5);
     CHECK(logistic_predict(m, cold.features) < 0.2);
     learner_destroy(l);
@@ -78,6 +97,7 @@ static void test_who_comes_back_in_the_second_half_has_not_left(void)
 int main(void)
 {
     test_labels_wait_for_the_window();
+    test_silent_until_examples_span_three_quarters_of_the_horizon();
     test_a_purchase_after_the_window_is_no_label();
     test_who_comes_back_in_the_second_half_has_not_left();
     return checks_failed != 0;
