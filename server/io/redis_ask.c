@@ -16,23 +16,30 @@ struct redis_ask {
     redisContext *nodes[NODES_MAX]; /* owned */
 };
 
-static redisContext *dial(const struct redis_store_settings *s, const char *text)
+static bool authenticate(redisContext *c, const struct redis_connection_settings *s, const struct redis_address *address)
 {
-    struct redis_address address;
-    struct timeval wait = {s->connection.connect_timeout_ms / 1000, s->connection.connect_timeout_ms % 1000 * 1000};
-    if (redis_address_parse(text, &address) != ERR_NONE)
-        return NULL;
-    redisContext *c = redisConnectWithTimeout(address.host, address.port, wait);
-    const char *user = s->connection.user, *password = s->connection.password;
-    redisReply *answer = NULL;
-    if (c && !c->err && password && *password)
-        answer = user && *user ? redisCommand(c, "AUTH %s %s", user, password) : redisCommand(c, "AUTH %s", password);
-    bool refused = answer && answer->type == REDIS_REPLY_ERROR;
+    bool named = s->user && *s->user;
+    const char *argv[] = {"AUTH", named ? s->user : s->password, s->password};
+    if (!s->password || !*s->password)
+        return true;
+    redisReply *answer = redisCommandArgv(c, named ? 3 : 2, argv, NULL);
+    bool good = answer && answer->type != REDIS_REPLY_ERROR;
+    if (!good)
+        log_error("redis_dial", "Redis at %s:%u refused AUTH: %.100s", address->host, address->port, answer ? answer->str : c->errstr);
     if (answer)
         freeReplyObject(answer);
-    if (c && !c->err && !refused)
+    return good;
+}
+
+redisContext *redis_dial(const struct redis_connection_settings *s, const struct redis_address *address)
+{
+    struct timeval connect = {s->connect_timeout_ms / 1000, s->connect_timeout_ms % 1000 * 1000},
+                   request = {s->request_timeout_ms / 1000, s->request_timeout_ms % 1000 * 1000};
+    redisContext *c = redisConnectWithTimeout(address->host, address->port, connect);
+    if (!c || c->err)
+        log_error("redis_dial", "Redis at %s:%u: %s", address->host, address->port, c ? c->errstr : "out of memory");
+    else if (redisSetTimeout(c, request) == REDIS_OK && authenticate(c, s, address))
         return c;
-    log_error("redis_ask", "%s: %s", text, refused ? "the password is refused" : c ? c->errstr : "out of memory");
     redisFree(c);
     return NULL;
 }
@@ -43,7 +50,9 @@ static int node_of(struct redis_ask *a, const char *address)
     for (int i = 0; i < a->count; i++)
         if (strcmp(a->addresses[i], address) == 0)
             return i;
-    redisContext *c = a->count < NODES_MAX ? dial(a->settings, address) : NULL;
+    struct redis_address parsed;
+    bool known = a->count < NODES_MAX && redis_address_parse(address, &parsed) == ERR_NONE;
+    redisContext *c = known ? redis_dial(&a->settings->connection, &parsed) : NULL;
     if (!c)
         return -1;
     snprintf(a->addresses[a->count], sizeof a->addresses[0], "%s", address);

@@ -7,6 +7,8 @@
 
 struct redis_ask;
 
+/* Connected and authenticated; NULL: logged. Commands on it end at the request timeout. */
+redisContext *redis_dial(const struct redis_connection_settings *settings, const struct redis_address *address);
 /* NULL (logged) when nothing answers. Settings are borrowed. */
 struct redis_ask *redis_ask_open(const struct redis_store_settings *settings);
 void redis_ask_close(struct redis_ask *a);

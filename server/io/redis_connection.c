@@ -278,8 +278,8 @@ static void on_greeting(void *self, int step, const struct redisReply *reply)
         return;
     bool good = reply->type != REDIS_REPLY_ERROR;
     if (!good && step != GREET_NAME && step != GREET_MEMORY && !c->refused) {
-        log_error("redis_greeting", "Redis at %s:%u refused %s: %.100s", c->address.host, c->address.port,
-                  step == GREET_AUTH ? "AUTH" : step == GREET_ROLE ? "ROLE" : "WATCH, MULTI, EXEC",
+        log_error("redis_greeting", "Redis at %s:%u refused %s: %.100s; see redis.user, redis.password_file and what its ACL allows",
+                  c->address.host, c->address.port, step == GREET_AUTH ? "AUTH" : step == GREET_ROLE ? "ROLE" : "WATCH, MULTI, EXEC",
                   reply->str);
         refuse(c, DOWN_REFUSED);
     }

@@ -1,6 +1,7 @@
 #include "server/io/redis_scan.h"
 
 #include "common/log.h"
+#include "server/io/redis_ask.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,66 +30,62 @@ static redisReply *ask(redisContext *c, int argc, const char **argv)
     return reply;
 }
 
-static redisContext *open_node(const struct redis_store_settings *s, const struct redis_address *address)
+/* False: there are more nodes than are looked at. */
+static bool add_node(struct scan *s, const struct redis_address *a)
 {
-    struct timeval wait = {s->connection.request_timeout_ms / 1000, s->connection.request_timeout_ms % 1000 * 1000};
-    redisContext *c = redisConnectWithTimeout(address->host, address->port, wait);
-    if (!c || c->err) {
-        log_error("redis_scan", "Redis at %s:%u: %s", address->host, address->port, c ? c->errstr : "out of memory");
-        if (c)
-            redisFree(c);
-        return NULL;
+    for (int i = 0; i < s->node_count; i++)
+        if (redis_address_equal(a, &s->nodes[i]))
+            return true;
+    if (s->node_count == NODES_MAX) {
+        log_error("redis_scan", "the cluster has more than %d primaries; its state is not read", NODES_MAX);
+        return false;
     }
-    redisSetTimeout(c, wait);
-    if (!s->connection.password || !*s->connection.password)
-        return c;
-    bool named = s->connection.user && *s->connection.user;
-    const char *argv[] = {"AUTH", named ? s->connection.user : s->connection.password, s->connection.password};
-    redisReply *reply = ask(c, named ? 3 : 2, argv);
-    if (reply)
-        freeReplyObject(reply);
-    else
-        redisFree(c);
-    return reply ? c : NULL;
+    s->nodes[s->node_count++] = *a;
+    return true;
 }
 
-static void add_node(struct scan *s, const char *host, size_t size, long long port)
+static bool add_range(struct scan *s, const redisReply *range, const struct redis_address *asked)
 {
-    struct redis_address a = {.port = (uint16_t)port};
-    if (size == 0 || size >= sizeof a.host || s->node_count == NODES_MAX)
-        return;
-    memcpy(a.host, host, size);
-    for (int i = 0; i < s->node_count; i++)
-        if (redis_address_equal(&a, &s->nodes[i]))
-            return;
-    s->nodes[s->node_count++] = a;
+    struct redis_address primary;
+    if (redis_range_primary(range, asked, &primary))
+        return add_node(s, &primary);
+    log_error("redis_scan", "CLUSTER SLOTS: the answer is not understood");
+    return false;
+}
+
+/* Where a server that is no cluster has its state: in its primary, or itself. */
+static bool add_primary(struct scan *s, const redisReply *role, const struct redis_address *seed)
+{
+    struct redis_address a = *seed;
+    bool replica = role->elements >= 3 && role->element[0]->type == REDIS_REPLY_STRING && strcmp(role->element[0]->str, "slave") == 0;
+    if (replica && (role->element[1]->type != REDIS_REPLY_STRING || role->element[2]->type != REDIS_REPLY_INTEGER))
+        return false;
+    if (replica && (size_t)role->element[1]->len < sizeof a.host) {
+        snprintf(a.host, sizeof a.host, "%s", role->element[1]->str);
+        a.port = (uint16_t)role->element[2]->integer;
+    }
+    return add_node(s, &a);
 }
 
 /* The primaries: those of the cluster, else the primary behind `seed`. */
 static enum err find_nodes(struct scan *s, const struct redis_address *seed)
 {
-    redisContext *c = open_node(s->settings, seed);
+    redisContext *c = redis_dial(&s->settings->connection, seed);
     if (!c)
         return ERR_IO;
     redisReply *role = ask(c, 1, (const char *[]){"ROLE"});
     redisReply *map = redisCommand(c, "CLUSTER SLOTS");
-    bool cluster = map && map->type == REDIS_REPLY_ARRAY && map->elements > 0;
-    for (size_t i = 0; cluster && i < map->elements; i++) {
-        const redisReply *primary = map->element[i]->element[2];
-        const redisReply *host = primary->element[0];
-        add_node(s, host->len ? host->str : seed->host, host->len ? (size_t)host->len : strlen(seed->host),
-                 primary->element[1]->integer);
-    }
-    if (!cluster && role && role->elements >= 3 && strcmp(role->element[0]->str, "slave") == 0)
-        add_node(s, role->element[1]->str, (size_t)role->element[1]->len, role->element[2]->integer);
-    else if (!cluster && role)
-        add_node(s, seed->host, strlen(seed->host), seed->port);
+    bool good = role != NULL, cluster = map && map->type == REDIS_REPLY_ARRAY && map->elements > 0;
+    for (size_t i = 0; good && cluster && i < map->elements; i++)
+        good = add_range(s, map->element[i], seed);
+    if (good && !cluster)
+        good = add_primary(s, role, seed);
     if (role)
         freeReplyObject(role);
     if (map)
         freeReplyObject(map);
     redisFree(c);
-    return s->node_count ? ERR_NONE : ERR_IO;
+    return good ? ERR_NONE : ERR_IO;
 }
 
 /* PREFIX:{STAGE.PARTITION}:NAME */
@@ -131,8 +128,10 @@ static enum err scan_page(struct scan *s, redisContext *c, const redisReply *key
         }
         if (value->type == REDIS_REPLY_STRING && parse_key(s, keys->element[i], &stage, &partition, &key))
             s->each(s->arg, stage, partition, key, (struct slice){value->str, (uint32_t)value->len});
-        else if (value->type == REDIS_REPLY_ERROR)
+        else if (value->type == REDIS_REPLY_ERROR && err == ERR_NONE) {
+            log_error("redis_scan", "GET: %.100s", value->str);
             err = ERR_IO;
+        }
         freeReplyObject(value);
     }
     return err;
@@ -142,12 +141,16 @@ static enum err scan_node(struct scan *s, const struct redis_address *address)
 {
     char cursor[32] = "0";
     enum err err = ERR_NONE;
-    redisContext *c = open_node(s->settings, address);
+    redisContext *c = redis_dial(&s->settings->connection, address);
     if (!c)
         return ERR_IO;
     do {
         redisReply *page = ask(c, 6, (const char *[]){"SCAN", cursor, "MATCH", s->pattern, "COUNT", SCAN_COUNT});
-        if (!page) {
+        if (!page || page->elements != 2 || page->element[0]->type != REDIS_REPLY_STRING || page->element[1]->type != REDIS_REPLY_ARRAY) {
+            if (page) {
+                log_error("redis_scan", "SCAN: the answer is not understood");
+                freeReplyObject(page);
+            }
             err = ERR_IO;
             break;
         }

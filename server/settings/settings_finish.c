@@ -36,8 +36,8 @@ const char *settings_place_fault(const struct daemon_settings *d, const char **o
     if (!redis_addresses_are_valid(d->redis.addresses))
         return "is HOST:PORT[,HOST:PORT…], at most 16 of them";
     *out_path = "redis.prefix";
-    if (!*d->redis.prefix || strpbrk(d->redis.prefix, "{}: \r\n"))
-        return "is not empty and has no brace, colon or space";
+    if (!*d->redis.prefix || strpbrk(d->redis.prefix, "{}: \r\n*?[]\\"))
+        return "is not empty and has no brace, bracket, colon, space, star, question mark or backslash";
     *out_path = "http";
     return !*d->http || http_address_is_valid(d->http) ? NULL : "is HOST:PORT, port 0 for any, or empty";
 }

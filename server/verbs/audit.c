@@ -170,6 +170,8 @@ int verb_audit(int argc, char **argv)
         printf("%llu recommendations with %llu places, %llu snapshots with %llu weights, %llu steps: %llu faults\n", (unsigned long long)a->recommendations,
                (unsigned long long)a->places, (unsigned long long)a->snapshots, (unsigned long long)a->shares, (unsigned long long)a->steps,
                (unsigned long long)a->faults);
+    if (ok && a->recommendations + a->snapshots == 0)
+        fputs("sluice audit: there is nothing to judge in the topics\n", stderr);
     if (client)
         rd_kafka_destroy(client);
     return ok && a->faults == 0 && a->recommendations + a->snapshots > 0 ? 0 : 1;

@@ -34,14 +34,22 @@ static json_t *number_or_text(const redisReply *r)
     return r->len && *end == 0 ? json_integer(number) : json_stringn(r->str, (size_t)r->len);
 }
 
+/* NULL also when Redis refuses or goes away, which is noted (and said by redis_ask). */
+static redisReply *ask_key(struct inspection *in, const char *command, const char *key)
+{
+    redisReply *reply = redis_ask_key(in->redis, command, key);
+    in->failed |= !reply;
+    return reply;
+}
+
 /* A hash as an object, a string as it is; left out when there is none. */
 static void add_view(struct inspection *in, const char *name, const char *kind, const char *id)
 {
     char key[300];
     snprintf(key, sizeof key, "%s:%s:%s", in->settings.daemon.redis.prefix, kind, id);
-    redisReply *type = redis_ask_key(in->redis, "TYPE", key);
+    redisReply *type = ask_key(in, "TYPE", key);
     bool hash = type && strcmp(type->str, "hash") == 0, string = type && strcmp(type->str, "string") == 0;
-    redisReply *value = hash ? redis_ask_key(in->redis, "HGETALL", key) : string ? redis_ask_key(in->redis, "GET", key) : NULL;
+    redisReply *value = hash ? ask_key(in, "HGETALL", key) : string ? ask_key(in, "GET", key) : NULL;
     if (value && hash) {
         json_t *fields = json_object();
         for (size_t i = 0; i + 1 < value->elements; i += 2)
@@ -64,7 +72,7 @@ static struct profile *add_state(struct inspection *in, const uint8_t key[USER_K
     for (int32_t p = 0; p < 1024; p++) {
         struct writer header = {0}, name = {0};
         redis_blob_name(in->settings.daemon.redis.prefix, STAGE_PROFILE, p, HEADER_KEY, &header);
-        redisReply *have = redis_ask_key(in->redis, "EXISTS", text_cstr(&header));
+        redisReply *have = ask_key(in, "EXISTS", text_cstr(&header));
         bool exists = have && have->integer;
         if (have)
             freeReplyObject(have);
@@ -93,7 +101,7 @@ static void add_why(struct inspection *in, const char *user, const struct profil
     struct profile *none = profile ? NULL : profile_create(); /* of whom nothing is known is ranked too */
     struct why_question q = {&in->settings, in->redis, user, profile ? profile : none, json_object_get(in->out, "recommendations"), in->why, in->scene};
     json_t *answer = inspect_why(&q);
-    in->failed = !answer;
+    in->failed |= !answer;
     for (size_t i = 0; i < sizeof seen / sizeof *seen; i++)
         json_object_del(in->out, seen[i]);
     if (answer)
@@ -177,7 +185,9 @@ int verb_inspect(int argc, char **argv)
         add_view(&in, "audience", strcmp(kind, "room") == 0 ? "audience:room" : "audience:item", argv[2]);
     if (strcmp(kind, "item") == 0)
         add_view(&in, "similar", "sim", argv[2]);
-    bool found = in.why ? !in.failed : json_object_size(in.out) > (user ? 2u : 1u);
+    bool found = !in.failed && (in.why || json_object_size(in.out) > (user ? 2u : 1u));
+    if (in.failed)
+        fputs("sluice inspect: not all could be read\n", stderr);
     if (json) {
         json_dumpf(in.out, stdout, JSON_INDENT(1));
         putchar('\n');
