@@ -65,10 +65,11 @@ bool settings_load(struct settings *s, const char *file, FILE *report);
  */
 bool settings_finish(struct settings *s, FILE *report);
 /*
- * Reads the file again for a running daemon: false when it is refused, or when something differs that may not change
- * while running (reported). Else `out` holds what worker_reload() takes.
+ * Reads the file again for a running daemon. `read` is as settings_load() left it at the start, without the options. False
+ * when the file is refused, or says something else that may not change while running (reported). Else `out` holds what
+ * worker_reload() takes.
  */
-bool settings_reload(const struct settings *running, struct worker_settings *out, FILE *report);
+bool settings_reload(const struct settings *read, struct worker_settings *out, FILE *report);
 uint64_t settings_fold_hash(const struct daemon_settings *d);
 /* Over everything but texts: two daemons with the same behave alike. */
 uint64_t settings_hash(const struct daemon_settings *d);

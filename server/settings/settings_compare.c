@@ -33,22 +33,53 @@ static bool row_equal(const struct setting *r, const struct daemon_settings *a, 
     return true;
 }
 
-bool settings_reload(const struct settings *running, struct worker_settings *out, FILE *report)
+static bool currencies_equal(const struct daemon_settings *a, const struct daemon_settings *b)
+{
+    return memcmp(a->worker.profile.currencies, b->worker.profile.currencies, sizeof a->worker.profile.currencies) == 0;
+}
+
+static bool texts_equal(const char *a, const char *b)
+{
+    return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+/* Of what a file says outside the table. What stands in the files that it names is not looked at. */
+static const char *other_difference(const struct settings *a, const struct settings *b)
+{
+    bool properties = a->daemon.kafka.property_count == b->daemon.kafka.property_count, before = a->before_count == b->before_count;
+    for (int i = 0; properties && i < a->daemon.kafka.property_count; i++)
+        properties = texts_equal(a->properties[i].name, b->properties[i].name) && texts_equal(a->properties[i].value, b->properties[i].value);
+    for (int i = 0; before && i < a->before_count; i++)
+        before = a->before_of[i]->fold_hash == b->before_of[i]->fold_hash;
+    return !properties                                              ? "kafka.properties"
+           : !currencies_equal(&a->daemon, &b->daemon)              ? "profile.currencies"
+           : !before                                                ? "before"
+           : !texts_equal(a->user_key_file, b->user_key_file)       ? "user_key_file"
+           : !texts_equal(a->password_file, b->password_file)       ? "redis.password_file"
+                                                                    : NULL;
+}
+
+bool settings_reload(const struct settings *read, struct worker_settings *out, FILE *report)
 {
     struct settings fresh;
-    if (!running->file) {
+    if (!read->file) {
         fprintf(report, "there is no configuration file to read again\n");
         return false;
     }
     settings_init(&fresh);
-    bool ok = settings_load(&fresh, running->file, report) && settings_finish(&fresh, report);
-    for (const struct setting *r = settings_table; ok && r->path; r++)
-        if (!(r->flags & (SETTING_RELOAD | SETTING_FILE)) && !row_equal(r, &running->daemon, &fresh.daemon) && r->kind != SETTING_TEXT) {
-            fprintf(report, "%s: %s cannot change while running\n", running->file, r->path);
-            ok = false;
-        }
-    if (ok)
+    bool ok = settings_load(&fresh, read->file, report);
+    const char *other = ok ? other_difference(read, &fresh) : NULL;
+    for (const struct setting *r = settings_table; ok && !other && r->path; r++)
+        if (!(r->flags & (SETTING_RELOAD | SETTING_FILE)) && !row_equal(r, &read->daemon, &fresh.daemon))
+            other = r->path;
+    if (other)
+        fprintf(report, "%s: %s cannot change while running\n", read->file, other);
+    ok = ok && !other;
+    if (ok) {
         *out = fresh.daemon.worker;
+        out->before = NULL; /* they end with `fresh` */
+        out->before_count = 0;
+    }
     settings_fini(&fresh);
     return ok;
 }
@@ -84,7 +115,7 @@ uint64_t settings_hash(const struct daemon_settings *d)
 int settings_differences(const struct daemon_settings *a, const struct daemon_settings *b, FILE *out, const char *before, const char *after)
 {
     int count = 0;
-    bool currencies = memcmp(a->worker.profile.currencies, b->worker.profile.currencies, sizeof a->worker.profile.currencies) != 0;
+    bool currencies = !currencies_equal(a, b);
     for (const struct setting *r = settings_table; r->path; r++)
         if (r->kind != SETTING_TEXT && !row_equal(r, a, b)) {
             fprintf(out, "%s%s%s", before, r->path, after);

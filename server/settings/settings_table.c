@@ -260,9 +260,9 @@ const struct setting settings_table[] = {
     U32("learner.segments", worker.learner.segments, "segments", 1, SEGMENTS_MAX, 0, "At most so many."),
     U32("learner.found_permille", worker.learner.found_permille, "1/1000", 0, 1000, 0, "A user whose best cosine is below this founds a segment."),
     U32("learner.step_ppm", worker.learner.step_ppm, "ppm", 1, 1000000, 0, "Least step of a centroid."),
-    U32("learner.audience.users_max", worker.learner.audience.users_max, "users", 1, 100000000, 0, "Of whom audiences are counted; those unseen for long leave first."),
-    I64("learner.audience.keep_ms", worker.learner.audience.keep_ms, "ms", 1000, 3650 * DAY, 0, "A user unseen for so long is no longer counted."),
-    I64("learner.audience.away_ms", worker.learner.audience.away_ms, "ms", 1000, 3650 * DAY, 0, "And counts as dormant after."),
+    U32("learner.audience_users_max", worker.learner.audience.users_max, "users", 1, 100000000, 0, "Of whom audiences are counted; those unseen for long leave first."),
+    I64("learner.audience_keep_ms", worker.learner.audience.keep_ms, "ms", 1000, 3650 * DAY, 0, "A user unseen for so long is no longer counted."),
+    I64("learner.audience_away_ms", worker.learner.audience.away_ms, "ms", 1000, 3650 * DAY, 0, "And counts as dormant after."),
     U32("learner.memory", worker.learner.memory, "examples", 100, 1000000000, 0, "After so many one counts 1/e."),
 
     U32("segments.sample_ms", worker.segments.sample_ms, "ms", 100, 86400000, 0, "Between two samples of one user."),

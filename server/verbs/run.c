@@ -63,7 +63,7 @@ static bool topics_keep_what_is_needed(const struct settings *settings)
 
 int verb_run(int argc, char **argv)
 {
-    struct settings settings;
+    struct settings settings, read; /* with the options; as the file says */
     const char *http = take_option(&argc, argv, "--http");
     if (http && *http && !http_address_is_valid(http)) {
         fprintf(stderr, "sluice run: --http is HOST:PORT, port 0 for any, or empty; not %s\n", http);
@@ -72,9 +72,15 @@ int verb_run(int argc, char **argv)
     if (!connect_options(&argc, argv, &settings))
         return EXIT_CONFIG;
     settings.daemon.http = http ? http : settings.daemon.http;
+    settings_init(&read);
     settings.daemon.reload = reload;
-    settings.daemon.reload_arg = &settings;
-    int code = !is_all_taken(argc, argv, 0) ? EXIT_USAGE : topics_keep_what_is_needed(&settings) ? daemon_run(&settings.daemon) : EXIT_CONFIG;
+    settings.daemon.reload_arg = &read;
+    int code = EXIT_CONFIG;
+    if (!is_all_taken(argc, argv, 0))
+        code = EXIT_USAGE;
+    else if ((!settings.file || settings_load(&read, settings.file, stderr)) && topics_keep_what_is_needed(&settings))
+        code = daemon_run(&settings.daemon);
     settings_fini(&settings);
+    settings_fini(&read);
     return code;
 }
