@@ -31,6 +31,17 @@ struct offpolicy_answer {
     uint64_t decisions; /* lists, or weights, in the log */
 };
 
+struct shadow;
+
+enum offpolicy_record { OFFPOLICY_STUCK, OFFPOLICY_EVENT, OFFPOLICY_OTHER };
+
+/*
+ * Folds the record. OFFPOLICY_EVENT: it is an event that was applied, decoded into *out_event until the next call.
+ * OFFPOLICY_STUCK: a task halted (said on standard error).
+ */
+enum offpolicy_record offpolicy_fold(const struct offpolicy_settings *s, struct shadow *shadow, const struct journal *j,
+                                     const struct journal_record *r, struct event *out_event);
+
 /* False: a task halted (said). */
 bool offpolicy_lists(const struct offpolicy_settings *s, struct journal *j, struct offpolicy_answer *out);
 bool offpolicy_traffic(const struct offpolicy_settings *s, struct journal *j, struct offpolicy_answer *out);

@@ -6,7 +6,6 @@
 #include "server/rehearse/shadow.h"
 
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #define AT_ONCE_MS 50 /* a list put off by the throttle comes later as a rule */
@@ -142,15 +141,12 @@ static void take_reward(struct lists *o, const struct event *e)
 
 static bool take(struct lists *o, const struct journal_record *r)
 {
-    static struct event_scratch scratch;
     struct event e;
-    enum shadow_answer answer = shadow_record(o->shadow, r);
+    enum offpolicy_record what = offpolicy_fold(o->settings, o->shadow, o->journal, r, &e);
     if (r->topic == TOPIC_RECOMMENDATIONS || r->topic == TOPIC_EVENTS)
         take_list(o, r);
-    if (answer == SHADOW_STUCK)
-        fprintf(stderr, "%s:%llu: %s\n", journal_path(o->journal), (unsigned long long)r->line, shadow_reason(o->shadow));
-    if (r->topic != TOPIC_EVENTS || answer != SHADOW_APPLIED || event_decode(&o->settings->worker->event_rules, r->key, r->value, &scratch, &e) != EVENT_ACCEPTED)
-        return answer != SHADOW_STUCK;
+    if (what != OFFPOLICY_EVENT)
+        return what != OFFPOLICY_STUCK;
     if (e.rec.size && e.room.size && e.type == EVENT_IMPRESSION)
         take_impression(o, &e);
     if (e.rec.size && e.type == o->settings->reward)

@@ -11,7 +11,6 @@
 #include "server/rehearse/shadow.h"
 
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #define SCREEN_MS 1000
@@ -202,17 +201,14 @@ static void take_reward(struct traffic *o, const struct event *e)
 
 static bool take(struct traffic *o, const struct journal_record *r)
 {
-    static struct event_scratch scratch;
     struct event e;
-    enum shadow_answer answer = shadow_record(o->shadow, r);
-    if (answer == SHADOW_STUCK)
-        fprintf(stderr, "%s:%llu: %s\n", journal_path(o->journal), (unsigned long long)r->line, shadow_reason(o->shadow));
+    enum offpolicy_record what = offpolicy_fold(o->settings, o->shadow, o->journal, r, &e);
     if (r->topic == TOPIC_TRAFFIC) {
         take_weight(o, SIDE_LOGGED, r->key, r->value);
         o->read++;
     }
-    if (r->topic != TOPIC_EVENTS || answer != SHADOW_APPLIED || event_decode(&o->settings->worker->event_rules, r->key, r->value, &scratch, &e) != EVENT_ACCEPTED)
-        return answer != SHADOW_STUCK;
+    if (what != OFFPOLICY_EVENT)
+        return what != OFFPOLICY_STUCK;
     if (e.type == EVENT_IMPRESSION && e.room.size && (e.rec.size || is_traffic(&e)))
         take_impression(o, &e);
     if (e.type == o->settings->reward && e.room.size && is_traffic(&e))

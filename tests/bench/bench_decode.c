@@ -4,17 +4,10 @@
  */
 #include "common/hash.h"
 #include "server/codec/event_decode.h"
+#include "tests/bench/cpu.h"
 
 #include <jansson.h>
 #include <stdio.h>
-#include <time.h>
-
-static double cpu_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 #define EVENTS 1000
 

@@ -4,10 +4,10 @@
  */
 #include "server/engine/entity.h"
 #include "server/engine/profile.h"
+#include "tests/bench/cpu.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { EVENTS = 3000000, USERS = 200000, ITEMS = 10000 };
 
@@ -18,13 +18,6 @@ static const enum event_type types[16] = {
     EVENT_WATCH, EVENT_WATCH, EVENT_WATCH, EVENT_WATCH, EVENT_ENTER,    EVENT_CLICK,      EVENT_CHAT,       EVENT_LIKE,
     EVENT_VOTE,  EVENT_GIFT,  EVENT_CART,  EVENT_PURCHASE, EVENT_IMPRESSION, EVENT_IMPRESSION, EVENT_LEAVE, EVENT_QUESTION,
 };
-
-static double cpu_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static uint64_t draw(uint64_t *s)
 {

@@ -7,10 +7,10 @@
 #include "common/hmac.h"
 #include "server/worker/memory_worker.h"
 #include "tests/bench/ordinary.h"
+#include "tests/bench/cpu.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { PARTITIONS = 4, KINDS = 1000, STEP_MS = 20, STEP_EVENTS = 100 };
 
@@ -20,13 +20,6 @@ struct world {
     uint64_t users, items, seed, events;
     int64_t now_ms;
 };
-
-static double cpu_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 static double draw(struct world *w)
 {

@@ -7,24 +7,17 @@
 #include "server/engine/profile.h"
 #include "server/io/redis_store.h"
 #include "tests/bench/ordinary.h"
+#include "tests/bench/cpu.h"
 
 #include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define KINDS 2000  /* different blobs; the rest are their copies under other keys */
 #define BATCH 500
 #define NEIGHBOURS 256
 
 enum what { USERS, COUNTERS_OF, NEIGHBOURS_OF };
-
-static double cpu_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 static void make(enum what what, uint64_t seed, struct writer *out)
 {

@@ -6,10 +6,10 @@
  */
 #include "common/check.h"
 #include "server/engine/recommend.h"
+#include "tests/bench/cpu.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { ITEMS = 10000, ROOMS = 1000, HOSTS = 700, TAGS = 400, USERS = 5000, LIST = 20, RANKINGS = 50000, DIMS = 64 };
 
@@ -24,13 +24,6 @@ struct bench {
     char names[ITEMS][8];
     uint64_t random;
 };
-
-static double cpu_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 /* What is measured between two looks at the clock with nothing between them: a look is a call of the system. */
 static double look_s(void)
