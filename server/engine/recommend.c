@@ -59,7 +59,7 @@ void recommender_destroy(struct recommender *r)
 /* The columns lie one behind the other, the widest first, so that each is aligned; `bound` is a multiple of 16. */
 static void lay_out(struct tallies *t, uint32_t bound)
 {
-    char *at = calloc(bound, 6 * sizeof(uint32_t) + sizeof *t->times + 3);
+    char *at = calloc(bound, 7 * sizeof(uint32_t) + 3);
     ASSERT(at);
     free(t->memory);
     *t = (struct tallies){.memory = at, .strongest = (uint32_t *)at};
@@ -68,8 +68,8 @@ static void lay_out(struct tallies *t, uint32_t bound)
     t->interest = t->base + bound;
     t->similar = t->interest + bound;
     t->value = t->similar + bound;
-    t->times = (uint16_t *)(t->value + bound);
-    t->bin = (int8_t *)(t->times + bound);
+    t->again = t->value + bound;
+    t->bin = (int8_t *)(t->again + bound);
     t->marks = (uint8_t *)(t->bin + bound);
     t->exact = t->marks + bound;
 }

@@ -14,8 +14,9 @@
  *   popular       smoothed conversion of room, host and item against the average of all
  *   trending      share of the looks of the last minutes
  *   explore       little shown yet
- *   again         what the user comes back to: the more occasions, the more. Only of formats that return; a course that
- *                 is owned is never offered again
+ *   again         what the user comes back to: the more often, the more lately by the user's own rhythm and the more it is wanted
+ *                 by everybody, the more. Only of formats that return; a course that is owned is never offered again. What is
+ *                 similar does not count there
  * Candidates: what the lists of the newest 32 items of the history name (20 of each, 10 from the ninth on), what carries the tags the user likes most, what
  * known hosts show, what is best for everybody, and a few at random; so the work is bounded whatever is live. The best
  * of them by an estimate are scored exactly.

@@ -20,7 +20,6 @@
 #define TASTE_STEPS 1000 /* a taste's vector is rounded to so many steps either way */
 #define PULL_STEPS 262144 /* and an item's pull on it, times the embedding's scale: at most 8 / 127 */
 #define NEXT_ITEMS 4     /* newest of the history whose transitions count apart */
-#define TIMES_HALF 4.0f  /* occasions that make half of the part `again` */
 #define PART_STEPS 10000 /* parts are kept in integers, so that they add up exactly */
 
 /* Fading counts of one entity. */
@@ -131,7 +130,7 @@ struct tallies {
     float *value;      /* estimate; of the touched */
     uint32_t *strongest; /* of the lists: the high bits of its part, then the place in the history */
     int8_t *bin;       /* scratch of the touched */
-    uint16_t *times;   /* occasions; 0: it is not known, or does not return */
+    float *again;      /* activation times demand; 0: it was not had before, or does not return */
     uint8_t *marks;
     uint8_t *exact;    /* place + 1 among the exact scores */
 };
@@ -271,7 +270,7 @@ static inline uint32_t item_of(struct recommender *r, uint32_t number)
     t->base[at] = slot->base;
     t->interest[at] = t->similar[at] = 0;
     t->strongest[at] = 0;
-    t->times[at] = 0;
+    t->again[at] = 0;
     t->marks[at] = t->exact[at] = 0;
     return at;
 }
@@ -356,6 +355,9 @@ float shelf_popular(const struct recommender *r, const struct catalog_item *it, 
 /* What the profile says of items, hosts and rooms: marks, taste, similarity; then the candidates worth exact scores. */
 void user_begin(struct context *c);
 void user_shorten(struct context *c, struct shortlist *out);
+/* What the user had before and may have again; the last that touches. */
+void ask_again(const struct context *c);
+float again_value(const struct recommender *r, uint32_t at);
 /* One candidate room; what stands in it is in the exact scores. */
 struct candidate {
     const struct shelf_room *on;

@@ -154,7 +154,7 @@ static void relate_all(const struct context *c)
     for (uint32_t i = 0; i < items; i++)
         relate(r, &all[i]);
     memset(t->interest, 0, t->count * sizeof *t->interest);
-    memset(t->times, 0, t->count * sizeof *t->times);
+    memset(t->again, 0, t->count * sizeof *t->again);
     memset(t->marks, 0, t->count);
     memset(t->exact, 0, t->count);
     for (uint32_t i = 0; i < items && i < NEXT_ITEMS; i++)
@@ -177,23 +177,6 @@ static void ask_tags(struct recommender *r)
             uint32_t number = l->at[l->from[tag] + i];
             r->items.interest[item_of(r, number)] += pull * r->shelf.items[number].scale;
         }
-    }
-}
-
-/* What the user had before and may have again. */
-static void ask_again(const struct context *c)
-{
-    struct recommender *r = c->r;
-    if (!anything_returns(r))
-        return;
-    for (uint32_t i = 0; i < c->p->history_count; i++) {
-        const struct history_entry *h = &c->p->history[i];
-        const struct catalog_item *it = h->rating ? c->items[i] : NULL;
-        if (!it || !r->settings.returning[it->format])
-            continue;
-        uint32_t at = item_of(r, it->number);
-        r->items.times[at] = (uint16_t)(1 + h->times);
-        r->items.interest[at] += r->weights[REASON_AGAIN] * squash((float)r->items.times[at] / TIMES_HALF);
     }
 }
 

@@ -363,8 +363,46 @@ static void test_only_what_returns_is_offered_again(void)
     s.r = recommender_create(&settings, s.catalog);
     ask(&s, 1);
     const struct recommended *book = find(s.out.items, s.out.item_count, "b1");
-    CHECK(book && fabs(book->parts[REASON_AGAIN] - 0.4) < 1e-4); /* 800 thousandths of 4 / (4 + 4) */
+    CHECK(book && fabs(book->parts[REASON_AGAIN] - 0.5131) < 1e-4); /* 800 thousandths of x / (1/2 + x), x = 4 * sqrt(.05) */
     CHECK(!find(s.out.items, s.out.item_count, "c1"));
+    close_stage(&s);
+}
+
+static double again_of(const struct stage *s, const char *name)
+{
+    const struct recommended *one = find(s->out.items, s->out.item_count, name);
+    return one ? one->parts[REASON_AGAIN] : -1;
+}
+
+/* Five orders, oldest first: b1 b2 b4, b1, b3, c1, c1; everybody buys b4. */
+static void test_what_returns_counts_by_purchases_recency_and_demand(void)
+{
+    static const char *const bought[] = {"b1", "b2", "b4", "b1", "b3", "c1", "c1"};
+    static const uint32_t orders[] = {1, 1, 1, 2, 3, 4, 5};
+    struct stage s = {0};
+    struct recommend_settings settings;
+    open_stage(&s);
+    for (int i = 1; i <= 4; i++) {
+        char key[] = "item:b0";
+        key[6] = (char)('0' + i);
+        CHECK_INT(put(s.catalog, key, "{\"v\":1,\"format\":\"book\",\"price\":100,\"currency\":\"CNY\"}"), CATALOG_ACCEPTED);
+    }
+    room(&s, "r3", "h3", "\"b1\",\"b2\",\"b3\",\"b4\"", "");
+    recommend_settings_default(&settings);
+    settings.returning[FORMAT_BOOK] = 1;
+    recommender_destroy(s.r);
+    s.r = recommender_create(&settings, s.catalog);
+    for (uint32_t i = 0; i < 7; i++) {
+        own(&s, bought[i], 0);
+        s.p->owned[i].order_tag = orders[i];
+    }
+    ask(&s, 1);
+    CHECK(again_of(&s, "b1") > again_of(&s, "b3") && again_of(&s, "b3") > again_of(&s, "b2") && again_of(&s, "b2") > 0);
+    CHECK(again_of(&s, "b4") == again_of(&s, "b2"));
+    for (int i = 0; i < 3; i++)
+        recommender_see(s.r, &(struct event){.type = EVENT_PURCHASE, .event_ms = NOW, .item = slice_of("b4")}, NOW);
+    ask(&s, 1);
+    CHECK(again_of(&s, "b4") > again_of(&s, "b3") && again_of(&s, "b3") > again_of(&s, "b2"));
     close_stage(&s);
 }
 
@@ -494,6 +532,7 @@ int main(void)
     test_what_comes_next_counts_for_the_newest();
     test_items_are_the_best_of_all();
     test_only_what_returns_is_offered_again();
+    test_what_returns_counts_by_purchases_recency_and_demand();
     test_rooms_are_the_best_that_may_stand_together();
     test_catalog_refusals();
     return checks_failed != 0;
