@@ -86,6 +86,9 @@ static void begin(struct report *r, int64_t now_ms)
         r->purchases[i] = u->purchases;
         r->expected[i] = u->expected_purchases;
     }
+    r->rooms_shown = r->world->counts.rooms_shown;
+    r->rooms_shown_new = r->world->counts.rooms_shown_new;
+    r->rooms_shown_even = r->world->counts.rooms_shown_even;
     find_tau(r, now_ms, &f);
     r->tau_warm = f.kendall_tau;
     r->warm = true;
@@ -203,6 +206,15 @@ static void find_uplift(const struct report *r, struct findings *f)
     f->control_exposures = (uint64_t)bought.exposures[1];
     f->treated_purchases = (uint64_t)bought.purchases[0];
     f->control_purchases = (uint64_t)bought.purchases[1];
+}
+
+/* Nothing shown: not a number. */
+static void find_new_hosts(const struct report *r, struct findings *f)
+{
+    const struct world_counts *c = &r->world->counts;
+    double shown = (double)(c->rooms_shown - r->rooms_shown);
+    f->new_host_share = (double)(c->rooms_shown_new - r->rooms_shown_new) / shown;
+    f->new_host_even = (c->rooms_shown_even - r->rooms_shown_even) / shown;
 }
 
 struct segment_count {
@@ -438,6 +450,7 @@ struct findings report_findings(const struct report *r, int64_t end_ms)
 {
     struct findings f = {.latency_p50_ms = (double)NAN, .latency_p99_ms = (double)NAN};
     find_uplift(r, &f);
+    find_new_hosts(r, &f);
     find_tau(r, end_ms, &f);
     f.kendall_tau_warm = r->warm ? r->tau_warm : (double)NAN;
     find_purity(r, &f);

@@ -38,6 +38,8 @@ struct findings {
     double uplift;    /* treated / control */
     double uplift_se; /* users are the independent draws */
     double uplift_expected, uplift_expected_se; /* likewise of the chances of purchase, whatever the draws */
+    double new_host_share; /* of the rooms shown to treated users, those of hosts in their first half hour */
+    double new_host_even;  /* what it would be if all live rooms were shown alike */
     uint64_t treated_exposures, treated_purchases, control_exposures, control_purchases;
     /* Of the rankings in force at the end against the true quality times match. `kendall_tau` is over the pairs of hosts
      * listed; `kendall_tau_all` over all that a ranking orders, for whoever is listed stands before whoever went live and

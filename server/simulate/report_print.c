@@ -44,6 +44,8 @@ void report_print(const struct findings *f, const struct world *w, bool json, FI
         {"treated_purchases", (double)f->treated_purchases, ""},
         {"control_exposures", (double)f->control_exposures, ""},
         {"control_purchases", (double)f->control_purchases, ""},
+        {"new_host_share", f->new_host_share, "of the rooms shown to treated users, by hosts in their first half hour"},
+        {"new_host_even", f->new_host_even, "what it would be if all live rooms were shown alike"},
         {"kendall_tau", f->kendall_tau, "of the published host rankings against the truth, among those listed"},
         {"kendall_tau_warm", f->kendall_tau_warm, "of those in force when the warm-up ended"},
         {"kendall_ceiling", f->kendall_ceiling, "of the same hosts as a perfect observer would order them"},

@@ -43,6 +43,8 @@ struct report {
     struct standing *standing; /* per user: what was last published */
     uint32_t *exposures, *purchases; /* per user: at the end of the warm-up */
     float *expected;                 /* likewise, purchases */
+    uint64_t rooms_shown, rooms_shown_new; /* likewise, as world_counts has them */
+    double rooms_shown_even;
     bool warm;
     double tau_warm;      /* kendall_tau then */
     int64_t sampled_ms;   /* when the standing of those present was last taken down */

@@ -12,6 +12,7 @@
 #define FAULT_LEAVES 0.03
 #define ROOM_LIFE_S 2400
 #define EXPLAIN_S 150
+#define NEW_MS 1800000
 
 static uint32_t draw_item(struct world *w, const struct host *h)
 {
@@ -57,6 +58,8 @@ static uint32_t room_open(struct world *w, uint32_t host, int64_t now_ms, int64_
     fill_items(w, r);
     r->explain_until_ms = now_ms + (int64_t)(random_between(&w->random, 0.5, 1.5) * EXPLAIN_S * 1000);
     w->hosts[host].room = (int32_t)number;
+    if (w->hosts[host].first_ms == 0)
+        w->hosts[host].first_ms = now_ms;
     w->live[w->live_count++] = number;
     if (w->sink)
         catalog_write_room(w, number, now_ms);
@@ -150,6 +153,11 @@ static void refresh_popularity(struct world *w)
     }
 }
 
+bool host_is_new(const struct world *w, uint32_t host, int64_t now_ms)
+{
+    return now_ms - w->hosts[host].first_ms < NEW_MS;
+}
+
 void rooms_tick(struct world *w, int64_t now_ms)
 {
     for (uint32_t i = 0; i < w->live_count;) {
@@ -175,6 +183,9 @@ void rooms_tick(struct world *w, int64_t now_ms)
     if (random_chance(&w->random, w->settings.faults_per_hour / 3600.0))
         inject_fault(w, now_ms);
     refresh_popularity(w);
+    w->live_new = 0;
+    for (uint32_t i = 0; i < w->live_count; i++)
+        w->live_new += host_is_new(w, w->rooms[w->live[i]].host, now_ms);
 }
 
 struct room *room_find(struct world *w, struct slice id)

@@ -162,6 +162,13 @@ static void click(struct world *w, uint32_t user, const struct slate *s, uint32_
     enter_room(w, user, r->number, d.source, at_ms + 1);
 }
 
+static void count_new(struct world *w, const struct room *r, int64_t at_ms)
+{
+    w->counts.rooms_shown++;
+    w->counts.rooms_shown_new += host_is_new(w, r->host, at_ms);
+    w->counts.rooms_shown_even += (double)w->live_new / w->live_count;
+}
+
 void show_rooms(struct world *w, uint32_t user, int64_t at_ms)
 {
     struct user *u = &w->users[user];
@@ -183,6 +190,8 @@ void show_rooms(struct world *w, uint32_t user, int64_t at_ms)
         emit_event(w, &d, at_ms);
         u->exposures++;
         r->exposures++;
+        if (!u->control)
+            count_new(w, r, at_ms);
     }
     for (uint32_t i = 0; i < s.count; i++) {
         const struct room *r = &w->rooms[s.rooms[i]];

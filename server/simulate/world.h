@@ -109,6 +109,9 @@ struct world_counts {
     uint32_t users_control;
     uint64_t slates_recommended; /* lists shown that came from a recommendation */
     uint64_t slates_other;       /* lists shown to treated users without one */
+    uint64_t rooms_shown;        /* to treated users */
+    uint64_t rooms_shown_new;    /* of hosts new to everybody */
+    double rooms_shown_even;     /* those there would be if every live room were shown alike */
 };
 
 const struct world_counts *world_counts(const struct world *w);

@@ -43,6 +43,7 @@ struct host {
     uint32_t commission_bp;
     int64_t bonus;
     int32_t room; /* number of its live room, -1: none */
+    int64_t first_ms; /* when it first went live, 0: never */
 };
 
 #define UNEVEN_MIN 0.1 /* of rhythm and spending */
@@ -210,6 +211,7 @@ struct world {
     uint32_t room_capacity;
     uint32_t *live; /* numbers of open rooms */
     uint32_t live_count;
+    uint32_t live_new; /* of hosts that are new */
     double *popularity; /* per live room, refreshed every tick */
     struct due *due;    /* heap by time */
     uint32_t due_count;
@@ -288,6 +290,7 @@ void catalog_write_room(struct world *w, uint32_t room, int64_t at_ms);
 
 /* rooms.c */
 void rooms_tick(struct world *w, int64_t now_ms);
+bool host_is_new(const struct world *w, uint32_t host, int64_t now_ms); /* went live first within the half hour before */
 struct room *room_find(struct world *w, struct slice id);
 double room_factor(const struct world *w, const struct room *r, enum fault_kind kind);
 /* Notes what a fault took away, when something has that `chance` under it. */
