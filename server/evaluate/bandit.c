@@ -1,7 +1,7 @@
 /*
  * P6: arms with known click rates are rooms of one scene, a click is an enter. What goes where is said by the weights of the
- * allocation engine, a batch a tick. The defaults cap a room at a fifth of the traffic and give by score; rows without either
- * say what that costs. Beside it inverse propensities from the logs of the data set.
+ * allocation engine, a batch a tick. The defaults explore and cap what a room may get; rows without either say what that is
+ * worth. Beside it inverse propensities from the logs of the data set.
  */
 #include "server/evaluate/pool.h"
 #include "server/evaluate/protocols.h"
@@ -74,8 +74,25 @@ static bool read_arms(const char *data, struct arms *out)
     return out->count > 1;
 }
 
+/* What SEEDS lives gave. */
+struct series {
+    double sum, squares;
+};
+
+static void series_add(struct series *s, double value)
+{
+    s->sum += value;
+    s->squares += value * value;
+}
+
+static double error_of(const struct series *s)
+{
+    double mean = s->sum / SEEDS;
+    return sqrt((s->squares / SEEDS - mean * mean) / (SEEDS - 1));
+}
+
 /* One life of the pool: the weights of a tick say where the next batch of impressions goes; who clicks enters. */
-static void play(const struct stream_settings *settings, const struct arms *arms, uint64_t seed, double *out_early, double *out_late)
+static void play(const struct stream_settings *settings, const struct arms *arms, uint64_t seed, struct series *early, struct series *late)
 {
     struct pool *pool = pool_create(settings);
     struct chance env = {hash_mix(seed)}, own = {hash_mix(seed + 1000)};
@@ -103,9 +120,9 @@ static void play(const struct stream_settings *settings, const struct arms *arms
             pool_event(pool, user, "enter", places[k], now_ms, "");
         }
         if (i + BATCH == EARLY)
-            *out_early += clicks / (EARLY * uniform_rate) / SEEDS;
+            series_add(early, clicks / (EARLY * uniform_rate));
     }
-    *out_late += clicks / (IMPRESSIONS * uniform_rate) / SEEDS;
+    series_add(late, clicks / (IMPRESSIONS * uniform_rate));
     pool_destroy(pool);
 }
 
@@ -153,11 +170,11 @@ static void off_policy(const char *data, struct figures *out)
     figure_add(out, "logged", "click_rate", clicks / shown, sqrt(clicks) / shown);
 }
 
-/* As configured; all of the traffic by exploration; and with no bound on what one room may get. */
+/* As configured; by score alone; and with no bound on what one room may get. */
 static const struct {
     const char *name;
-    bool explores, uncapped;
-} variants[] = {{"sluice", false, false}, {"explore", true, false}, {"explore_uncapped", true, true}};
+    bool by_score, uncapped;
+} variants[] = {{"sluice", false, false}, {"by_score", true, false}, {"uncapped", false, true}};
 
 bool protocol_p6(const struct stream_settings *settings, const char *data, struct figures *out)
 {
@@ -167,13 +184,13 @@ bool protocol_p6(const struct stream_settings *settings, const char *data, struc
         return false;
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
         struct stream_settings changed = *settings;
-        double early = 0, late = 0;
-        changed.allocation.explore_ppm = variants[i].explores ? PPM : settings->allocation.explore_ppm;
+        struct series early = {0}, late = {0};
+        changed.allocation.explore_ppm = variants[i].by_score ? 0 : settings->allocation.explore_ppm;
         changed.allocation.cap_ppm = variants[i].uncapped ? PPM : settings->allocation.cap_ppm;
         for (uint64_t seed = 1; seed <= SEEDS; seed++)
             play(&changed, &arms, seed, &early, &late);
-        figure_add(out, variants[i].name, "ratio_20k", early, 0);
-        figure_add(out, variants[i].name, "ratio_200k", late, 0);
+        figure_add(out, variants[i].name, "ratio_20k", early.sum / SEEDS, error_of(&early));
+        figure_add(out, variants[i].name, "ratio_200k", late.sum / SEEDS, error_of(&late));
     }
     for (int a = 0; a < arms.count; a++) {
         best = arms.rate[a] > best ? arms.rate[a] : best;
