@@ -109,6 +109,7 @@ static enum scene_verdict apply_tick(struct scene *c, const struct allocation_se
     if (new_minute)
         tiers_tick(c, s, out);
     control_tick(c, s, out);
+    explore_tick(c, s, new_minute);
     weights_tick(c, s, out);
     alerts_tick(c, s, &cohorts, out);
     hosts_tick(c, s, out);

@@ -53,9 +53,10 @@ struct allocation_settings {
     int32_t cap_ppm;          /* largest weight; 200,000; effective max(cap, 1/rooms) */
     int32_t floor_ppm;        /* least weight of a room younger than explore_ms; 10,000; at most 1/(2 rooms) */
     int64_t explore_ms;       /* 600,000 */
-    uint32_t explore_ppm;     /* of the traffic by the probability of being the best room; 0; a young room's floor is the less */
-    uint32_t explore_bold_ppm; /* of the noise; 300,000 */
+    uint32_t explore_ppm;     /* of the traffic by the probability of being among the best rooms; 0 */
+    uint32_t explore_bold_ppm; /* of the noise; 100,000 */
     int32_t step_ppm;         /* largest change of a weight in one tick; 20,000 */
+    int32_t hold_ppm;         /* weights stay while less of the traffic would move; 5,000 */
     int32_t guarantee_max_ppm; /* largest floor a guarantee may ask for; 300,000 */
     uint32_t guarantee_gain_ppm[3]; /* of its controller: proportional, integral, derivative; 1,000,000 300,000 200,000 */
 

@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-#define SCENE_VERSION 4
+#define SCENE_VERSION 5
 #define ENTITIES_MAX 1000000
 
 static void put_name(struct writer *w, const struct name *n)
@@ -164,6 +164,7 @@ static void put_room(struct writer *w, const struct room *r)
     put_signed(w, r->weight_ppm);
     put_signed(w, r->sent_ppm);
     put_signed(w, r->sent_ms);
+    put_signed(w, r->drawn_ppm);
     put_u8(w, (uint8_t)r->tier);
     put_u8(w, (uint8_t)r->tier_streak);
     for (int op = 0; op < CONTROL_HELD; op++)
@@ -205,6 +206,7 @@ static void get_room(struct reader *in, struct room *r)
     r->weight_ppm = get_weight(in);
     r->sent_ppm = get_weight(in);
     r->sent_ms = get_number(in);
+    r->drawn_ppm = get_weight(in);
     r->tier = (enum tier)get_u8(in);
     in->failed = in->failed || (unsigned)r->tier >= TIERS || flags > 3;
     r->tier_streak = (int8_t)get_u8(in);

@@ -1,24 +1,30 @@
 /*
- * Exploration by posterior sampling (Thompson 1933; Chapelle and Li 2011): the probability that a room is the best of the
- * scene, given what is known of its score. Each draw adds noise to every score, as wide as its evidence leaves it, and one
- * room wins; the share of draws won is the room's. So a room little shown gets a chance as long as it may still be the best,
- * and what is known to be worse gets none.
+ * Exploration by posterior sampling (Thompson 1933; Chapelle and Li 2011) of as many places as the cap leaves (Komiyama, Honda
+ * and Nakagawa 2015). Each draw adds noise to what is believed of every room, as wide as its evidence leaves it, and shares the
+ * traffic out: the cap to the best, the cap to the next, until nothing is left. The mean over the draws is what exploration
+ * wants for the room. So a room little shown gets a chance as long as it may still be among the best.
  *
- * Evidence of a part with ratio t and expected count e varies by t / e (a count) or by t^2 / trials (a mean); both include
- * the prior's. Scores are then shrunk to the average as far as the rooms do not differ more than chance lets them
- * (empirical Bayes by moments: V = sum ((s - 1)^2 - v) / v over sum 1 / v, between SPREAD_MIN and 1 times the square of what
- * is known at all): a score s of variance v becomes 1 + B (s - 1) of variance B v, B = V / (V + v). `explore_bold_ppm` scales the noise: all of it explores longer than rooms live.
- * Draws come from a generator seeded by the tick and the room, the normal deviate is a sum of twelve uniforms: nothing of
- * libm, so that the weights, which are folded state, are the same everywhere. Steps from tick to tick smooth them.
- * Cost: EXPLORE_DRAWS x 12 additions a room and tick; none when the setting is 0.
+ * Belief of a part: rooms' ratios r to their cohorts' rates are drawn around 1 with variance V, and r of a room is seen with
+ * variance v. Its posterior has the mean 1 + B (r - 1) and the variance B v, B = V / (V + v). V comes from the rooms themselves
+ * (empirical Bayes, by moments): sum w ((r - 1)^2 - v) / sum w, w = 1 / (v + V0)^2, whose variance is about 2 / sum w, mixed by
+ * precision with a prior guess V0 of variance V0^2; between a tenth of V0 and 1. A room's belief is the sum over the parts.
+ * `explore_bold_ppm` scales the noise: all of it explores longer than rooms live (Bayati et al. 2020: with many arms the greedy
+ * rule explores by itself).
+ *
+ * Draws are made when a minute begins, from a generator seeded by room and minute, and hold until the next: exploration moves a
+ * weight once a minute. The normal deviate is a sum of twelve uniforms: nothing of libm, so that the weights, which are folded
+ * state, are the same everywhere. Cost: EXPLORE_DRAWS x 12 additions a room and minute; none when explore_ppm is 0.
  */
 #include "server/engine/allocation_state.h"
 
+#include "common/check.h"
+
 #include <math.h>
+#include <stdlib.h>
 
 #define EXPLORE_DRAWS 32
-#define SPREAD_MIN 0.1
-#define KNOWN_MIN 1e-6
+#define MINUTE_MS 60000
+#define DIFFER 0.1 /* V0: rooms differ by a third */
 
 static double normal(uint64_t *state)
 {
@@ -30,54 +36,97 @@ static double normal(uint64_t *state)
     return sum;
 }
 
-/* Variance of scores between the rooms. */
-static double between(struct room *const *rooms, uint32_t count)
+/* V of a part. */
+static double between(struct room *const *rooms, uint32_t count, int part)
 {
-    double sum = 0, weights = 0, known = KNOWN_MIN;
+    double sum = 0, weights = 0;
     for (uint32_t i = 0; i < count; i++) {
-        const struct room *r = rooms[i];
-        double apart = (double)r->score_ppm / PPM - 1, weight = 1 / (r->score_variance + KNOWN_MIN);
-        known = r->score_known > known ? r->score_known : known;
-        sum += weight * (apart * apart - r->score_variance);
+        const struct ratio *r = &rooms[i]->ratios[part];
+        if (r->variance <= 0)
+            continue;
+        double weight = 1 / ((r->variance + DIFFER) * (r->variance + DIFFER));
+        sum += weight * (r->apart * r->apart - r->variance);
         weights += weight;
     }
-    double most = known * known, v = weights > 0 ? sum / weights : 0;
-    return v > most ? most : v < SPREAD_MIN * most ? SPREAD_MIN * most : v;
+    double v = (sum / 2 + 1 / DIFFER) / (weights / 2 + 1 / (DIFFER * DIFFER));
+    return v > 1 ? 1 : v < DIFFER / 10 ? DIFFER / 10 : v;
 }
 
-static void shrink(const struct allocation_settings *s, struct room *const *rooms, uint32_t count)
+static void believe(const struct allocation_settings *s, struct room *const *rooms, uint32_t count)
 {
-    double v = between(rooms, count), bold = (double)s->explore_bold_ppm / PPM;
-    for (uint32_t i = 0; i < count; i++) {
-        struct room *r = rooms[i];
-        double part = v / (v + r->score_variance);
-        r->score_mean = 1 + part * ((double)r->score_ppm / PPM - 1);
-        r->score_spread = bold * sqrt(part * r->score_variance);
-        r->best_draws = 0;
-    }
-}
-
-void explore_tick(const struct scene *c, const struct allocation_settings *s, struct room *const *rooms, uint32_t count)
-{
-    uint64_t seed = hash_mix((uint64_t)c->tick_ms);
-    shrink(s, rooms, count);
-    for (uint32_t draw = 0; draw < EXPLORE_DRAWS; draw++) {
-        double most = 0;
-        struct room *best = NULL;
+    for (uint32_t i = 0; i < count; i++)
+        rooms[i]->belief = rooms[i]->spread = 0;
+    for (int part = 0; part < SCORE_PARTS; part++) {
+        double v = between(rooms, count, part);
         for (uint32_t i = 0; i < count; i++) {
-            uint64_t state = seed ^ hash_mix(rooms[i]->id + draw);
-            double value = rooms[i]->score_mean + rooms[i]->score_spread * normal(&state);
-            if (!best || value > most) {
-                most = value;
-                best = rooms[i];
-            }
+            const struct ratio *r = &rooms[i]->ratios[part];
+            double seen = r->variance > 0 ? v / (v + r->variance) : 0;
+            rooms[i]->belief += r->share * seen * r->apart;
+            rooms[i]->spread += r->share * r->share * v * (1 - seen);
         }
-        if (best)
-            best->best_draws++;
     }
+    for (uint32_t i = 0; i < count; i++)
+        rooms[i]->spread = (double)s->explore_bold_ppm / PPM * sqrt(rooms[i]->spread);
 }
 
-double explore_share(const struct room *r)
+struct place {
+    struct room *room;
+    double value;
+};
+
+/* The best of one draw, best first, no more than `most`. */
+static uint32_t draw(struct room *const *rooms, uint32_t count, uint64_t seed, struct place *best, uint32_t most)
 {
-    return (double)r->best_draws / EXPLORE_DRAWS;
+    uint32_t taken = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t state = hash_mix(rooms[i]->id ^ seed);
+        double value = rooms[i]->belief + rooms[i]->spread * normal(&state);
+        if (taken == most && value <= best[most - 1].value)
+            continue;
+        uint32_t at = taken < most ? taken++ : most - 1;
+        for (; at > 0 && best[at - 1].value < value; at--)
+            best[at] = best[at - 1];
+        best[at] = (struct place){rooms[i], value};
+    }
+    return taken;
+}
+
+static void draw_all(const struct scene *c, const struct allocation_settings *s, struct room *const *rooms, uint32_t count)
+{
+    int32_t cap = s->cap_ppm > PPM / (int32_t)count ? s->cap_ppm : PPM / (int32_t)count;
+    uint32_t places = (uint32_t)((PPM + cap - 1) / cap), most = places < count ? places : count;
+    struct place *best = malloc(most * sizeof *best);
+    ASSERT(best);
+    for (uint32_t i = 0; i < count; i++)
+        rooms[i]->drawn_ppm = 0;
+    for (uint64_t n = 0; n < EXPLORE_DRAWS; n++) {
+        uint64_t seed = hash_mix((uint64_t)(c->tick_ms / MINUTE_MS) * EXPLORE_DRAWS + n);
+        uint32_t taken = draw(rooms, count, seed, best, most);
+        int32_t left = PPM;
+        for (uint32_t i = 0; i < taken; i++) {
+            int32_t share = cap < left ? cap : left;
+            best[i].room->drawn_ppm += share / EXPLORE_DRAWS;
+            left -= share;
+        }
+    }
+    free(best);
+}
+
+void explore_tick(struct scene *c, const struct allocation_settings *s, bool new_minute)
+{
+    uint32_t count = 0, undrawn = 0;
+    struct room **rooms = malloc((c->rooms.count + 1) * sizeof *rooms);
+    ASSERT(rooms);
+    for (uint32_t i = 0; i < c->rooms.count; i++) {
+        struct room *r = room_at(c, i);
+        if (!room_is_weighed(r))
+            continue;
+        undrawn += r->drawn_ppm < 0;
+        rooms[count++] = r;
+    }
+    if (s->explore_ppm > 0 && count > 0 && (new_minute || undrawn > count / 2)) {
+        believe(s, rooms, count);
+        draw_all(c, s, rooms, count);
+    }
+    free(rooms);
 }

@@ -172,7 +172,7 @@ static struct room *open_room(struct scene *c, const struct room_entry *e, struc
     r->id = entity_id_of(ENTITY_ROOM, e->room);
     r->name = name_of(e->room);
     r->opened_ms = e->record_ms;
-    r->weight_ppm = r->sent_ppm = WEIGHTS_NONE;
+    r->weight_ppm = r->sent_ppm = r->drawn_ppm = WEIGHTS_NONE;
     r->tier = TIER_B;
     r->tally.offset = -1;
     table_add(&c->rooms, r->id, r);
@@ -305,7 +305,7 @@ void scene_rooms_tick(struct scene *c, const struct allocation_settings *s, int6
         if (!r->retired && r->quiet_ms >= s->silent_ms) {
             r->retired = true;
             r->dirty = true;
-            r->weight_ppm = r->sent_ppm = WEIGHTS_NONE;
+            r->weight_ppm = r->sent_ppm = r->drawn_ppm = WEIGHTS_NONE;
             r->tier_streak = 0;
             out_add_closed(out, &r->name);
             out_add_decision(out, DECISION_RETIRED, &r->name, 0, 0);

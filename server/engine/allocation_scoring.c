@@ -5,8 +5,9 @@
  * windows nest, so an event weighs 1, then 0.8, then 0.5, then nothing. For each part the room's rate x/n is shrunk
  * to the pooled rate m of its cohort with k pseudo-trials, (x + k m) / (n + k): the posterior mean of a beta (or
  * gamma) prior whose mean is the cohort's (Casella, An introduction to empirical Bayes data analysis, 1985).
- * score = sum of part_ppm * clamp(shrunk / m, 1/ratio_max, ratio_max): a weighted linear blend, so that parts add up
- * exactly and no logarithm is needed; 1,000,000 is an average room.
+ * score = sum of part_ppm / known * clamp(shrunk / m, 1/ratio_max, ratio_max): a weighted linear blend, so that parts add up
+ * exactly and no logarithm is needed; 1,000,000 is an average room. `known` is the sum of part_ppm of what the cohort has any
+ * of: where nothing is sold the score is of the rest.
  *
  * A cohort is (category, age bucket); one of fewer than cohort_rooms is replaced by the whole scene, which is cohort
  * 0. Sums are made in the order of room ids, in doubles, and only quantised results are stored. Cost: one pass with
@@ -18,12 +19,13 @@
 
 #include <stdlib.h>
 
-static const struct { enum sampled count; enum sampled trials; bool is_mean; } parts[SCORE_PARTS] = {
-    [PART_ENTRANCE] = {SAMPLED_ENTER, SAMPLED_EXPOSURE, false},
-    [PART_DWELL] = {SAMPLED_WATCH_MS, SAMPLED_ENTER, true},
-    [PART_INTERACTION] = {SAMPLED_INTERACTION, SAMPLED_ENTER, false},
-    [PART_CONVERSION] = {SAMPLED_PURCHASE, SAMPLED_ENTER, false},
-    [PART_GPM] = {SAMPLED_GMV, SAMPLED_ENTER, true},
+/* `events`: what happens count by count behind it, at `step` of the funnel. */
+static const struct { enum sampled count, trials, events; enum funnel_step step; } parts[SCORE_PARTS] = {
+    [PART_ENTRANCE] = {SAMPLED_ENTER, SAMPLED_EXPOSURE, SAMPLED_ENTER, STEP_ENTRANCE},
+    [PART_DWELL] = {SAMPLED_WATCH_MS, SAMPLED_ENTER, SAMPLED_ENTER, STEP_DWELL},
+    [PART_INTERACTION] = {SAMPLED_INTERACTION, SAMPLED_ENTER, SAMPLED_INTERACTION, STEP_INTERACTION},
+    [PART_CONVERSION] = {SAMPLED_PURCHASE, SAMPLED_ENTER, SAMPLED_PURCHASE, STEP_CONVERSION},
+    [PART_GPM] = {SAMPLED_GMV, SAMPLED_ENTER, SAMPLED_PURCHASE, STEP_CONVERSION},
 };
 
 static uint64_t cohort_key(const struct scene *c, const struct allocation_settings *s, const struct room *r)
@@ -98,22 +100,34 @@ static void gather(const struct scene *c, const struct allocation_settings *s, s
     }
 }
 
+/* Variance of the ratio of `n` trials at the cohort's rates: as many events as are counted, clumped as the alerts know it. */
+static double variance_of(const struct allocation_settings *s, const struct cohort *of, int p, double n)
+{
+    double counted = of->evidence[parts[p].events], trials = of->evidence[parts[p].trials];
+    return counted > 0 && n > 0 ? (double)s->alert_spread_milli[parts[p].step] / 1000 * trials / counted / n : 0;
+}
+
+static double known_of(const struct allocation_settings *s, const struct cohort *of)
+{
+    double known = 0;
+    for (int p = 0; p < SCORE_PARTS; p++)
+        known += of->evidence[parts[p].count] > 0 && of->evidence[parts[p].trials] > 0 ? (double)s->part_ppm[p] / PPM : 0;
+    return known;
+}
+
 static void score(const struct allocation_settings *s, struct room *r, const struct cohort *of)
 {
-    double high = (double)s->ratio_max_ppm / PPM, low = 1 / high;
+    double high = (double)s->ratio_max_ppm / PPM, low = 1 / high, known = known_of(s, of);
     r->score_ppm = 0;
-    r->score_variance = r->score_known = 0;
+    memset(r->ratios, 0, sizeof r->ratios);
     for (int p = 0; p < SCORE_PARTS; p++) {
-        double trials = of->evidence[parts[p].trials], ratio = 1;
+        double trials = of->evidence[parts[p].trials], ratio = known > 0 ? 0 : 1;
         double pooled = trials > 0 ? of->evidence[parts[p].count] / trials : 0;
-        if (pooled > 0) {
-            double k = s->prior[p];
-            double n = r->evidence[parts[p].trials] + k;
-            ratio = n > 0 ? (r->evidence[parts[p].count] + k * pooled) / n / pooled : 1;
-            ratio = ratio < low ? low : ratio > high ? high : ratio;
-            double share = (double)s->part_ppm[p] / PPM, trials_each = parts[p].is_mean ? ratio : 1 / pooled;
-            r->score_known += share;
-            r->score_variance += n > 0 ? share * share * ratio * trials_each / n : 0;
+        if (pooled > 0 && known > 0) {
+            double k = s->prior[p], x = r->evidence[parts[p].count], n = r->evidence[parts[p].trials];
+            ratio = n + k > 0 ? (x + k * pooled) / (n + k) / pooled : 1;
+            ratio = (ratio < low ? low : ratio > high ? high : ratio) / known;
+            r->ratios[p] = (struct ratio){(double)s->part_ppm[p] / PPM / known, n > 0 ? x / n / pooled - 1 : 0, variance_of(s, of, p, n)};
         }
         r->parts[p] = (int32_t)(s->part_ppm[p] * ratio);
         r->score_ppm += r->parts[p];

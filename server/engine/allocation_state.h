@@ -117,6 +117,13 @@ struct held {
     int64_t until_ms;
 };
 
+/* A part of a room's score before anything is mixed in. */
+struct ratio {
+    double share;    /* of the score */
+    double apart;    /* rate of the room over its cohort's, less one */
+    double variance; /* of it; 0: nothing is known */
+};
+
 struct room {
     entity_id id;
     struct name name;
@@ -138,6 +145,7 @@ struct room {
     int32_t weight_ppm; /* WEIGHTS_NONE until the first tick that weighs it */
     int32_t sent_ppm;   /* as last sent, or WEIGHTS_NONE */
     int64_t sent_ms;
+    int32_t drawn_ppm;  /* of the traffic that explores, what it won in the last draws; WEIGHTS_NONE before its first */
     enum tier tier;
     int8_t tier_streak; /* evaluations in a row that ask up (+) or down (-) */
     struct held held[CONTROL_HELD];
@@ -151,10 +159,8 @@ struct room {
     double evidence[SAMPLED];
     int32_t score_ppm;
     int32_t parts[SCORE_PARTS];
-    double score_known;    /* sum of the shares of parts of which the cohort has anything */
-    double score_variance; /* as known; in units of an average room's score */
-    double score_mean, score_spread; /* with what the other rooms tell */
-    uint32_t best_draws;
+    struct ratio ratios[SCORE_PARTS];
+    double belief, spread; /* of the score less one; see allocation_explore.c */
 };
 
 enum source { SOURCE_OF_CATALOG, SOURCE_OF_CONTROL };
@@ -246,9 +252,8 @@ const struct cohort *cohorts_of(const struct cohorts *k, const struct allocation
 void tiers_tick(struct scene *c, const struct allocation_settings *s, struct scene_out *out);
 void weights_tick(struct scene *c, const struct allocation_settings *s, struct scene_out *out);
 void weights_emit(struct scene *c, const struct allocation_settings *s, struct room *r, struct scene_out *out);
-/* Of each room the draws it won; the share of them. */
-void explore_tick(const struct scene *c, const struct allocation_settings *s, struct room *const *rooms, uint32_t count);
-double explore_share(const struct room *r);
+/* allocation_explore.c: draws when a minute begins, or when most rooms have never been drawn. */
+void explore_tick(struct scene *c, const struct allocation_settings *s, bool new_minute);
 void hosts_tick(struct scene *c, const struct allocation_settings *s, struct scene_out *out);
 /* allocation_results.c: what a rollup adds to the results of a host that stood at `before`; and what they are worth. */
 void results_take(const struct scene *c, struct host *h, const struct tally *before, const struct rollup *u);

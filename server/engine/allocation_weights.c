@@ -1,14 +1,16 @@
 /*
  * Weights: shares of the scene's exposures, exactly 1,000,000 ppm in all.
  *
- * Wanted: proportional to u = (score)^2 * tier factor * boost; of explore_ppm of the traffic, to the probability of being the
- * best room, times boost (allocation_explore.c). Bounds of room i, from strong to weak:
+ * Wanted: proportional to u = (score)^2 * tier factor * boost; of explore_ppm of the traffic, to what exploration wants of the
+ * room (allocation_explore.c) times both factors. Bounds of room i, from strong to weak:
  *   hard   pin, freeze (both bounds at the value), operators' cap and floor, a guarantee's floor;
- *   plain  at most max(cap, 1/rooms); a young room at least min(floor, 1/(2 rooms));
+ *   plain  at most max(cap, 1/rooms); a young room at least min(floor, 1/(2 rooms)), all of them together at most what does
+ *          not explore;
  *   step   at most step_ppm from the weight before, after what left the table was shared out in proportion.
  * weight = clamp(l * u, low, high) with the one l for which the sum is right (water-filling; found by bisection).
  * Where bounds contradict each other the weaker kind gives way, no more than needed: first step, then cap, then
  * everything in proportion. So a step holds between two ticks unless rooms came or went or an operator spoke.
+ * Weights stay as they are while all bounds allow it and less than hold_ppm of the traffic would move: what changes is sent.
  * Cost: about sixty passes over the live rooms.
  */
 #include "server/engine/allocation_state.h"
@@ -19,6 +21,7 @@
 
 struct bounds {
     struct room *room;
+    int32_t before;             /* its weight, or WEIGHTS_NONE */
     double wanted;
     double low, high;           /* in force */
     double plain_low, plain_high;
@@ -28,6 +31,7 @@ struct bounds {
 struct weighing {
     struct bounds *at; /* owned */
     uint32_t count;
+    uint32_t young; /* rooms with a floor */
 };
 
 static double clamp(double value, double low, double high)
@@ -40,28 +44,34 @@ static double boost_of(const struct room *r)
     return r->held[CONTROL_BOOST].active ? (double)r->held[CONTROL_BOOST].value / PPM : 1;
 }
 
+static double favour(const struct allocation_settings *s, const struct room *r)
+{
+    return (double)s->tier_factor_ppm[r->tier] / PPM * boost_of(r);
+}
+
 static double wanted(const struct allocation_settings *s, const struct room *r)
 {
     double score = (double)r->score_ppm / PPM;
-    return score * score * s->tier_factor_ppm[r->tier] / PPM * boost_of(r) + 1e-9;
+    return score * score * favour(s, r) + 1e-9;
+}
+
+static double drawn(const struct allocation_settings *s, const struct room *r)
+{
+    return (r->drawn_ppm > 0 ? r->drawn_ppm : 0) * favour(s, r) + 1e-6;
 }
 
 /* Mixes the two wishes, each as a share of its sum. */
-static void explore(const struct scene *c, const struct allocation_settings *s, struct weighing *w)
+static void explore(const struct allocation_settings *s, struct weighing *w)
 {
-    double sum = 0, part = (double)s->explore_ppm / PPM;
-    if (s->explore_ppm == 0 || w->count == 0)
+    double scores = 0, draws = 0, part = (double)s->explore_ppm / PPM;
+    if (s->explore_ppm == 0)
         return;
-    struct room **rooms = malloc(w->count * sizeof *rooms);
-    ASSERT(rooms);
     for (uint32_t i = 0; i < w->count; i++) {
-        rooms[i] = w->at[i].room;
-        sum += w->at[i].wanted;
+        draws += drawn(s, w->at[i].room);
+        scores += w->at[i].wanted;
     }
-    explore_tick(c, s, rooms, w->count);
     for (uint32_t i = 0; i < w->count; i++)
-        w->at[i].wanted = (1 - part) * w->at[i].wanted / sum + part * explore_share(rooms[i]) * boost_of(rooms[i]) + 1e-9;
-    free(rooms);
+        w->at[i].wanted = (1 - part) * w->at[i].wanted / scores + part * drawn(s, w->at[i].room) / draws + 1e-9;
 }
 
 /* What the room weighs before this tick, once the shares of departed rooms are spread. */
@@ -83,14 +93,23 @@ static void bounds_hard(const struct scene *c, const struct room *r, struct boun
         b->hard_low = b->hard_high = (double)h[CONTROL_PIN].value;
 }
 
-static void bounds_of(const struct scene *c, const struct allocation_settings *s, struct bounds *b, uint32_t rooms,
+static bool is_young(const struct scene *c, const struct allocation_settings *s, const struct room *r)
+{
+    return c->tick_ms - r->opened_ms < s->explore_ms;
+}
+
+static double floor_of(const struct allocation_settings *s, const struct weighing *w)
+{
+    double whole = s->floor_ppm < PPM / (2.0 * w->count) ? s->floor_ppm : PPM / (2.0 * w->count);
+    double left = s->explore_ppm && w->young ? ((double)PPM - s->explore_ppm) / w->young : whole;
+    return whole < left ? whole : left;
+}
+
+static void bounds_of(const struct scene *c, const struct allocation_settings *s, const struct weighing *w, struct bounds *b,
                       double base)
 {
-    const struct room *r = b->room;
-    double cap = s->cap_ppm > PPM / (double)rooms ? s->cap_ppm : PPM / (double)rooms;
-    double floor = 0;
-    if (c->tick_ms - r->opened_ms < s->explore_ms)
-        floor = (s->floor_ppm < PPM / (2.0 * rooms) ? s->floor_ppm : PPM / (2.0 * rooms)) * (1 - (double)s->explore_ppm / PPM);
+    double cap = s->cap_ppm > PPM / (double)w->count ? s->cap_ppm : PPM / (double)w->count;
+    double floor = is_young(c, s, b->room) ? floor_of(s, w) : 0;
     b->plain_low = clamp(floor, b->hard_low, b->hard_high);
     b->plain_high = clamp(cap, b->hard_low, b->hard_high);
     if (b->plain_high < b->plain_low)
@@ -201,6 +220,21 @@ static void settle(struct weighing *w, double level)
     ASSERT(left == 0);
 }
 
+/* Puts the weights back when they still do. Half a step counts as a move, lest a small step never gets anywhere. */
+static void hold(const struct allocation_settings *s, struct weighing *w)
+{
+    int64_t sum = 0, moved = 0, least = s->hold_ppm < s->step_ppm / 2 ? s->hold_ppm : s->step_ppm / 2;
+    for (uint32_t i = 0; i < w->count; i++) {
+        const struct bounds *b = &w->at[i];
+        if (b->before < b->low || b->before > b->high)
+            return;
+        sum += b->before;
+        moved += abs(b->room->weight_ppm - b->before);
+    }
+    for (uint32_t i = 0; sum == PPM && moved / 2 < least && i < w->count; i++)
+        w->at[i].room->weight_ppm = w->at[i].before;
+}
+
 static void prepare(const struct scene *c, const struct allocation_settings *s, struct weighing *w)
 {
     double before = 0, exposures = 0;
@@ -214,7 +248,8 @@ static void prepare(const struct scene *c, const struct allocation_settings *s, 
         windows_read(r, c->minute, WINDOW_5, recent);
         exposures += (double)recent[SAMPLED_EXPOSURE];
         before += r->weight_ppm > 0 ? r->weight_ppm : 0;
-        w->at[w->count++].room = r;
+        w->young += is_young(c, s, r);
+        w->at[w->count++] = (struct bounds){.room = r, .before = r->weight_ppm};
     }
     double scale = before > 0 ? PPM / before : 0;
     for (uint32_t i = 0; i < w->count; i++) {
@@ -222,7 +257,7 @@ static void prepare(const struct scene *c, const struct allocation_settings *s, 
         double base = scale > 0 ? base_of(b->room, scale) : PPM / (double)w->count;
         b->wanted = wanted(s, b->room);
         bounds_hard(c, b->room, b, base, (double)guarantee_floor_ppm(c, s, b->room, exposures));
-        bounds_of(c, s, b, w->count, base);
+        bounds_of(c, s, w, b, base);
     }
 }
 
@@ -241,7 +276,7 @@ void weights_emit(struct scene *c, const struct allocation_settings *s, struct r
     for (int op = 0; op < CONTROL_HELD; op++)
         o->held |= (uint32_t)r->held[op].active << op;
     o->held |= (uint32_t)c->freeze.active << CONTROL_FREEZE;
-    o->young = c->tick_ms - r->opened_ms < s->explore_ms;
+    o->young = is_young(c, s, r);
     o->due = r->weight_ppm != r->sent_ppm || c->tick_ms - r->sent_ms >= s->refresh_ms;
     if (o->due) {
         r->sent_ppm = r->weight_ppm;
@@ -254,10 +289,11 @@ void weights_tick(struct scene *c, const struct allocation_settings *s, struct s
     struct weighing w = {.at = calloc(c->rooms.count + 1, sizeof *w.at)};
     ASSERT(w.at);
     prepare(c, s, &w);
-    explore(c, s, &w);
+    explore(s, &w);
     if (w.count) {
         reconcile(&w);
         settle(&w, find_level(&w));
+        hold(s, &w);
     }
     free(w.at);
     out->snapshot = c->tick_ms - c->snapshot_ms >= s->snapshot_ms;

@@ -277,6 +277,128 @@ static void test_exploration_when_one_room_is_best_then_it_gets_what_the_cap_all
     close_stage(&again);
 }
 
+/* Half of ten rooms are better by a fifth, well known. */
+static void show_halves(struct stage *s, int64_t times)
+{
+    char name[16];
+    for (int i = 0; i < 10; i++) {
+        struct scene_entry e = {.type = SCENE_ROLLUP};
+        snprintf(name, sizeof name, "r%d", i);
+        e.rollup = (struct rollup){.scene = slice_of("home"), .name = slice_of(name), .id = entity_id_of(ENTITY_ROOM, slice_of(name)), .offset = ++s->position,
+                                   .last_ms = s->tick_ms};
+        e.rollup.totals[COUNTER_EXPOSURE] = 6000 * times;
+        e.rollup.totals[COUNTER_ENTER] = (i % 2 ? 600 : 500) * times;
+        apply(s, &e);
+    }
+}
+
+static void test_exploration_when_as_many_are_best_as_the_cap_lets_in_then_they_share_it(void)
+{
+    struct stage s;
+    char name[16];
+    open_stage(&s, 10);
+    s.settings.explore_ppm = 900000;
+    for (int64_t t = 1; t <= 100; t++) {
+        s.tick_ms += 30000;
+        show_halves(&s, t);
+        tick(&s);
+        CHECK_INT(sum(&s), PPM);
+    }
+    for (int i = 0; i < 10; i++) {
+        snprintf(name, sizeof name, "r%d", i);
+        CHECK(i % 2 ? weight(&s, name) > 180000 : weight(&s, name) > 5000 && weight(&s, name) < 20000); /* what does not explore goes by score */
+    }
+    close_stage(&s);
+}
+
+static void test_score_when_nothing_is_sold_then_it_is_of_the_rest(void)
+{
+    struct stage s;
+    open_stage(&s, 10);
+    show_halves(&s, 10);
+    tick(&s);
+    for (size_t i = 0; i < s.out.weight_count; i++) {
+        const struct out_weight *w = &s.out.weights[i];
+        int number = w->room.at[1] - '0';
+        CHECK_INT(w->score_ppm, w->parts[PART_ENTRANCE]);
+        CHECK(number % 2 ? w->score_ppm > 1080000 : w->score_ppm < 920000); /* 12 / 11 and 10 / 11 */
+    }
+    close_stage(&s);
+}
+
+/* A second in ten rooms that differ by little, each with the luck of that second. */
+static void show_luck(struct stage *s, int64_t second, int64_t enters[10])
+{
+    char name[16];
+    for (int i = 0; i < 10; i++) {
+        struct scene_entry e = {.type = SCENE_ROLLUP};
+        enters[i] += 2 + (int64_t)(hash_mix((uint64_t)(second * 10 + i)) % 4) + (second % 4 == 0 && i == 4);
+        snprintf(name, sizeof name, "r%d", i);
+        e.rollup = (struct rollup){.scene = slice_of("home"), .name = slice_of(name), .id = entity_id_of(ENTITY_ROOM, slice_of(name)), .offset = ++s->position,
+                                   .last_ms = s->tick_ms};
+        e.rollup.totals[COUNTER_EXPOSURE] = 40 * second;
+        e.rollup.totals[COUNTER_ENTER] = enters[i];
+        apply(s, &e);
+    }
+}
+
+static int sent_within(int64_t seconds, int32_t hold_ppm)
+{
+    struct stage s;
+    int64_t enters[10] = {0};
+    int sent = 0;
+    open_stage(&s, 10);
+    s.settings.explore_ppm = 900000;
+    s.settings.hold_ppm = hold_ppm;
+    s.settings.refresh_ms = 3600000;
+    for (int64_t second = 1; second <= seconds; second++) {
+        show_luck(&s, second, enters);
+        tick(&s);
+        CHECK_INT(sum(&s), PPM);
+        for (size_t i = 0; second > seconds / 2 && i < s.out.weight_count; i++)
+            sent += s.out.weights[i].due;
+    }
+    close_stage(&s);
+    return sent;
+}
+
+static void test_weights_when_little_changes_then_they_stay_and_are_not_sent(void)
+{
+    int always = sent_within(1200, 0), held = sent_within(1200, 5000);
+    CHECK(held > 0);
+    CHECK(held * 10 < always);
+}
+
+static void test_floors_when_all_rooms_are_young_then_exploration_leaves_them_their_share(void)
+{
+    struct stage s;
+    char name[16];
+    open_stage(&s, 10);
+    s.settings.explore_ppm = 900000;
+    for (int64_t t = 1; t <= 120; t++) {
+        show_halves(&s, t);
+        tick(&s);
+        for (int i = 0; i < 10; i++) {
+            snprintf(name, sizeof name, "r%d", i);
+            CHECK(weight(&s, name) >= 10000 - 1);
+        }
+    }
+    close_stage(&s);
+    open_stage(&s, 10);
+    s.settings.explore_ppm = 950000;
+    int32_t least = PPM;
+    for (int64_t t = 1; t <= 120; t++) {
+        show_halves(&s, t);
+        tick(&s);
+        for (int i = 0; i < 10; i++) {
+            snprintf(name, sizeof name, "r%d", i);
+            least = weight(&s, name) < least ? weight(&s, name) : least;
+        }
+    }
+    CHECK(least >= 5000 - 1 && least < 10000);
+    close_stage(&s);
+}
+
 int main(void)
 {
     test_weights_add_up_and_step();
@@ -285,5 +407,9 @@ int main(void)
     test_each_entry_counts_once();
     test_codec();
     test_exploration_when_one_room_is_best_then_it_gets_what_the_cap_allows();
+    test_exploration_when_as_many_are_best_as_the_cap_lets_in_then_they_share_it();
+    test_score_when_nothing_is_sold_then_it_is_of_the_rest();
+    test_weights_when_little_changes_then_they_stay_and_are_not_sent();
+    test_floors_when_all_rooms_are_young_then_exploration_leaves_them_their_share();
     return checks_failed != 0;
 }
