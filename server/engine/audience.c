@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #define LOOKS_MAX 1000000 /* of a format; then all of the segment are halved, so that they fade */
+#define WORTH_LEAST 0.1f  /* of the first one's */
 #define LIFT_PRIOR 5.0    /* purchases at the segment's rate */
 
 struct audience {
@@ -161,6 +162,13 @@ static double buyers_of(const struct segment_audience *s)
     return sum;
 }
 
+uint32_t audience_worthwhile(const struct audience_reach *reach, uint32_t count)
+{
+    while (count > 1 && reach[count - 1].worth < reach[0].worth * WORTH_LEAST)
+        count--;
+    return count;
+}
+
 uint32_t audience_reach(const struct model *m, const struct audience_target *t, struct audience_reach *out, uint32_t max)
 {
     uint32_t count = 0;
@@ -174,7 +182,7 @@ uint32_t audience_reach(const struct model *m, const struct audience_target *t, 
             out[at] = out[at - 1];
         out[at] = one;
     }
-    return count;
+    return audience_worthwhile(out, count);
 }
 
 uint32_t audience_invite(const struct model *m, const struct audience_reach *reach, uint32_t reached, struct audience_invite *out, uint32_t max)

@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define REAL_DIGITS 9 /* what is published has fewer; 17 would print .1 as .10000000000000001 */
+
 struct inspection {
     struct settings settings;
     struct redis_ask *redis;
@@ -147,7 +149,7 @@ static void print_plain(const json_t *value, const char *path)
             print_plain(one, inner);
         }
     } else {
-        char *text = json_dumps(value, JSON_ENCODE_ANY);
+        char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(REAL_DIGITS));
         printf("%-40s %s\n", path, text);
         free(text);
     }
@@ -189,7 +191,7 @@ int verb_inspect(int argc, char **argv)
     if (in.failed)
         fputs("sluice inspect: not all could be read\n", stderr);
     if (json) {
-        json_dumpf(in.out, stdout, JSON_INDENT(1));
+        json_dumpf(in.out, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(REAL_DIGITS));
         putchar('\n');
     } else {
         print_plain(in.out, "");
