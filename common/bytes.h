@@ -163,14 +163,13 @@ static inline int64_t get_signed(struct reader *r)
     return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
 }
 
-/* What sums and times in state stay within, so that a damaged one cannot overflow what is made of it. */
+/* What sums stay within, so that what is made of a few of them does not overflow. */
 #define NUMBER_MAX (1ll << 56)
 
-static inline int64_t get_bounded(struct reader *r, int64_t max)
+static inline int64_t get_within(struct reader *r, int64_t low, int64_t high)
 {
     int64_t value = get_signed(r);
-    if (value > max || value < -max)
-        r->failed = true;
+    r->failed |= value < low || value > high;
     return r->failed ? 0 : value;
 }
 

@@ -2,10 +2,12 @@
 
 #include "common/check.h"
 #include "common/mutant.h"
+#include "server/engine/stored.h"
 
 #define HEAD_BYTES 23 /* version, source, generation, confirmed, prev */
 #define NAME_BYTES_MAX 64
 #define EXPLAINED 0x80
+#define RATING_MAX UINT8_MAX /* what one event moves */
 
 static void put_head(struct writer *w, const struct run_head *head)
 {
@@ -118,7 +120,7 @@ enum err effects_run_open(struct slice value, struct run_reader *out)
     run.head.generation = get_u32(&run.bytes);
     run.head.confirmed = (int64_t)(get_u64(&run.bytes) - 1);
     run.head.prev = (int64_t)(get_u64(&run.bytes) - 1);
-    if (run.bytes.failed || run.head.confirmed < -1 || run.head.prev < -1)
+    if (run.bytes.failed || run.head.confirmed < -1 || run.head.prev < -1 || run.head.confirmed > NUMBER_MAX || run.head.prev > NUMBER_MAX)
         return ERR_INVALID;
     *out = run;
     return ERR_NONE;
@@ -132,7 +134,7 @@ bool effects_run_next(struct run_reader *run, struct run_entry *out)
     uint64_t offset = (uint64_t)run->offset + get_varint(r);
     uint64_t step = get_varint(r);
     uint64_t event_ms = (uint64_t)run->event_ms + (uint64_t)get_signed(r);
-    if (r->failed || offset > INT64_MAX || step == 0 || FUZZ_MUTANT(step_beyond, false, step > offset + 1)) {
+    if (r->failed || offset > NUMBER_MAX || event_ms > EVENT_MS_MAX || step == 0 || FUZZ_MUTANT(step_beyond, false, step > offset + 1)) {
         run->failed = true;
         return false;
     }
@@ -157,22 +159,29 @@ static struct slice get_name(struct reader *r)
 static void read_count(struct reader *r, struct run_effect *out)
 {
     struct count_effect *e = &out->count;
-    e->target = out->target = get_u48(r);
+    e->target = out->target = get_entity(r, ENTITY_NONE);
     e->name = get_name(r);
     e->scene = get_name(r);
     uint8_t source = get_u8(r);
     e->source = (enum event_source)(source & ~EXPLAINED);
     e->explained = source & EXPLAINED;
     e->counter_count = get_u8(r);
-    if (e->source >= SOURCES || e->counter_count > FUZZ_MUTANT(counters_overflow, 255, COUNTERS)) {
+    if (e->source >= SOURCES || e->counter_count == 0 || e->counter_count > FUZZ_MUTANT(counters_overflow, 255, COUNTERS)) {
         r->failed = true;
         return;
     }
     for (int i = 0; i < e->counter_count; i++) {
         uint8_t counter = get_u8(r);
         r->failed |= FUZZ_MUTANT(counter_unknown, false, counter >= COUNTERS);
-        e->counters[i] = (struct counter_delta){(enum counter)counter, get_signed(r)};
+        e->counters[i] = (struct counter_delta){(enum counter)counter, get_within(r, -DELTA_MAX, DELTA_MAX)};
     }
+}
+
+static int32_t get_rating(struct reader *r)
+{
+    int64_t delta = get_within(r, -RATING_MAX, RATING_MAX);
+    r->failed |= delta == 0;
+    return (int32_t)delta;
 }
 
 /* The next of a list: of the target of a rating, or of an other. False: the list ended. */
@@ -184,16 +193,17 @@ static bool read_pair(struct run_reader *run, struct run_effect *out)
             return false;
         run->left--;
         out->target = run->list_id;
-        out->other = get_u48(r);
-        out->delta = (int32_t)get_bounded(r, INT32_MAX);
+        out->other = get_entity(r, ENTITY_NONE);
+        out->delta = get_rating(r);
         out->step = 0;
     } else {
-        int64_t packed = get_signed(r);
+        int64_t packed = get_within(r, -RATING_MAX * (PAIR_STEPS + 1), (RATING_MAX + 1) * (PAIR_STEPS + 1) - 1);
         if (packed == 0)
             return false;
         out->step = (uint8_t)(packed & PAIR_STEPS);
         out->delta = (int32_t)((packed - out->step) / (PAIR_STEPS + 1));
-        out->target = get_u48(r);
+        r->failed |= out->delta == 0;
+        out->target = get_entity(r, ENTITY_NONE);
         out->other = run->list_id;
     }
     out->op = RUN_PAIR;
@@ -210,13 +220,13 @@ bool effects_entry_next(struct run_reader *run, struct run_effect *out)
     if (out->op == RUN_COUNT) {
         read_count(r, out);
     } else if (out->op == RUN_RATING) {
-        run->list_id = out->target = get_u48(r);
+        run->list_id = out->target = get_entity(r, ENTITY_NONE);
         out->name = get_name(r);
-        out->delta = (int32_t)get_bounded(r, INT32_MAX);
+        out->delta = get_rating(r);
         run->left = get_varint(r);
         run->list = RUN_RATING;
     } else if (out->op == RUN_PAIR) {
-        run->list_id = get_u48(r);
+        run->list_id = get_entity(r, ENTITY_NONE);
         run->list = RUN_PAIR;
         run->failed |= !read_pair(run, out); /* an empty list is never written */
     } else {

@@ -49,7 +49,7 @@ static const struct {
 static const struct {
     int64_t min, max;
 } ranges[FIELDS] = {
-    [FIELD_TS] = {1, 1ll << 53},       [FIELD_AMOUNT] = {0, 1ll << 53}, [FIELD_DWELL_MS] = {0, INT32_MAX}, [FIELD_QTY] = {1, 1000000},
+    [FIELD_TS] = {1, EVENT_MS_MAX},      [FIELD_AMOUNT] = {0, 1ll << 53}, [FIELD_DWELL_MS] = {0, INT32_MAX}, [FIELD_QTY] = {1, 1000000},
     [FIELD_VALUE] = {1, 5},            [FIELD_PERCENT] = {0, 100},      [FIELD_POS] = {0, UINT16_MAX},
 };
 

@@ -1,10 +1,11 @@
 #include "server/codec/learner_codec.h"
 
 #include "common/mutant.h"
+#include "server/engine/stored.h"
 
-#include <math.h>
-
-#define SAMPLE_MS_MAX (INT64_C(1) << 53) /* no event is later; differences of times stay in range */
+#define FEATURE_MAX 1e6f /* logarithms and their products */
+#define MODEL_MAX 1e12f
+#define TAG_MAX 2.0f     /* they are of unit length together */
 
 static void put_float(struct writer *w, float value)
 {
@@ -13,12 +14,12 @@ static void put_float(struct writer *w, float value)
     put_u32(w, bits);
 }
 
-static float get_float(struct reader *r)
+static float get_float(struct reader *r, float low, float high)
 {
     uint32_t bits = get_u32(r);
     float value;
     memcpy(&value, &bits, sizeof value);
-    r->failed |= !isfinite(value);
+    r->failed |= !(value >= low && value <= high);
     return r->failed ? 0 : value;
 }
 
@@ -38,7 +39,7 @@ static uint32_t get_tags(struct reader *r, struct model_tag *out, uint32_t max)
         struct slice text = get_slice(r, FUZZ_MUTANT(tag_text_long, 255, SCENE_ID_BYTES));
         out[i].size = r->failed ? 0 : (uint8_t)text.size;
         memcpy(out[i].text, text.at ? text.at : "", out[i].size);
-        out[i].weight = get_float(r);
+        out[i].weight = get_float(r, -TAG_MAX, TAG_MAX);
     }
     return r->failed ? 0 : count;
 }
@@ -67,8 +68,7 @@ enum err sample_decode(struct slice bytes, struct sample *out)
         return ERR_VERSION;
     s.kind = (enum sample_kind)get_u8(&r);
     s.user = get_u64(&r);
-    s.ts_ms = get_signed(&r);
-    r.failed |= s.ts_ms < 0 || s.ts_ms > SAMPLE_MS_MAX;
+    s.ts_ms = get_event_ms(&r);
     s.format = get_u8(&r);
     r.failed |= s.format > FORMATS;
     if (s.kind == SAMPLE_SEEN) {
@@ -76,7 +76,7 @@ enum err sample_decode(struct slice bytes, struct sample *out)
         r.failed |= s.value >= VALUE_TIERS;
         r.failed |= get_u8(&r) != FEATURES;
         for (int i = 0; i < FEATURES; i++)
-            s.features[i] = get_float(&r);
+            s.features[i] = get_float(&r, -FEATURE_MAX, FEATURE_MAX);
         s.tag_count = get_tags(&r, s.tags, SAMPLE_TAGS);
     }
     if (r.failed || reader_left(&r) || (s.kind != SAMPLE_SEEN && s.kind != SAMPLE_BOUGHT))
@@ -100,16 +100,14 @@ static void put_logistic(struct writer *w, const struct logistic_model *m)
 
 static void get_logistic(struct reader *r, struct logistic_model *out)
 {
-    out->examples = get_varint(r);
-    out->positives = get_varint(r);
-    uint8_t mature = get_u8(r);
-    r->failed |= mature > 1;
-    out->mature = mature;
-    out->bias = get_float(r);
+    out->examples = get_varint_max(r, NUMBER_MAX);
+    out->positives = get_varint_max(r, out->examples);
+    out->mature = get_flag(r);
+    out->bias = get_float(r, -MODEL_MAX, MODEL_MAX);
     for (int i = 0; i < FEATURES; i++) {
-        out->mean[i] = get_float(r);
-        out->deviation[i] = get_float(r);
-        out->weight[i] = get_float(r);
+        out->mean[i] = get_float(r, -MODEL_MAX, MODEL_MAX);
+        out->deviation[i] = get_float(r, 0, MODEL_MAX);
+        out->weight[i] = get_float(r, -MODEL_MAX, MODEL_MAX);
     }
 }
 
@@ -128,25 +126,18 @@ static void put_audience(struct writer *w, const struct segment_audience *a)
     }
 }
 
-static uint32_t get_number(struct reader *r)
-{
-    uint64_t value = get_varint(r);
-    r->failed |= value > UINT32_MAX;
-    return (uint32_t)value;
-}
-
 static void get_audience(struct reader *r, struct segment_audience *out)
 {
     r->failed |= get_u8(r) != VALUE_TIERS;
     for (int i = 0; i < VALUE_TIERS; i++) {
-        out->tiers[i].users = get_number(r);
-        out->tiers[i].intent = get_float(r);
-        out->tiers[i].churn = get_float(r);
+        out->tiers[i].users = get_varint32(r);
+        out->tiers[i].intent = get_float(r, -1, 1);
+        out->tiers[i].churn = get_float(r, -1, 1);
     }
     r->failed |= get_u8(r) != FORMATS;
     for (int i = 0; i < FORMATS; i++) {
-        out->formats[i].looks = get_number(r);
-        out->formats[i].buys = get_number(r);
+        out->formats[i].looks = get_varint32(r);
+        out->formats[i].buys = get_varint32(r);
     }
 }
 
@@ -171,12 +162,12 @@ enum err model_decode(struct slice bytes, struct model *out)
     struct model m = {0};
     if (get_u8(&r) != LEARNER_VERSION || get_u8(&r) != FEATURES)
         return ERR_VERSION;
-    m.number = get_varint(&r);
+    m.number = get_varint_max(&r, NUMBER_MAX);
     get_logistic(&r, &m.intent);
     get_logistic(&r, &m.churn);
     m.segment_count = get_count(&r, FUZZ_MUTANT(segments_overflow, 10000, SEGMENTS_MAX), 2);
     for (uint32_t i = 0; i < m.segment_count && !r.failed; i++) {
-        m.segments[i].users = get_varint(&r);
+        m.segments[i].users = get_varint_max(&r, NUMBER_MAX);
         m.segments[i].tag_count = get_tags(&r, m.segments[i].tags, SEGMENT_TAGS);
         get_audience(&r, &m.segments[i].audience);
     }

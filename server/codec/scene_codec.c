@@ -5,6 +5,7 @@
 #include "server/codec/scene_codec.h"
 
 #include "common/mutant.h"
+#include "server/engine/stored.h"
 
 #define SCENE_RECORD_VERSION 2
 
@@ -110,15 +111,6 @@ void scene_record_add(struct writer *w, const struct scene_entry *e)
     }
 }
 
-static int64_t get_within(struct reader *r, int64_t low, int64_t high)
-{
-    int64_t value = get_signed(r);
-    if (value >= low && value <= high)
-        return value;
-    r->failed = true;
-    return low;
-}
-
 static int64_t get_number(struct reader *r)
 {
     return get_within(r, -SCENE_NUMBER_MAX, SCENE_NUMBER_MAX);
@@ -133,9 +125,9 @@ static struct slice get_id(struct reader *r, uint32_t size_min)
 
 static void get_position(struct reader *r, struct source_position *out)
 {
-    out->epoch = get_number(r);
-    out->partition = (int32_t)get_within(r, 0, INT32_MAX);
-    out->offset = get_within(r, 0, INT64_MAX);
+    out->epoch = get_within(r, 0, SCENE_NUMBER_MAX);
+    out->partition = get_partition(r);
+    out->offset = get_within(r, 0, NUMBER_MAX);
 }
 
 static void get_tag_list(struct reader *r, struct tag_list *out)
@@ -158,12 +150,12 @@ static void get_rollup(struct reader *r, struct slice scene, struct rollup *out)
 {
     *out = (struct rollup){.scene = scene};
     out->name = get_id(r, 1);
-    out->id = get_u48(r);
-    out->partition = (int32_t)get_within(r, 0, INT32_MAX);
-    out->offset = get_within(r, 0, INT64_MAX);
-    out->last_ms = get_number(r);
+    out->id = get_entity(r, ENTITY_NONE);
+    out->partition = get_partition(r);
+    out->offset = get_within(r, 0, NUMBER_MAX);
+    out->last_ms = get_event_ms(r);
     enum entity_kind kind = entity_kind_of(out->id);
-    r->failed = r->failed || kind == ENTITY_NONE || out->id != entity_id_of(kind, out->name);
+    r->failed = r->failed || out->id != entity_id_of(kind, out->name);
     get_counters(r, out->totals);
     if (kind == ENTITY_HOST)
         get_counters(r, out->recommended);
@@ -173,11 +165,9 @@ static void get_room(struct reader *r, struct room_entry *out)
 {
     memset(out, 0, sizeof *out);
     get_position(r, &out->position);
-    uint8_t open = get_u8(r);
-    out->open = open == 1;
-    out->record_ms = get_number(r);
+    out->open = get_flag(r);
+    out->record_ms = get_within(r, -1, EVENT_MS_MAX); /* -1: Kafka has no time of it */
     out->room = get_id(r, 1);
-    r->failed = r->failed || open > 1;
     if (!out->open)
         return;
     out->host = get_id(r, 1);
@@ -210,7 +200,7 @@ static void get_control(struct reader *r, struct slice scene, struct control_ent
     out->op = (enum control_op)op;
     out->room = get_id(r, 0);
     out->value = get_number(r);
-    out->until_ms = get_within(r, 0, SCENE_NUMBER_MAX);
+    out->until_ms = get_event_ms(r);
     out->by = get_slice(r, SCENE_TEXT_BYTES);
     out->why = get_slice(r, SCENE_TEXT_BYTES);
 }
@@ -249,8 +239,8 @@ enum err scene_record_next(struct scene_record *record, struct scene_entry *out)
         get_control(r, record->scene, &out->control);
         break;
     case SCENE_TICK:
-        out->tick.epoch = get_number(r);
-        out->tick.tick_ms = get_within(r, 1, SCENE_NUMBER_MAX);
+        out->tick.epoch = get_within(r, 0, SCENE_NUMBER_MAX);
+        out->tick.tick_ms = get_within(r, 1, EVENT_MS_MAX);
         break;
     default:
         r->failed = true;

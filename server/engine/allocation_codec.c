@@ -4,6 +4,7 @@
  * 4 bytes, ids 6. What is derived at a tick is not stored.
  */
 #include "server/engine/allocation_state.h"
+#include "server/engine/stored.h"
 
 #include "common/check.h"
 #include "common/mutant.h"
@@ -21,17 +22,18 @@ static void put_name(struct writer *w, const struct name *n)
 static struct name get_name(struct reader *r)
 {
     struct slice s = get_slice(r, SCENE_ID_BYTES);
+    r->failed |= s.size == 0;
     return name_of(s);
 }
 
 static int64_t get_number(struct reader *r)
 {
-    int64_t value = get_signed(r);
-    if (value > SCENE_NUMBER_MAX || value < -SCENE_NUMBER_MAX) {
-        r->failed = true;
-        return 0;
-    }
-    return value;
+    return get_within(r, -SCENE_NUMBER_MAX, SCENE_NUMBER_MAX);
+}
+
+static int64_t get_money(struct reader *r)
+{
+    return get_within(r, 0, SCENE_MONEY_MAX);
 }
 
 static void put_tags(struct writer *w, const struct tags *t)
@@ -58,7 +60,7 @@ static void put_tally(struct writer *w, const struct tally *t)
 
 static struct tally get_tally(struct reader *r)
 {
-    struct tally t = {.offset = get_signed(r)};
+    struct tally t = {.offset = get_offset(r)};
     for (int i = 0; i < COUNTERS; i++)
         t.totals[i] = get_number(r);
     return t;
@@ -73,12 +75,13 @@ static void put_held(struct writer *w, const struct held *h)
     put_signed(w, h->until_ms);
 }
 
-static struct held get_held(struct reader *r)
+static struct held get_held(struct reader *r, enum control_op op)
 {
     struct held h = {.active = get_flag(r)};
     if (h.active) {
         h.value = get_number(r);
-        h.until_ms = get_number(r);
+        h.until_ms = get_event_ms(r);
+        r->failed |= !control_is_in_bounds(op, h.value, h.until_ms);
     }
     return h;
 }
@@ -91,12 +94,13 @@ static void put_guarantee(struct writer *w, const struct guarantee *g)
         put_signed(w, numbers[i]);
 }
 
-static struct guarantee get_guarantee(struct reader *r)
+static struct guarantee get_guarantee(struct reader *r, const struct held *h)
 {
     struct guarantee g = {.measured = get_flag(r)};
     int64_t *const numbers[] = {&g.began_ms, &g.exposure, &g.given, &g.measured_ms, &g.error_ppm, &g.integral_ppm, &g.correction_ppm};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         *numbers[i] = get_number(r);
+    r->failed |= !guarantee_can_be(&g, h);
     return g;
 }
 
@@ -120,7 +124,7 @@ static void put_samples(struct writer *w, const struct room *r)
 /* A number, written as what it is more than another. */
 static int64_t get_beyond(struct reader *in, int64_t other)
 {
-    int64_t more = get_bounded(in, 2 * SCENE_NUMBER_MAX), value = other + more;
+    int64_t more = get_within(in, -2 * SCENE_NUMBER_MAX, 2 * SCENE_NUMBER_MAX), value = other + more;
     in->failed |= value > SCENE_NUMBER_MAX || value < -SCENE_NUMBER_MAX;
     return in->failed ? 0 : value;
 }
@@ -130,7 +134,7 @@ static void get_samples(struct reader *in, struct room *r)
     struct sample before = {0};
     r->sample_count = (uint8_t)get_count(in, SAMPLES_MAX, 2);
     for (int i = 0; i < r->sample_count; i++) {
-        before.minute = get_beyond(in, before.minute);
+        before.minute += get_within(in, i > 0, EVENT_MS_MAX / 60000); /* they ascend */
         uint8_t moved = get_u8(in);
         in->failed |= moved >> SAMPLED;
         for (int j = 0; j < SAMPLED; j++)
@@ -177,46 +181,45 @@ static void put_room(struct writer *w, const struct room *r)
 
 static int32_t get_weight(struct reader *r)
 {
-    int64_t value = get_signed(r);
-    r->failed = r->failed || value < WEIGHTS_NONE || value > PPM;
-    return r->failed ? 0 : (int32_t)value;
+    return (int32_t)get_within(r, WEIGHTS_NONE, PPM);
 }
 
 static void get_room(struct reader *in, struct room *r)
 {
     r->name = get_name(in);
     r->id = entity_id_of(ENTITY_ROOM, name_slice(&r->name));
-    r->host = get_u48(in);
+    r->host = get_entity_or_none(in, ENTITY_HOST);
     r->category = get_u32(in);
     r->item_count = (uint8_t)get_count(in, SCENE_ITEMS_MAX, 6);
     for (int i = 0; i < r->item_count; i++)
-        r->items[i] = get_u48(in);
-    r->explaining = get_u48(in);
-    r->catalog_partition = (int32_t)get_bounded(in, INT32_MAX);
-    r->catalog_offset = get_signed(in);
+        r->items[i] = get_entity(in, ENTITY_ITEM);
+    r->explaining = get_entity_or_none(in, ENTITY_ITEM);
+    r->catalog_partition = get_partition(in);
+    r->catalog_offset = get_offset(in);
     uint8_t flags = get_u8(in);
     r->retired = flags & 1;
     r->dirty = flags >> 1 & 1;
-    r->opened_ms = get_number(in);
-    r->quiet_ms = get_number(in);
+    r->opened_ms = get_within(in, -1, EVENT_MS_MAX);
+    r->quiet_ms = get_event_ms(in);
     r->fixed = get_number(in);
     r->traffic = get_number(in);
     r->tally = get_tally(in);
     get_samples(in, r);
     r->weight_ppm = get_weight(in);
     r->sent_ppm = get_weight(in);
-    r->sent_ms = get_number(in);
+    r->sent_ms = get_event_ms(in);
     r->drawn_ppm = get_weight(in);
     r->tier = (enum tier)get_u8(in);
     in->failed = in->failed || (unsigned)r->tier >= TIERS || flags > 3;
     r->tier_streak = (int8_t)get_u8(in);
     for (int op = 0; op < CONTROL_HELD; op++)
-        r->held[op] = get_held(in);
-    r->guarantee = get_guarantee(in);
+        r->held[op] = get_held(in, (enum control_op)op);
+    r->guarantee = get_guarantee(in, &r->held[CONTROL_GUARANTEE]);
     r->alerts = get_u8(in);
+    in->failed |= r->alerts >> FUNNEL_STEPS;
     for (int i = 0; i < FUNNEL_STEPS; i++)
         r->alert_streak[i] = get_u8(in);
-    r->card_ms = get_number(in);
+    r->card_ms = get_event_ms(in);
 }
 
 static void put_host_results(struct writer *w, const struct host *h)
@@ -254,9 +257,7 @@ static void put_host(struct writer *w, const struct host *h)
 
 static int32_t get_commission(struct reader *r)
 {
-    int64_t value = get_signed(r);
-    r->failed = r->failed || value < 0 || value > 10000;
-    return r->failed ? 0 : (int32_t)value;
+    return (int32_t)get_within(r, 0, 10000);
 }
 
 static void get_host(struct reader *r, struct host *h)
@@ -265,15 +266,15 @@ static void get_host(struct reader *r, struct host *h)
     h->id = entity_id_of(ENTITY_HOST, name_slice(&h->name));
     h->domains = get_tags(r);
     h->style = get_tags(r);
-    h->fans = get_number(r);
+    h->fans = get_within(r, 0, SCENE_NUMBER_MAX);
     h->commission_bp = get_commission(r);
-    h->bonus = get_number(r);
+    h->bonus = get_money(r);
     h->tally = get_tally(r);
     get_host_results(r, h);
     h->fixed = get_number(r);
     h->traffic = get_number(r);
-    h->idle_ms = get_number(r);
-    h->card_ms = get_number(r);
+    h->idle_ms = get_event_ms(r);
+    h->card_ms = get_event_ms(r);
     uint8_t flags = get_u8(r);
     r->failed = r->failed || flags > 3;
     h->dirty = flags & 1;
@@ -304,16 +305,16 @@ static void get_item(struct reader *r, struct item *it)
     it->id = entity_id_of(ENTITY_ITEM, name_slice(&it->name));
     it->category = get_u32(r);
     it->tags = get_tags(r);
-    it->price = get_number(r);
+    it->price = get_money(r);
     it->tally = get_tally(r);
     it->commission = get_number(r);
     it->commission_bp = get_commission(r);
     it->fixed = get_number(r);
     it->traffic = get_number(r);
-    it->idle_ms = get_number(r);
+    it->idle_ms = get_event_ms(r);
     it->ranking = get_u32(r);
-    it->ranked_ms = get_number(r);
-    it->card_ms = get_number(r);
+    it->ranked_ms = get_event_ms(r);
+    it->card_ms = get_event_ms(r);
     it->dirty = get_flag(r);
 }
 
@@ -344,20 +345,20 @@ static void put_head(struct writer *w, const struct scene *c)
 static void get_head(struct reader *r, struct scene *c)
 {
     c->name = get_name(r);
-    c->epoch = get_signed(r);
-    c->tick_ms = get_number(r);
-    c->minute = get_number(r);
-    c->day = get_number(r);
-    c->order_worth = get_number(r);
-    c->alert_ms = get_number(r);
-    c->snapshot_ms = get_number(r);
-    c->rank_next = get_u48(r);
-    c->freeze = get_held(r);
+    c->epoch = get_within(r, 0, SCENE_NUMBER_MAX);
+    c->tick_ms = get_event_ms(r);
+    c->minute = get_event_ms(r);
+    c->day = get_event_ms(r);
+    c->order_worth = get_within(r, 0, ORDER_WORTH_MAX);
+    c->alert_ms = get_event_ms(r);
+    c->snapshot_ms = get_event_ms(r);
+    c->rank_next = get_entity_or_none(r, ENTITY_ITEM);
+    c->freeze = get_held(r, CONTROL_FREEZE);
     c->position_count = get_count(r, FUZZ_MUTANT(positions_overflow, 100000, POSITIONS_MAX), 3);
     for (uint32_t i = 0; i < c->position_count; i++) {
-        c->positions[i].source = get_u8(r);
-        c->positions[i].partition = (int32_t)get_bounded(r, INT32_MAX);
-        c->positions[i].offset = get_signed(r);
+        c->positions[i].source = get_flag(r);
+        c->positions[i].partition = get_partition(r);
+        c->positions[i].offset = get_offset(r);
     }
     c->tag_count = get_count(r, CONTROL_TAGS, 4);
     for (uint32_t i = 0; i < c->tag_count; i++)
@@ -422,11 +423,10 @@ enum err scene_decode(struct slice bytes, struct scene **out_scene)
     get_table(&r, &c->rooms, sizeof(struct room), get_any_room);
     get_table(&r, &c->hosts, sizeof(struct host), get_any_host);
     get_table(&r, &c->items, sizeof(struct item), get_any_item);
-    if (r.failed || reader_left(&r)) {
+    if (r.failed || reader_left(&r) || !rooms_link(c)) {
         scene_destroy(c);
         return ERR_INVALID;
     }
-    rooms_link(c);
     *out_scene = c;
     return ERR_NONE;
 }

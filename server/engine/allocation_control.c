@@ -4,7 +4,6 @@
  */
 #include "server/engine/allocation_state.h"
 
-#define GUARANTEE_MS_MAX (30ll * 86400000)
 #define GUARANTEE_MAX 1000000000
 #define BOOST_MIN 10000
 #define BOOST_MAX 100000000
@@ -21,20 +20,20 @@ static bool is_repeated(struct scene *c, struct slice id)
     return false;
 }
 
-static bool is_in_bounds(const struct control_entry *e)
+bool control_is_in_bounds(enum control_op op, int64_t value, int64_t until_ms)
 {
-    switch (e->op) {
+    switch (op) {
     case CONTROL_PIN:
     case CONTROL_FLOOR:
-        return e->value >= 0 && e->value <= PPM;
+        return value >= 0 && value <= PPM;
     case CONTROL_CAP:
-        return e->value >= 1 && e->value <= PPM;
+        return value >= 1 && value <= PPM;
     case CONTROL_BOOST:
-        return e->value >= BOOST_MIN && e->value <= BOOST_MAX;
+        return value >= BOOST_MIN && value <= BOOST_MAX;
     case CONTROL_GUARANTEE:
-        return e->value >= 1 && e->value <= GUARANTEE_MAX && e->until_ms > 0;
+        return value >= 1 && value <= GUARANTEE_MAX && until_ms > 0;
     case CONTROL_COST:
-        return e->value >= 1 && e->value <= SCENE_MONEY_MAX;
+        return value >= 1 && value <= SCENE_MONEY_MAX;
     default:
         return true;
     }
@@ -62,7 +61,7 @@ static enum control_answer judge(const struct scene *c, const struct control_ent
     bool whole = e->room.size == 0 && (e->op == CONTROL_FREEZE || e->op == CONTROL_RESUME);
     if (!r && !whole)
         return CONTROL_NO_SUCH_ROOM;
-    if (!is_in_bounds(e))
+    if (!control_is_in_bounds(e->op, e->value, e->until_ms))
         return CONTROL_OUT_OF_BOUNDS;
     if (e->until_ms && e->until_ms <= c->tick_ms)
         return CONTROL_EXPIRED;

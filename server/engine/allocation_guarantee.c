@@ -42,6 +42,14 @@ void guarantee_begin(const struct scene *c, struct room *r)
                                       .measured_ms = c->tick_ms};
 }
 
+bool guarantee_can_be(const struct guarantee *g, const struct held *h)
+{
+    int64_t span_ms = h->until_ms - g->began_ms;
+    return g->began_ms >= 0 && g->measured_ms >= g->began_ms && (!h->active || (span_ms > 0 && span_ms <= GUARANTEE_MS_MAX)) &&
+           g->error_ppm >= -ERROR_MAX && g->error_ppm <= ERROR_MAX && g->integral_ppm >= -INTEGRAL_MAX && g->integral_ppm <= INTEGRAL_MAX &&
+           g->correction_ppm >= -PPM && g->correction_ppm <= GAIN_MAX;
+}
+
 /* When all should be delivered. */
 static int64_t finish_ms(const struct room *r)
 {
@@ -63,10 +71,11 @@ void guarantee_tick(const struct scene *c, const struct allocation_settings *s, 
     int64_t passed_ms = c->tick_ms - g->measured_ms, target = target_of(c, r), given = guarantee_given(r);
     if (passed_ms < MEASURE_MS || (given == g->given && passed_ms < MINUTE_MS) || target < WARM)
         return;
-    int64_t error = clamp(PPM - (int64_t)((double)given * PPM / (double)target), -ERROR_MAX, ERROR_MAX);
+    double part = (double)given * PPM / (double)target;
+    int64_t error = part > PPM + ERROR_MAX ? -ERROR_MAX : part < PPM - ERROR_MAX ? ERROR_MAX : PPM - (int64_t)part;
     if (error >= -TOLERANCE_PPM && error <= TOLERANCE_PPM)
         error = 0;
-    int64_t minutes = clamp(passed_ms * PPM / MINUTE_MS, 1, 60ll * PPM);
+    int64_t minutes = clamp(clamp(passed_ms, 0, 60 * MINUTE_MS) * PPM / MINUTE_MS, 1, 60ll * PPM);
     g->integral_ppm -= g->integral_ppm * clamp(LEAK_PPM * minutes / PPM, 0, PPM) / PPM;
     if (error > -SEPARATION_PPM && error < SEPARATION_PPM)
         g->integral_ppm += error * minutes / PPM;
@@ -85,9 +94,10 @@ int64_t guarantee_floor_ppm(const struct scene *c, const struct allocation_setti
                             double scene_exposures)
 {
     const struct held *h = &r->held[CONTROL_GUARANTEE];
-    double rest = (double)h->value - (double)guarantee_given(r), left_ms = (double)(finish_ms(r) - c->tick_ms);
+    double rest = (double)h->value - (double)guarantee_given(r);
     if (!h->active || rest <= 0)
         return 0;
+    double left_ms = (double)(finish_ms(r) - c->tick_ms);
     left_ms = left_ms > MEASURE_MS ? left_ms : MEASURE_MS;
     double share = scene_exposures > 0 ? rest / left_ms / (scene_exposures / RATE_WINDOW_MS) : 1;
     double floor = share * (double)(PPM + r->guarantee.correction_ppm);

@@ -130,19 +130,23 @@ static void link_room(struct scene *c, const struct allocation_settings *s, stru
     }
 }
 
-void rooms_link(struct scene *c)
+bool rooms_link(struct scene *c)
 {
     for (uint32_t i = 0; i < c->rooms.count; i++) {
         struct room *r = room_at(c, i);
         struct host *h = table_find(&c->hosts, r->host);
         if (h)
             h->refs++;
+        else if (r->host)
+            return false;
         for (int j = 0; j < r->item_count; j++) {
             struct item *it = table_find(&c->items, r->items[j]);
-            if (it)
-                it->refs++;
+            if (!it)
+                return false;
+            it->refs++;
         }
     }
+    return true;
 }
 
 static void forget_room(struct scene *c, struct room *r)

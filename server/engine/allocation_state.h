@@ -8,6 +8,7 @@
 #define CONTROL_TAGS 64
 #define WEIGHTS_NONE (-1)
 #define ORDER_WORTH_MAX (1ll << 50)
+#define GUARANTEE_MS_MAX (30ll * 86400000)
 
 /* Entities ordered by id: found by bisection, encoded in this order. */
 struct table {
@@ -236,7 +237,7 @@ enum scene_verdict rooms_apply_entry(struct scene *c, const struct allocation_se
                                      const struct room_entry *e, struct scene_out *out);
 enum scene_verdict rooms_apply_rollup(struct scene *c, const struct rollup *u, struct scene_out *out);
 void scene_rooms_tick(struct scene *c, const struct allocation_settings *s, int64_t gap_ms, struct scene_out *out);
-void rooms_link(struct scene *c); /* counts references after decoding */
+bool rooms_link(struct scene *c); /* counts references after decoding; false: a room names what is not in the tables */
 
 /* allocation_windows.c */
 void windows_sample(struct room *r, int64_t minute);
@@ -263,8 +264,10 @@ void alerts_tick(struct scene *c, const struct allocation_settings *s, const str
 enum scene_verdict control_apply(struct scene *c, const struct allocation_settings *s, const struct control_entry *e,
                                  struct scene_out *out);
 void control_tick(struct scene *c, const struct allocation_settings *s, struct scene_out *out);
+bool control_is_in_bounds(enum control_op op, int64_t value, int64_t until_ms);
 
 /* allocation_guarantee.c */
+bool guarantee_can_be(const struct guarantee *g, const struct held *h); /* of the control that holds it */
 void guarantee_begin(const struct scene *c, struct room *r);
 int64_t guarantee_given(const struct room *r);
 void guarantee_tick(const struct scene *c, const struct allocation_settings *s, struct room *r);

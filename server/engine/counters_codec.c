@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #define COUNTERS_VERSION 1
-#define BUCKET_AT_MAX (1ll << 40) /* in minutes: any time there is */
+#define BUCKET_AT_MAX (EVENT_MS_MAX / 60000)
 
 static int compare_buckets(const void *a, const void *b)
 {
@@ -34,7 +34,7 @@ static void get_totals(struct reader *r, int64_t totals[COUNTERS])
 {
     uint64_t mask = get_varint_max(r, (1ull << COUNTERS) - 1);
     for (int i = 0; i < COUNTERS; i++) {
-        totals[i] = mask >> i & 1 ? get_bounded(r, NUMBER_MAX) : 0;
+        totals[i] = mask >> i & 1 ? get_sum(r) : 0;
         r->failed |= mask >> i & 1 && totals[i] == 0;
     }
 }
@@ -91,6 +91,16 @@ void counters_encode(const struct counters *c, struct writer *out)
     put_buckets(c, out);
 }
 
+/* What an entity of this greatest event time can have; days begin up to a day earlier or later than UTC's. */
+static bool bucket_can_be(const struct counters *c, const struct bucket *b)
+{
+    if (FUZZ_MUTANT(bucket_level, false, b->level >= LEVELS) || b->scene >= c->scene_count || b->mask == 0 || b->mask >> COUNTERS)
+        return false;
+    if (b->level == MINUTES ? b->source != SOURCES : b->source >= SOURCES)
+        return false;
+    return b->at >= -1 && b->at <= c->last_ms / counter_level_ms[b->level] + 1 && (b->level == DAYS || !b->explained);
+}
+
 static void get_buckets(struct counters *c, struct reader *r)
 {
     uint32_t count = get_count(r, 1u << 16, 4);
@@ -106,17 +116,15 @@ static void get_buckets(struct counters *c, struct reader *r)
         b->explained = packed >> 2 & 1;
         b->scene = packed >> 4;
         b->source = get_u8(r);
-        b->at = before += FUZZ_MUTANT(bucket_unbounded, get_signed(r), get_bounded(r, 2 * BUCKET_AT_MAX));
+        b->at = before += FUZZ_MUTANT(bucket_unbounded, get_signed(r), get_within(r, -2 * BUCKET_AT_MAX, 2 * BUCKET_AT_MAX));
         b->mask = get_varint32(r);
-        r->failed |= packed >> 3 & 1 || (c->bucket_count && compare_buckets(b - 1, b) >= 0);
-        r->failed |= b->at > BUCKET_AT_MAX || b->at < -BUCKET_AT_MAX || FUZZ_MUTANT(bucket_level, false, b->level >= LEVELS) || b->source > SOURCES ||
-                     b->scene > SCENES_PER_ENTITY || b->mask >> COUNTERS;
+        r->failed |= packed >> 3 & 1 || (c->bucket_count && compare_buckets(b - 1, b) >= 0) || !bucket_can_be(c, b);
         if (r->failed)
             b->mask = 0;
         counters_reserve(c, bucket_width(b));
         b->first = c->value_count;
         for (uint32_t k = bucket_width(b); k > 0; k--)
-            c->values[c->value_count++] = get_bounded(r, NUMBER_MAX);
+            c->values[c->value_count++] = get_sum(r);
     }
 }
 
@@ -146,13 +154,13 @@ enum err counters_decode(struct slice bytes, struct counters **out_counters)
         memcpy(c->name, name.at, name.size);
     c->name_size = (uint8_t)name.size;
     c->name_conflicts = get_varint32(&r);
-    c->last_ms = get_bounded(&r, NUMBER_MAX);
+    c->last_ms = get_event_ms(&r);
     get_scenes(c, &r);
     get_totals(&r, c->explained);
     uint32_t count = get_count(&r, RATINGS_MAX, 2);
     for (; c->rating_count < count; c->rating_count++) {
-        c->ratings[c->rating_count].at = get_bounded(&r, NUMBER_MAX);
-        c->ratings[c->rating_count].sum = get_bounded(&r, NUMBER_MAX);
+        c->ratings[c->rating_count].at = get_event_ms(&r);
+        c->ratings[c->rating_count].sum = get_sum(&r);
         r.failed |= c->rating_count && c->ratings[c->rating_count - 1].at >= c->ratings[c->rating_count].at;
     }
     get_buckets(c, &r);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "server/engine/entity.h"
+#include "server/engine/stored.h"
 
 struct bucket {
     int64_t at; /* event time, of days moved by their offset, divided by the level's length */
@@ -21,6 +22,8 @@ struct rating_bucket {
 };
 
 #define RATINGS_MAX 8 /* buckets of the pair window */
+
+extern const int64_t counter_level_ms[LEVELS];
 
 /* What every effect and every list looks at stands first. */
 struct counters {

@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-static const int64_t level_ms[LEVELS] = {60000, 3600000, 86400000};
+const int64_t counter_level_ms[LEVELS] = {60000, 3600000, 86400000};
 
 /* How things stand between users and the entity, whatever scene an end of it came from. */
 static const enum counter standing[] = {COUNTER_FOLLOW, COUNTER_RATING_COUNT, COUNTER_RATING_SUM};
@@ -60,12 +60,12 @@ static int64_t floor_div(int64_t a, int64_t b)
 /* Whole minutes, so that what lies in one minute lies in one day. */
 static int64_t offset_ms(const struct entity_settings *s, int level)
 {
-    return level == DAYS ? s->day_offset_ms / level_ms[MINUTES] * level_ms[MINUTES] : 0;
+    return level == DAYS ? s->day_offset_ms / counter_level_ms[MINUTES] * counter_level_ms[MINUTES] : 0;
 }
 
 static int64_t bucket_at(const struct entity_settings *s, int level, int64_t event_ms)
 {
-    return floor_div(event_ms + offset_ms(s, level), level_ms[level]);
+    return floor_div(event_ms + offset_ms(s, level), counter_level_ms[level]);
 }
 
 /* The newest that is not kept any more. */
@@ -85,12 +85,12 @@ struct scene_totals *counters_add_scene(struct counters *c)
 
 static uint8_t scene_index(struct counters *c, struct slice name)
 {
-    for (int i = 0; i < c->scene_count; i++)
-        if (c->scenes[i].name.size && slice_equal(c->scenes[i].name, name))
+    bool other = c->scene_count >= SCENES_PER_ENTITY;
+    for (int i = 0; i < c->scene_count && i < SCENES_PER_ENTITY; i++)
+        if (slice_equal(c->scenes[i].name, name))
             return (uint8_t)i;
     if (c->scene_count <= SCENES_PER_ENTITY) {
         struct scene_totals *s = counters_add_scene(c);
-        bool other = c->scene_count == SCENES_PER_ENTITY;
         char *bytes = malloc((size_t)name.size + 1);
         ASSERT(bytes);
         memcpy(bytes, name.at, name.size);
@@ -199,7 +199,7 @@ static void advance(struct counters *c, const struct entity_settings *s, int64_t
 {
     if (event_ms <= c->last_ms)
         return;
-    bool minute = floor_div(event_ms, level_ms[MINUTES]) != floor_div(c->last_ms, level_ms[MINUTES]);
+    bool minute = floor_div(event_ms, counter_level_ms[MINUTES]) != floor_div(c->last_ms, counter_level_ms[MINUTES]);
     c->last_ms = event_ms;
     if (minute)
         expire(c, s);
@@ -336,7 +336,7 @@ bool counters_bucket(const struct counters *c, uint32_t i, struct counter_bucket
         return false;
     const struct bucket *b = &c->buckets[i];
     *out = (struct counter_bucket){
-        .level = (enum counter_level)b->level, .start_ms = b->at * level_ms[b->level], .scene = b->scene,
+        .level = (enum counter_level)b->level, .start_ms = b->at * counter_level_ms[b->level], .scene = b->scene,
         .source = (enum event_source)b->source, .explained = b->explained,
     };
     add_values(c, b, out->sums);
@@ -366,5 +366,5 @@ int64_t counters_newest_minute(const struct counters *c, int64_t out_sums[COUNTE
         if (b->level == MINUTES && b->at == newest)
             add_values(c, b, out_sums);
     }
-    return newest < 0 ? -1 : newest * level_ms[MINUTES];
+    return newest < 0 ? -1 : newest * counter_level_ms[MINUTES];
 }

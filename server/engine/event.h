@@ -7,6 +7,7 @@
 #include "common/slice.h"
 
 #define EVENT_ID_BYTES 64
+#define EVENT_MS_MAX (1ll << 53) /* of `ts`, which begins at 1 */
 
 enum event_type {
     EVENT_IMPRESSION,

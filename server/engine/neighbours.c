@@ -7,6 +7,7 @@
  * starts again. A pair that keeps coming back therefore gets in, and what got in by chance leaves first.
  */
 #include "server/engine/entity.h"
+#include "server/engine/stored.h"
 
 #include "common/check.h"
 
@@ -287,7 +288,7 @@ int64_t neighbours_next_sum(const struct neighbours *n)
 }
 
 #define NEIGHBOURS_VERSION 2
-#define COUNT_MAX (INT32_MAX / 2) /* half of what would overflow, as there is more to be added */
+#define COUNT_MAX (INT32_MAX / 4) /* so that a total, less a bucket, with more to come, does not overflow */
 
 /* The columns of the table in the order in which they are written. */
 struct table {
@@ -332,7 +333,7 @@ void neighbours_encode(const struct neighbours *n, struct writer *out)
     put_u8(out, (uint8_t)n->columns);
     for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
         if (n->columns >> b & 1)
-            put_signed(out, (int64_t)((uint64_t)n->newest - (uint64_t)n->bucket_at[b]));
+            put_signed(out, n->newest - n->bucket_at[b]);
     put_varint(out, n->count);
     if (n->count)
         encode_table(n, out);
@@ -342,10 +343,10 @@ static void decode_table(struct neighbours *n, struct reader *r)
 {
     const struct table t = table_of(n);
     for (uint32_t i = 0; i < n->count; i++) {
-        set_id(n, i, get_u48(r));
-        int64_t total = t.row_count ? 0 : get_bounded(r, COUNT_MAX);
+        set_id(n, i, get_entity(r, ENTITY_NONE));
+        int64_t total = t.row_count ? 0 : get_within(r, -COUNT_MAX, COUNT_MAX);
         for (int k = 0; k < t.row_count; k++) {
-            int32_t value = (int32_t)get_bounded(r, COUNT_MAX);
+            int32_t value = (int32_t)get_within(r, -COUNT_MAX, COUNT_MAX);
             ((int32_t *)t.rows[k])[i] = value;
             total += value;
         }
@@ -364,13 +365,14 @@ enum err neighbours_decode(struct slice bytes, struct neighbours **out_neighbour
     struct neighbours *n = neighbours_create();
     n->floor = INT32_MIN;
     n->used = get_flag(&r);
-    n->newest = get_signed(&r);
-    n->pressure = (int64_t)get_varint(&r);
-    n->next_sum = (int64_t)get_varint_max(&r, INT64_MAX / 2);
+    n->newest = get_event_ms(&r); /* at least as many milliseconds */
+    n->pressure = (int64_t)get_varint_max(&r, NUMBER_MAX);
+    n->next_sum = (int64_t)get_varint_max(&r, NUMBER_MAX);
     uint32_t columns = get_u8(&r);
+    r.failed |= n->used ? columns == 0 : columns || n->newest;
     for (int b = 0; b < PAIR_BUCKETS_MAX; b++)
         if (columns >> b & 1)
-            n->bucket_at[b] = (int64_t)((uint64_t)n->newest - (uint64_t)get_signed(&r));
+            n->bucket_at[b] = n->newest - get_within(&r, 0, PAIR_BUCKETS_MAX - 1);
     uint32_t count = get_count(&r, NEIGHBOURS_MAX, 7), room = ROOM_MIN;
     while (room < count)
         room *= 2;

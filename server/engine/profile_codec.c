@@ -7,6 +7,7 @@
  * Times are differences to the entry before, in seconds; an entry of the same event as the one before has none.
  */
 #include "server/engine/profile_internal.h"
+#include "server/engine/stored.h"
 
 #include "common/check.h"
 #include "common/mutant.h"
@@ -94,7 +95,7 @@ static entity_id get_ref(const struct book *b, bool *out_flag, struct reader *r)
     *out_flag = ref & 1;
     ref >>= 1;
     if (ref == REF_NONE || ref == REF_RAW)
-        return ref == REF_RAW ? get_u48(r) : 0;
+        return ref == REF_RAW ? get_entity(r, ENTITY_NONE) : 0;
     if (ref - REF_FIRST >= b->p->history_count) {
         r->failed = true;
         return 0;
@@ -149,19 +150,19 @@ static void put_history(const struct profile *p, struct book *b, struct writer *
     }
 }
 
-/* A time within `max`, written as what lies between it and another. */
-static int64_t get_time(struct reader *r, int64_t other, int sign, int64_t max)
+/* A time not later than `last`, as neither is the other that it is written as far from. */
+static int64_t get_time(struct reader *r, int64_t other, int sign, int64_t last)
 {
-    int64_t time = other + sign * get_bounded(r, 2 * max);
-    r->failed |= time > max || time < -max;
+    int64_t time = other + sign * get_within(r, -last, last);
+    r->failed |= time > last || time < 0;
     return r->failed ? 0 : time;
 }
 
-static void get_more(struct history_entry *h, struct reader *r)
+static void get_more(struct history_entry *h, int64_t last_ms, struct reader *r)
 {
     uint8_t more = get_u8(r);
     if (more & HAS_SHOWN)
-        h->shown_ms = get_time(r, h->touched_ms, 1, NUMBER_MAX);
+        h->shown_ms = get_time(r, h->touched_ms, 1, last_ms);
     else if (more & SHOWN_IS_IMPRESSED)
         h->shown_ms = h->impressed_ms;
     if (more & HAS_STARS)
@@ -170,25 +171,25 @@ static void get_more(struct history_entry *h, struct reader *r)
         h->percent = get_u8(r);
     if (more & HAS_TIMES)
         h->times = get_u8(r);
-    r->failed |= more == 0 || more != more_of(h);
+    r->failed |= more == 0 || more != more_of(h) || h->stars > 5 || h->percent > 100;
 }
 
-static void get_entry(struct history_entry *h, int64_t *touched_s, struct reader *r)
+static void get_entry(struct history_entry *h, int64_t *touched_s, int64_t last_ms, struct reader *r)
 {
-    h->id = get_u48(r);
+    h->id = get_entity(r, ENTITY_NONE);
     uint8_t has = get_u8(r);
     int64_t before_s = *touched_s;
     h->rating = (has & RATING_MORE) == RATING_MORE ? get_u8(r) : has & RATING_MORE;
     if (!(has & SAME_TIME))
-        *touched_s = get_time(r, before_s, -1, NUMBER_MAX / 1000);
+        *touched_s = get_time(r, before_s, -1, last_ms / 1000);
     h->touched_ms = *touched_s * 1000;
     h->flags = (uint8_t)((has & IS_NEGATIVE ? HISTORY_NEGATIVE : 0) | (has & HAS_IMPRESSED ? HISTORY_IMPRESSED : 0));
     if (has & HAS_DWELL)
         h->dwell_s = get_varint32(r);
     if (has & HAS_IMPRESSED)
-        h->impressed_ms = get_time(r, h->touched_ms, 1, NUMBER_MAX);
+        h->impressed_ms = get_time(r, h->touched_ms, 1, last_ms);
     if (has & HAS_MORE)
-        get_more(h, r);
+        get_more(h, last_ms, r);
     r->failed |= (has & HAS_DWELL && h->dwell_s == 0) || (!(has & SAME_TIME) && *touched_s == before_s) ||
                  ((has & RATING_MORE) == RATING_MORE && h->rating < RATING_MORE);
 }
@@ -210,7 +211,7 @@ static void get_history(struct profile *p, struct book *b, struct reader *r)
     p->history_count = get_count(r, PROFILE_HISTORY_MAX, 7);
     p->history = list_create(p->history_count, sizeof *p->history);
     for (uint32_t i = p->history_count; i-- > 0;) {
-        get_entry(&p->history[i], &touched_s, r);
+        get_entry(&p->history[i], &touched_s, p->last_ms, r);
         book_add(b, p->history[i].id);
     }
 }
@@ -247,10 +248,11 @@ static void get_owned(struct profile *p, const struct book *b, struct reader *r)
         packed %= ORIGINS;
         o->source = packed < ATTRIBUTIONS ? SOURCE_ORGANIC : packed - ATTRIBUTIONS + 1;
         o->attributed = packed < ATTRIBUTIONS ? packed : 0;
-        o->paid = get_signed(r);
+        o->paid = get_within(r, 0, DELTA_MAX);
         if (refunded)
-            o->refunded = get_signed(r);
-        r->failed |= o->currency > CURRENCIES_MAX || unused[0] || unused[1] || (refunded && o->refunded == 0);
+            o->refunded = get_within(r, 1, o->paid);
+        r->failed |= o->currency > CURRENCIES_MAX || unused[0] || unused[1] || !entity_is_of(o->item, ENTITY_ITEM) ||
+                     (o->host && !entity_is_of(o->host, ENTITY_HOST)) || (o->room && !entity_is_of(o->room, ENTITY_ROOM));
     }
 }
 
@@ -314,8 +316,10 @@ static void get_lists(struct profile *p, const struct book *b, struct reader *r)
 {
     p->relation_count = get_count(r, PROFILE_RELATIONS_MAX, 1);
     p->relations = list_create(p->relation_count, sizeof *p->relations);
-    for (uint32_t i = 0; i < p->relation_count; i++)
+    for (uint32_t i = 0; i < p->relation_count; i++) {
         p->relations[i].id = get_ref(b, &p->relations[i].blocked, r);
+        r->failed |= p->relations[i].id == 0;
+    }
     p->visit_count = get_count(r, PROFILE_VISITS_MAX, 1);
     p->visits = list_create(p->visit_count, sizeof *p->visits);
     for (uint32_t i = 0; i < p->visit_count; i++)
@@ -367,18 +371,18 @@ static void get_totals(struct profile *p, struct reader *r)
     for (int i = 0; i < EVENT_TYPES; i++)
         if (has >> (COUNTS_SHIFT + i) & 1)
             p->events += p->counts[i] = get_varint32(r);
-    p->dwell_ms = get_varint(r);
-    p->last_ms = get_time(r, 0, 1, NUMBER_MAX);
-    p->first_ms = get_time(r, p->last_ms, -1, NUMBER_MAX);
+    p->dwell_ms = get_varint_max(r, NUMBER_MAX);
+    p->last_ms = get_event_ms(r);
+    p->first_ms = get_time(r, p->last_ms, -1, p->last_ms);
     if (has & HAS_MONEY) {
-        p->spent = get_signed(r);
-        p->last_paid_ms = get_time(r, p->last_ms, -1, NUMBER_MAX);
+        p->spent = get_within(r, 0, NUMBER_MAX);
+        p->last_paid_ms = get_time(r, p->last_ms, -1, p->last_ms);
         p->orders = get_varint32(r);
     }
     if (has & HAS_REFUNDED)
-        p->refunded = get_signed(r);
+        p->refunded = get_within(r, 0, NUMBER_MAX);
     if (has & HAS_GIFTED)
-        p->gifted = get_signed(r);
+        p->gifted = get_within(r, 0, NUMBER_MAX);
     if (has & HAS_LOST)
         p->visits_lost = get_varint32(r);
     if (has & HAS_CARRY)

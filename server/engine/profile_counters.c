@@ -71,7 +71,7 @@ static void add_money(struct fold *f, struct count_effect *e, enum entity_kind k
 
 static enum event_source source_at(enum event_source source, uint8_t attributed, enum entity_kind kind)
 {
-    return kind >= ENTITY_ITEM && attributed >> (kind - ENTITY_ITEM) & 1 ? SOURCE_RECOMMENDATION : source;
+    return attributed >> (kind - ENTITY_ITEM) & 1 ? SOURCE_RECOMMENDATION : source;
 }
 
 static void count(struct fold *f, enum entity_kind kind, struct slice name, bool explained)

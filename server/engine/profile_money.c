@@ -73,11 +73,11 @@ static void add_owned(struct fold *f, uint32_t tag, uint8_t currency)
     };
 }
 
-/* Settlement minor units, toward zero; 0 without a currency. */
+/* Settlement minor units, toward zero; 0 without a currency, or in one that the settings have no more. */
 static int64_t settled(const struct fold *f, uint8_t currency, int64_t amount)
 {
     const struct currency_settings *c = &f->s->currencies[currency];
-    return currency < CURRENCIES_MAX ? (int64_t)((__int128)amount * c->rate_num / c->rate_den) : 0;
+    return currency < CURRENCIES_MAX && c->currency ? (int64_t)((__int128)amount * c->rate_num / c->rate_den) : 0;
 }
 
 static enum profile_refusal purchase(struct fold *f, uint8_t currency)

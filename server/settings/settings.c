@@ -225,8 +225,8 @@ static void read_currencies(struct load *l, const json_t *value)
         bool letters = strlen(code) == 3 && strspn(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 3;
         if (!letters || json_object_size(one) != 3 ||
             json_unpack(one, "{s:I,s:I,s:I}", "amount_max", &max, "rate_num", &num, "rate_den", &den) < 0 || max < 1 ||
-            max > 1000000000000 || num < 1 || num > 1000000 || den < 1 || den > 1000000)
-            refuse(l, path, "a currency is three capitals with amount_max (1 to 10^12 minor units), rate_num and rate_den (1 to 10^6)");
+            max > 1000000000000 || num < 1 || num > 1000000 || den < 1 || den > 1000000 || max * num / den > 1000000000000)
+            refuse(l, path, "a currency is three capitals with amount_max (1 to 10^12 minor units, and settled too), rate_num and rate_den (1 to 10^6)");
         else
             list[n++] = (struct currency_settings){(uint32_t)code[0] << 16 | (uint32_t)code[1] << 8 | (uint32_t)code[2], max, num, den};
     }

@@ -37,9 +37,9 @@ enum err chains_decode(struct slice bytes, bool open, struct chain *out, int32_t
         out[i] = (struct chain){.last = -1, .open = open};
         if (bytes.size == 0)
             continue;
-        uint64_t generation = get_varint(&r), packed = get_varint(&r);
-        r.failed |= generation > UINT32_MAX;
-        out[i] = (struct chain){(uint32_t)generation, (int64_t)(packed >> 1) - 1, packed & 1};
+        uint32_t generation = get_varint32(&r);
+        uint64_t packed = get_varint_max(&r, 2 * NUMBER_MAX);
+        out[i] = (struct chain){generation, (int64_t)(packed >> 1) - 1, packed & 1};
     }
     return r.failed || reader_left(&r) ? ERR_INVALID : ERR_NONE;
 }

@@ -25,14 +25,14 @@ enum err position_decode(struct slice bytes, struct position *out)
     if (get_u8(&r) != POSITION_VERSION)
         return ERR_VERSION;
     struct position p = {0};
-    p.next = (int64_t)get_varint(&r);
+    p.next = (int64_t)get_varint_max(&r, NUMBER_MAX);
     p.token = get_u64(&r);
     p.epoch = get_varint32(&r);
     p.claims = get_varint32(&r);
     p.tries = get_varint32(&r);
     p.has_print = get_flag(&r);
     p.print = get_u64(&r);
-    if (r.failed || reader_left(&r) || p.next < 0)
+    if (r.failed || reader_left(&r))
         return ERR_INVALID;
     *out = p;
     return ERR_NONE;
@@ -71,12 +71,12 @@ enum err slot_header_decode(struct slice bytes, struct slot_header *out)
     h.hmac_check = get_u64(&r);
     for (int i = 0; i < TOPIC_INPUTS; i++)
         h.partitions[i] = (int32_t)get_varint_max(&r, INT32_MAX);
-    h.origin = (int64_t)get_varint(&r);
+    h.origin = (int64_t)get_varint_max(&r, NUMBER_MAX);
     h.generation = get_varint32(&r);
     h.chain_open = get_flag(&r);
     h.fold_count = get_count(&r, FUZZ_MUTANT(folds_overflow, 1000, FOLDS_MAX), 9);
     for (uint32_t i = 0; i < h.fold_count; i++) {
-        h.folds[i].from = (int64_t)get_varint(&r);
+        h.folds[i].from = (int64_t)get_varint_max(&r, NUMBER_MAX);
         h.folds[i].hash = get_u64(&r);
         r.failed |= i == 0 ? h.folds[i].from != h.origin : h.folds[i].from <= h.folds[i - 1].from;
     }

@@ -62,9 +62,7 @@ static enum err open_chain(struct task *t, struct slice chain)
     struct reader r = reader_of(chain.at, chain.size);
     for (int32_t p = 0; p < s->partitions; p++) {
         effects_run_clear(&s->runs[p].effects);
-        uint64_t next = chain.size ? get_varint(&r) : 0;
-        r.failed |= next > INT64_MAX;
-        int64_t prev = (int64_t)(next & INT64_MAX) - 1;
+        int64_t prev = chain.size ? (int64_t)get_varint_max(&r, NUMBER_MAX) - 1 : -1;
         s->runs[p].prev = MUTANT(chain_kept, prev > s->runs[p].prev ? prev : s->runs[p].prev, prev);
     }
     return r.failed || reader_left(&r) ? ERR_INVALID : ERR_NONE;

@@ -11,21 +11,26 @@ static uint64_t draw(uint64_t *s, uint64_t below)
     return *s % below;
 }
 
+static entity_id item(uint64_t n)
+{
+    return (entity_id)ENTITY_ITEM << 46 | n;
+}
+
 /* A run of two entries: a count, a rating with two pairs, and the other halves of two more. */
 static void write_run(struct effects_run *run, struct writer *out)
 {
     struct effect_list list = {0};
-    struct count_effect *e = effect_list_add_count(&list, 7);
+    struct count_effect *e = effect_list_add_count(&list, item(7));
     e->name = slice_of("r_1");
     e->scene = slice_of("home");
     e->explained = true;
     count_effect_add(e, COUNTER_GMV, -2);
     count_effect_add(e, COUNTER_GMV, -3);
-    struct rating_effect *r = effect_list_add_rating(&list, 8);
+    struct rating_effect *r = effect_list_add_rating(&list, item(8));
     r->name = slice_of("c_1");
     r->delta = -4;
-    effect_list_add_pair(&list, 9, -3);
-    effect_list_add_pair(&list, 10, 300);
+    effect_list_add_pair(&list, item(9), -3);
+    effect_list_add_pair(&list, item(10), 200);
     list.pairs[0].step = 3;
     list.pairs[1].step = 1;
     effects_run_begin_entry(run, 100, -1, 5000);
@@ -43,10 +48,10 @@ static void write_run(struct effects_run *run, struct writer *out)
     effect_list_fini(&list);
 }
 
-static bool is_pair(struct run_reader *run, entity_id target, entity_id other, int32_t delta, uint8_t step)
+static bool is_pair(struct run_reader *run, uint64_t target, uint64_t other, int32_t delta, uint8_t step)
 {
     struct run_effect e;
-    return effects_entry_next(run, &e) && e.op == RUN_PAIR && e.target == target && e.other == other && e.delta == delta && e.step == step;
+    return effects_entry_next(run, &e) && e.op == RUN_PAIR && e.target == item(target) && e.other == item(other) && e.delta == delta && e.step == step;
 }
 
 static void test_effects_come_back_entry_by_entry(void)
@@ -61,14 +66,14 @@ static void test_effects_come_back_entry_by_entry(void)
         CHECK(effects_run_open((struct slice){(char *)w.data, (uint32_t)w.size}, &reader) == ERR_NONE);
         CHECK(reader.head.source == 3 && reader.head.generation == 5 && reader.head.confirmed == 99 && reader.head.prev == 107);
         CHECK(effects_run_next(&reader, &entry) && entry.offset == 100 && entry.prev == -1 && entry.event_ms == 5000);
-        CHECK(is_pair(&reader, 9, 8, -3, 3) && is_pair(&reader, 10, 8, 300, 1));
+        CHECK(is_pair(&reader, 9, 8, -3, 3) && is_pair(&reader, 10, 8, 200, 1));
         CHECK(effects_entry_next(&reader, &got) && got.op == RUN_COUNT && got.count.explained && got.count.counter_count == 1);
         CHECK(got.count.counters[0].delta == -5 && got.count.name.size == 3 && slice_equal(got.count.scene, slice_of("home")));
         CHECK(!effects_entry_next(&reader, &got) && !reader.failed);
         CHECK(effects_run_next(&reader, &entry) && entry.offset == 107 && entry.prev == 100 && entry.event_ms == 4000);
-        CHECK(effects_entry_next(&reader, &got) && got.op == RUN_RATING && got.target == 8 && got.delta == -4);
+        CHECK(effects_entry_next(&reader, &got) && got.op == RUN_RATING && got.target == item(8) && got.delta == -4);
         CHECK(slice_equal(got.name, slice_of("c_1")));
-        CHECK(is_pair(&reader, 8, 9, -3, 0) && is_pair(&reader, 8, 10, 300, 0)); /* the way back is no transition */
+        CHECK(is_pair(&reader, 8, 9, -3, 0) && is_pair(&reader, 8, 10, 200, 0)); /* the way back is no transition */
         CHECK(!effects_entry_next(&reader, &got) && !effects_run_next(&reader, &entry) && !reader.failed);
     }
     CHECK(effects_run_open(effects_run_close(&run, &(struct run_head){3, 5, 8, 7}), &reader) == ERR_NONE); /* a mark */

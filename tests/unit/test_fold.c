@@ -267,6 +267,29 @@ static void test_what_stands_is_the_same_in_every_scene(void)
     counters_destroy(c);
 }
 
+/* The first eight have counters of their own, the others share one row; what says no scene is a scene without a name. */
+static void test_scenes_beyond_the_limit_share_a_row(void)
+{
+    struct entity_settings s;
+    struct counters *c = counters_create();
+    int64_t totals[COUNTERS];
+    entity_settings_default(&s);
+    for (int n = 0; n < 3 * 12; n++) {
+        char scene[8];
+        snprintf(scene, sizeof scene, "s%d", n % 12);
+        struct count_effect e = {.target = 1, .name = slice_of("c1"), .scene = slice_of(n % 12 ? scene : ""), .counter_count = 1};
+        e.counters[0] = (struct counter_delta){COUNTER_ENTER, 1};
+        counters_add_count(c, &s, &e, 1732370000000);
+    }
+    CHECK_INT(counters_scenes(c), SCENES_PER_ENTITY + 1);
+    for (int i = 0; i <= SCENES_PER_ENTITY; i++) {
+        struct slice name = counters_scene(c, i, totals);
+        CHECK_INT(name.size, i == 0 || i == SCENES_PER_ENTITY ? 0 : 2);
+        CHECK_INT(totals[COUNTER_ENTER], i == SCENES_PER_ENTITY ? 3 * (12 - SCENES_PER_ENTITY) : 3);
+    }
+    counters_destroy(c);
+}
+
 static void test_neighbours_reopened_anywhere_fold_the_same(void)
 {
     struct entity_settings s;
@@ -277,7 +300,7 @@ static void test_neighbours_reopened_anywhere_fold_the_same(void)
         uint64_t random = seed;
         struct writer wa = {0}, wb = {0};
         for (int n = 0; n < 3000; n++) {
-            entity_id other = 1 + draw(&random, 60);
+            entity_id other = (entity_id)ENTITY_ITEM << 46 | draw(&random, 60);
             int32_t delta = draw(&random, 5) ? 1 + (int32_t)draw(&random, 4) : -1;
             int64_t at = 1732370000000 + n * 2000000ll - (int64_t)draw(&random, 900000000);
             struct neighbour_change e = {other, delta, (uint8_t)(delta > 0 ? other % 4 : 0)};
@@ -309,6 +332,7 @@ int main(void)
     test_counters_do_not_depend_on_order();
     test_buckets_are_cut_by_the_clock_and_days_by_their_offset();
     test_what_stands_is_the_same_in_every_scene();
+    test_scenes_beyond_the_limit_share_a_row();
     test_neighbours_reopened_anywhere_fold_the_same();
     return checks_failed != 0;
 }
