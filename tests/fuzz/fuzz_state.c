@@ -114,11 +114,19 @@ static void count_on(struct counters *c, struct neighbours *n, uint64_t events)
     effect_list_fini(&effects);
 }
 
-/* Where the encoder of an empty one puts four counts of zero, others, allowed or not, and what belongs to them. */
+static uint64_t zigzag(int64_t value)
+{
+    return (uint64_t)value << 1 ^ (uint64_t)(value >> 63);
+}
+
+/* Where the encoder of an empty one puts the time 0 and four counts of zero, others, allowed or not, and what belongs to them. */
 static void crowd_counters(struct writer *out)
 {
+    static const int64_t level_ms[] = {60000, 3600000, 86400000, 86400000};
     uint64_t scenes = fuzz_draw(2 * SCENES_PER_ENTITY), buckets = fuzz_draw(6), level = fuzz_draw(3);
-    out->size -= 4;
+    int64_t before = 0;
+    out->size -= 5;
+    put_signed(out, NOW);
     put_varint(out, scenes);
     for (uint64_t i = 0; i < scenes; i++) {
         put_slice(out, (struct slice){"home", (uint32_t)fuzz_draw(5)});
@@ -129,10 +137,12 @@ static void crowd_counters(struct writer *out)
     put_varint(out, buckets);
     for (uint64_t i = 0; i < buckets; i++) {
         uint32_t mask = fuzz_draw(4) ? 3 : 1u << fuzz_draw(32);
-        level += fuzz_draw(3) == 0; /* they stand in order, and with the usual times in that of their times */
-        put_u8(out, (uint8_t)((level & 3) | fuzz_draw(10) << 4));
-        put_u8(out, (uint8_t)fuzz_draw(4));
-        put_varint(out, fuzz_draw(4) ? NOW / 60000 : fuzz_draw(2) ? fuzz_draw_odd() : UINT64_MAX - fuzz_draw(4)); /* the ends of 64 bits */
+        level += fuzz_draw(3) == 0; /* they stand in order, and so mostly do their times */
+        int64_t at = NOW / level_ms[level & 3] - 5 + (int64_t)i;
+        put_u8(out, (uint8_t)((level & 3) | fuzz_draw(fuzz_draw(4) ? scenes : 10) << 4));
+        put_u8(out, (uint8_t)(level || !fuzz_draw(4) ? fuzz_draw(4) : SOURCES));
+        put_varint(out, fuzz_draw(4) ? zigzag(at - before) : fuzz_draw(2) ? fuzz_draw_odd() : UINT64_MAX - fuzz_draw(4)); /* the ends of 64 bits */
+        before = at;
         put_varint(out, mask);
         for (int k = __builtin_popcount(mask); k > 0; k--)
             put_signed(out, 7);
