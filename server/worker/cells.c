@@ -7,15 +7,47 @@
 #include <string.h>
 
 #define CELL_OVERHEAD (sizeof(struct cell) + 2 * sizeof(struct map_slot))
+#define SLAB_CELLS 1024
+
+/* Cells lie together, not each in a page of its own among what they hold: a look-up then misses few pages. */
+struct slab {
+    struct cell at[SLAB_CELLS];
+    struct slab *next;
+} __attribute__((aligned(CELL_BYTES)));
+
+static struct cell *take_cell(struct cells *c)
+{
+    struct cell *cell = c->spare;
+    if (cell) {
+        c->spare = cell->next;
+        return cell;
+    }
+    if (!c->slab_left) {
+        struct slab *slab = aligned_alloc(CELL_BYTES, sizeof *slab);
+        ASSERT(slab);
+        slab->next = c->slabs;
+        c->slabs = slab;
+        c->slab_left = SLAB_CELLS;
+    }
+    return &c->slabs->at[SLAB_CELLS - c->slab_left--];
+}
+
+static void give_cell(struct cells *c, struct cell *cell)
+{
+    cell->next = c->spare;
+    c->spare = cell;
+}
 
 void cells_fini(struct cells *c, cell_destroy *destroy)
 {
     struct cell *cell = c->hand;
     for (size_t left = c->by_local.count; left > 0; left--) {
-        struct cell *next = cell->next;
         destroy(cell);
-        free(cell);
-        cell = next;
+        cell = cell->next;
+    }
+    for (struct slab *slab = c->slabs, *next; slab; slab = next) {
+        next = slab->next;
+        free(slab);
     }
     map_fini(&c->by_local);
     free(c->dirty);
@@ -25,8 +57,7 @@ void cells_fini(struct cells *c, cell_destroy *destroy)
 struct cell *cells_add(struct cells *c, uint64_t local, struct blob_key key)
 {
     _Static_assert(sizeof(struct cell) == CELL_BYTES, "a cell is one cache line");
-    struct cell *cell = aligned_alloc(CELL_BYTES, CELL_BYTES);
-    ASSERT(cell);
+    struct cell *cell = take_cell(c);
     *cell = (struct cell){.local = local, .key = key};
     map_put(&c->by_local, local, cell);
     cell->next = c->hand ? c->hand->next : cell;
@@ -86,7 +117,7 @@ size_t cells_evict(struct cells *c, size_t bytes_max, uint64_t committed, cell_d
         map_remove(&c->by_local, cell->local);
         c->bytes -= cell->bytes;
         destroy(cell);
-        free(cell);
+        give_cell(c, cell);
         evicted++;
         if (!c->hand)
             break;

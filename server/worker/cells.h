@@ -28,6 +28,9 @@ struct cell {
 struct cells {
     struct map by_local;
     struct cell *hand;   /* the one looked at last; `next` of it comes next. NULL: empty */
+    struct slab *slabs;  /* owned; where cells lie */
+    uint32_t slab_left;  /* never taken of the first of them */
+    struct cell *spare;  /* taken once, free again; by `next` */
     size_t bytes;
     bool stuck;          /* the budget could not be met when what is in the cut below was all that was committed */
     uint64_t stuck_at;
