@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #define LOOKS_MAX 1000000 /* of a format; then all of the segment are halved, so that they fade */
-#define WORTH_LEAST 0.1f  /* of the first one's */
+#define MATCH_LEAST 0.25f /* of the best one's */
 #define LIFT_PRIOR 5.0    /* purchases at the segment's rate */
 
 struct audience {
@@ -162,11 +162,16 @@ static double buyers_of(const struct segment_audience *s)
     return sum;
 }
 
-uint32_t audience_worthwhile(const struct audience_reach *reach, uint32_t count)
+uint32_t audience_suited(struct audience_reach *reach, uint32_t count)
 {
-    while (count > 1 && reach[count - 1].worth < reach[0].worth * WORTH_LEAST)
-        count--;
-    return count;
+    float best = 0;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++)
+        best = reach[i].match > best ? reach[i].match : best;
+    for (uint32_t i = 0; i < count; i++)
+        if (reach[i].match >= best * MATCH_LEAST)
+            reach[kept++] = reach[i];
+    return kept;
 }
 
 uint32_t audience_reach(const struct model *m, const struct audience_target *t, struct audience_reach *out, uint32_t max)
@@ -182,7 +187,7 @@ uint32_t audience_reach(const struct model *m, const struct audience_target *t, 
             out[at] = out[at - 1];
         out[at] = one;
     }
-    return audience_worthwhile(out, count);
+    return audience_suited(out, count);
 }
 
 uint32_t audience_invite(const struct model *m, const struct audience_reach *reach, uint32_t reached, struct audience_invite *out, uint32_t max)

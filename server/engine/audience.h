@@ -69,9 +69,9 @@ struct audience_reach {
     float worth; /* match x lift of the format x sum over the tiers of users x intent (1 where unknown) */
 };
 
-/* How many of those in order are worth reaching: a tenth of the first one's worth or more. */
-uint32_t audience_worthwhile(const struct audience_reach *reach, uint32_t count);
-/* The segments that suit it and are worth reaching, worth most first; at most `max`. Answers how many. */
+/* Keeps those that match a quarter as well as the best one, or better. Answers how many. */
+uint32_t audience_suited(struct audience_reach *reach, uint32_t count);
+/* The segments that suit it, worth most first; at most `max`. Answers how many. */
 uint32_t audience_reach(const struct model *m, const struct audience_target *t, struct audience_reach *out, uint32_t max);
 
 /* Users to be invited back. */

@@ -154,7 +154,7 @@ static void look_at_room(const struct worker *w, const struct catalog_room *room
         if (worth > 0 && it->id != room->explaining)
             add_offer(out, it, worth);
     }
-    out->reached = audience_worthwhile(out->reach, out->reached);
+    out->reached = audience_suited(out->reach, out->reached);
 }
 
 static void begin_view(struct writer *w, struct slice scene, int64_t now_ms)

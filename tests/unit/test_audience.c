@@ -109,10 +109,10 @@ static void test_reach_and_invites_are_in_order(void)
     CHECK_INT(audience_reach(&m, &both, one, 1), 1);
     CHECK_INT(one[0].segment, 1);
     CHECK_INT(audience_reach(&m, &other, one, 1), 0);
-    m.segments[0].audience.tiers[VALUE_ORDINARY].users = 49; /* less than a tenth of the five */
-    CHECK_INT(audience_reach(&m, &both, one, 1), 1);
+    m.segments[0].tags[0].weight = 0.24f; /* of the other's match */
     CHECK_INT(audience_reach(&m, &both, reach, 2), 1);
-    m.segments[0].audience.tiers[VALUE_ORDINARY].users = 100;
+    CHECK_INT(reach[0].segment, 1);
+    m.segments[0].tags[0].weight = 1;
     CHECK_INT(audience_reach(&m, &both, reach, 2), 2);
     CHECK_INT(audience_invite(&m, reach, 2, invites, 3), 3);
     CHECK(invites[0].segment == 0 && invites[0].value == VALUE_ORDINARY); /* 30 expected to leave */
