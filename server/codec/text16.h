@@ -1,6 +1,7 @@
 /* Sixteen bytes of JSON text at once: where plain text stops, and whether they may stand in the name of an entity. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #ifdef __SSE2__
 #include <emmintrin.h>

@@ -127,7 +127,7 @@ static bool open_fetchers(struct kafka_log *log)
     if (log->settings.consume)
         open_inputs(log);
     if (log->settings.tables)
-        tables_open(&log->tables, log);
+        kafka_tables_open(&log->tables, log);
     return true;
 }
 
@@ -151,7 +151,7 @@ static void close_fetchers(struct kafka_log *log)
             rd_kafka_topic_destroy(in->handle);
         free(in->partitions);
     }
-    tables_close(&log->tables);
+    kafka_tables_close(&log->tables);
     for (int i = 0; i < KAFKA_PACES; i++) {
         if (log->fetchers[i].queue)
             rd_kafka_queue_destroy(log->fetchers[i].queue);

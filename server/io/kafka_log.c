@@ -379,7 +379,7 @@ void kafka_log_turn(struct kafka_log *log, const struct kafka_log_events *events
         }
     }
     if (log->tables.wanted)
-        tables_turn(log, events, arg, records_max);
+        kafka_tables_turn(log, events, arg, records_max);
     for (size_t i = 0; i < log->out_of_range_count; i++)
         events->out_of_range(arg, log->out_of_range[i].topic, log->out_of_range[i].partition);
     log->out_of_range_count = 0;

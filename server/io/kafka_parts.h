@@ -57,7 +57,7 @@ struct table_partition {
     bool done;
 };
 
-struct tables {
+struct kafka_tables {
     bool wanted;
     rd_kafka_queue_t *queue;
     rd_kafka_topic_t *topics[TABLE_TOPICS];
@@ -116,7 +116,7 @@ struct kafka_log {
     rd_kafka_queue_t *member_queue;
     struct fetcher fetchers[KAFKA_PACES]; /* fetch: partition by partition, from where they are told */
     struct input inputs[TOPIC_INPUTS];
-    struct tables tables;
+    struct kafka_tables tables;
     struct monitor monitor;
     _Atomic int32_t counts[TOPICS]; /* partitions; 0 unknown */
     _Atomic bool effects_late;      /* an entity task's lag eats into the retention of its log */
@@ -167,6 +167,6 @@ int32_t monitor_take_moved(struct monitor *m, struct place out[MOVED_MAX]);
 bool monitor_ends(struct monitor *m, enum topic topic, int32_t partition, struct log_ends *out);
 uint64_t monitor_ask(struct monitor *m); /* as log_port.ask_ends */
 
-void tables_open(struct tables *t, struct kafka_log *log);
-void tables_turn(struct kafka_log *log, const struct kafka_log_events *events, void *arg, size_t records_max);
-void tables_close(struct tables *t);
+void kafka_tables_open(struct kafka_tables *t, struct kafka_log *log);
+void kafka_tables_turn(struct kafka_log *log, const struct kafka_log_events *events, void *arg, size_t records_max);
+void kafka_tables_close(struct kafka_tables *t);

@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-void tables_open(struct tables *t, struct kafka_log *log)
+void kafka_tables_open(struct kafka_tables *t, struct kafka_log *log)
 {
     uint64_t one = 1;
     t->wanted = true;
@@ -25,7 +25,7 @@ void tables_open(struct tables *t, struct kafka_log *log)
 
 static void begin(struct kafka_log *log)
 {
-    struct tables *t = &log->tables;
+    struct kafka_tables *t = &log->tables;
     struct monitor *m = &log->monitor;
     pthread_mutex_lock(&m->lock);
     bool known = m->tables_known;
@@ -49,7 +49,7 @@ static void begin(struct kafka_log *log)
     t->started = true;
 }
 
-static void reached(struct tables *t, enum topic topic, int32_t partition, int64_t next)
+static void reached(struct kafka_tables *t, enum topic topic, int32_t partition, int64_t next)
 {
     for (int32_t i = 0; i < t->count; i++) {
         struct table_partition *p = &t->partitions[i];
@@ -60,9 +60,9 @@ static void reached(struct tables *t, enum topic topic, int32_t partition, int64
     }
 }
 
-void tables_turn(struct kafka_log *log, const struct kafka_log_events *events, void *arg, size_t records_max)
+void kafka_tables_turn(struct kafka_log *log, const struct kafka_log_events *events, void *arg, size_t records_max)
 {
-    struct tables *t = &log->tables;
+    struct kafka_tables *t = &log->tables;
     if (!t->wanted)
         return;
     if (!t->started)
@@ -101,7 +101,7 @@ void tables_turn(struct kafka_log *log, const struct kafka_log_events *events, v
     }
 }
 
-void tables_close(struct tables *t)
+void kafka_tables_close(struct kafka_tables *t)
 {
     for (int32_t i = 0; i < t->count; i++)
         rd_kafka_consume_stop(t->topics[t->partitions[i].topic - TOPIC_CATALOG], t->partitions[i].partition);

@@ -66,24 +66,23 @@ static enum err report_created(rd_kafka_event_t *event, FILE *report)
     return result;
 }
 
-/* Three where there are three brokers, else one. */
-static int replicas_for(rd_kafka_t *client)
+/* Three where there are three brokers, else one; 0: nobody answers. */
+static int replicas_for(rd_kafka_t *client, const struct kafka_log_settings *s, FILE *report)
 {
     const struct rd_kafka_metadata *known;
-    if (rd_kafka_metadata(client, 0, NULL, &known, ANSWER_MS))
-        return 1;
+    rd_kafka_resp_err_t err = rd_kafka_metadata(client, 0, NULL, &known, ANSWER_MS);
+    if (err) {
+        fprintf(report, "%s: %s\n", s->brokers, rd_kafka_err2str(err));
+        return 0;
+    }
     int brokers = known->broker_cnt;
     rd_kafka_metadata_destroy(known);
     return brokers >= 3 ? 3 : 1;
 }
 
-enum err topics_create(const struct kafka_log_settings *settings, int replicas, void *report)
+static enum err create_all(rd_kafka_t *client, const struct kafka_log_settings *settings, int replicas, FILE *report)
 {
-    rd_kafka_t *client = admin_client(settings, report);
-    if (!client)
-        return ERR_INVALID;
     rd_kafka_NewTopic_t *list[TOPICS];
-    replicas = replicas ? replicas : replicas_for(client);
     for (int t = 0; t < TOPICS; t++)
         list[t] = new_topic(settings, &topic_specs[t], replicas);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
@@ -95,9 +94,21 @@ enum err topics_create(const struct kafka_log_settings *settings, int replicas, 
     enum err err = event ? report_created(event, report) : ERR_TIMEOUT;
     if (event)
         rd_kafka_event_destroy(event);
+    else
+        fputs("creating topics: no answer in time\n", report);
     rd_kafka_NewTopic_destroy_array(list, TOPICS);
     rd_kafka_AdminOptions_destroy(options);
     rd_kafka_queue_destroy(queue);
+    return err;
+}
+
+enum err topics_create(const struct kafka_log_settings *settings, int replicas, FILE *report)
+{
+    rd_kafka_t *client = admin_client(settings, report);
+    if (!client)
+        return ERR_INVALID;
+    int usual = replicas_for(client, settings, report);
+    enum err err = usual ? create_all(client, settings, replicas ? replicas : usual, report) : ERR_IO;
     rd_kafka_destroy(client);
     return err;
 }
@@ -224,7 +235,7 @@ static enum err check_all_settings(rd_kafka_t *client, const struct kafka_log_se
     return result;
 }
 
-enum err topics_check(const struct kafka_log_settings *settings, int wait_ms, void *report)
+enum err topics_check(const struct kafka_log_settings *settings, int wait_ms, FILE *report)
 {
     int replicas[TOPICS] = {0};
     rd_kafka_t *client = admin_client(settings, report);
