@@ -6,6 +6,7 @@
 
 #include "common/check.h"
 #include "common/hash.h"
+#include "common/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,10 @@ void kafka_delivered(rd_kafka_t *client, const rd_kafka_message_t *message, void
                    : message->err == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT     ? ERR_TIMEOUT
                                                                           : ERR_IO;
     log->stats.undelivered += err != ERR_NONE;
+    bool given_up = message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE || message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT; /* by us, at the end */
+    if (err != ERR_NONE && !given_up)
+        log_warning("kafka_undelivered", "%s: %s; the commit that needs the record is given up, and what led to it is folded again",
+                    rd_kafka_topic_name(message->rkt), rd_kafka_err2str(message->err));
     log->acknowledgements[log->acknowledgement_count++] =
         (struct acknowledgement){message->_private, err, err == ERR_NONE ? message->offset : -1};
 }

@@ -19,7 +19,7 @@ const char *const halt_steps[HALTS] = {
     "Kafka lost acknowledged effects: `sluice task accept-loss TASK --from OFFSET` goes on without them",
     "run the binary that wrote the record, or a newer one; `sluice task accept-loss TASK --from OFFSET` skips it",
     "inspect the record, fix the fold, or skip it with `sluice task accept-loss TASK --from OFFSET`",
-    "raise the broker's message size limit",
+    "raise `kafka.message_bytes_max` and the topic's max.message.bytes; the log line output_refused says which topic",
 };
 
 /* Nothing is folded meanwhile: the slot cannot be claimed again before there is room. */

@@ -16,8 +16,7 @@ struct load {
     struct owed owed; /* first: what request.owner points to */
     struct store_request request;
     struct writer expected; /* owned; what the position blob must be */
-    struct cell **cells;    /* owned; in step with request.blobs; NULL: the reads of a claim */
-    bool audit;
+    struct cell **cells;    /* owned; in step with request.blobs; NULL: the reads of a claim, an audit */
 };
 
 static void load_destroy(struct load *l)

@@ -96,7 +96,6 @@ struct task {
     enum halt halt;
     const char *halt_text;
     bool halt_seen;          /* `expected` is the position as it stood after the halt */
-    bool released;           /* unassigned: freed when its load is back */
     bool paused;
     bool draining;
 

@@ -115,13 +115,12 @@ static void task_end(struct worker *w, int stage, int32_t partition)
 
 void worker_assigned(struct worker *w, const struct topic_partition *list, size_t count, int64_t now_ms)
 {
-    static const struct topic_partition none;
     bool wanted[STAGES][PARTITIONS_MAX] = {{0}};
     for (size_t i = 0; i < count; i++) {
-        const struct topic_partition *tp = list ? &list[i] : &none;
+        const struct topic_partition *tp = &list[i];
         if (tp->topic >= TOPIC_INPUTS || tp->partition < 0 || tp->partition >= PARTITIONS_MAX)
             continue;
-        wanted[tp->topic][tp->partition] = stages[tp->topic] != NULL;
+        wanted[tp->topic][tp->partition] = true;
         w->partitions_seen = tp->partition >= w->partitions_seen ? tp->partition + 1 : w->partitions_seen;
     }
     for (int s = 0; s < STAGES; s++)
@@ -213,6 +212,8 @@ void worker_produce(struct worker *w, const struct outgoing *out, struct cut *cu
     w->counts.produced[out->topic]++;
     w->counts.produced_bytes[out->topic] += out->key.size + out->value.size;
     enum err err = w->first_held ? ERR_MEMORY : w->log->produce(w->log->self, out);
+    if (err == ERR_TOO_LARGE)
+        log_error("output_refused", "a record of %u bytes for %s is larger than may be sent", out->key.size + out->value.size, topic_defaults[out->topic]);
     if (err == ERR_MEMORY && MUTANT(full_queue_dropped, false, true))
         hold(w, out, cut);
     else if (err != ERR_NONE && cut)
