@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #define ANSWER_MS 10000
-#define SILENCE_MS 3000
+#define SILENCE_MS 10000
 
 rd_kafka_t *read_log_open(const struct kafka_log_settings *settings, const char *verb)
 {
@@ -17,11 +17,14 @@ rd_kafka_t *read_log_open(const struct kafka_log_settings *settings, const char 
     return client;
 }
 
-static void read_partition(rd_kafka_topic_t *t, int32_t p, int64_t from, int64_t end, const struct read_log *what)
+/* False: the broker fell silent before the end. */
+static bool read_partition(rd_kafka_topic_t *t, int32_t p, int64_t from, int64_t end, const struct read_log *what)
 {
     int silent_ms = 0;
-    rd_kafka_consume_start(t, p, from);
-    for (int64_t reached = from; reached < end && silent_ms < SILENCE_MS;) {
+    int64_t reached = from;
+    if (rd_kafka_consume_start(t, p, from) != 0)
+        return false;
+    while (reached < end && silent_ms < SILENCE_MS) {
         rd_kafka_message_t *m = rd_kafka_consume(t, p, 100);
         silent_ms = m ? 0 : silent_ms + 100;
         if (m && !m->err) {
@@ -34,6 +37,7 @@ static void read_partition(rd_kafka_topic_t *t, int32_t p, int64_t from, int64_t
             rd_kafka_message_destroy(m);
     }
     rd_kafka_consume_stop(t, p);
+    return reached >= end;
 }
 
 bool read_log(rd_kafka_t *client, const struct read_log *what)
@@ -50,7 +54,7 @@ bool read_log(rd_kafka_t *client, const struct read_log *what)
         int64_t low, high;
         ok = rd_kafka_query_watermark_offsets(client, what->topic, p, &low, &high, ANSWER_MS) == RD_KAFKA_RESP_ERR_NO_ERROR;
         if (ok && low < high)
-            read_partition(t, p, what->newest && high - low > what->newest ? high - what->newest : low, high, what);
+            ok = read_partition(t, p, what->newest && high - low > what->newest ? high - what->newest : low, high, what);
     }
     rd_kafka_topic_destroy(t);
     return ok;

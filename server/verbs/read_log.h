@@ -15,5 +15,5 @@ struct read_log {
     void *arg;
 };
 
-/* Up to the ends as they are now. False when the topic cannot be read. */
+/* Up to the ends as they are now. False when the topic cannot be read, or not to its end. */
 bool read_log(rd_kafka_t *client, const struct read_log *what);
