@@ -140,6 +140,10 @@ float recommender_lift(const struct recommender *r, entity_id id, int64_t now_ms
  * Below 0: not to be offered.
  */
 void recommend_all(struct recommender *r, const struct asker *a, float *out);
+/* Before a purchase is folded: whether the user comes back to the item. What recommend_next() rests on, and nothing else. */
+void recommender_learn_next(struct recommender *r, const struct profile *p, const struct event *e, int64_t now_ms);
+/* The probability of every item to be the next that the user takes, by catalog number; all together 1. For evaluations. */
+void recommend_next(struct recommender *r, const struct asker *a, float *out);
 /* One place of a list of rooms when those before it are given: what may stand there, and with what probability. */
 #define PLACE_ROOMS_MAX 43
 

@@ -52,10 +52,38 @@ static void move_landmark(struct recommender *r, double factor, int64_t now_ms)
 {
     size_t at = 0;
     struct map_slot slot;
-    while (map_next(&r->funnels, &at, &slot))
-        ((struct funnel *)slot.value)->taken /= factor;
+    while (map_next(&r->funnels, &at, &slot)) {
+        struct funnel *f = slot.value;
+        f->taken /= factor;
+        f->first /= factor;
+    }
     r->taken_most /= factor;
     r->taken_from_ms = now_ms;
+}
+
+/* What one is worth in sums of forward decay. */
+static double worth(struct recommender *r, int64_t now_ms)
+{
+    r->taken_from_ms = r->taken_from_ms ? r->taken_from_ms : now_ms;
+    double age = (double)(now_ms - r->taken_from_ms) / (double)r->settings.popular_half_life_ms, factor = exp2(age < 60 ? age : 60);
+    if (age <= 40)
+        return factor;
+    move_landmark(r, factor, now_ms);
+    return 1;
+}
+
+void funnel_first(struct recommender *r, entity_id item, int64_t now_ms)
+{
+    double one = worth(r, now_ms);
+    struct funnel *f = funnel_make(r, item);
+    if (f)
+        f->first += one;
+}
+
+double funnel_firsts(const struct recommender *r, entity_id item, int64_t now_ms)
+{
+    const struct funnel *f = funnel_find(r, item);
+    return f ? f->first * exp2(-(double)(now_ms - r->taken_from_ms) / (double)r->settings.popular_half_life_ms) : 0;
 }
 
 static void count_taken(struct recommender *r, const struct event *e, int64_t now_ms)
@@ -64,12 +92,7 @@ static void count_taken(struct recommender *r, const struct event *e, int64_t no
                     e->type == EVENT_CLICK || e->type == EVENT_ENTER || e->type == EVENT_WATCH || e->type == EVENT_BROWSE ? 1 : 0;
     if (weight == 0 || e->item.size == 0)
         return;
-    r->taken_from_ms = r->taken_from_ms ? r->taken_from_ms : now_ms;
-    double age = (double)(now_ms - r->taken_from_ms) / (double)r->settings.popular_half_life_ms, factor = exp2(age < 60 ? age : 60);
-    if (age > 40) {
-        move_landmark(r, factor, now_ms);
-        factor = 1;
-    }
+    double factor = worth(r, now_ms);
     struct funnel *f = funnel_make(r, entity_id_of(ENTITY_ITEM, e->item));
     if (!f)
         return;

@@ -27,6 +27,7 @@ struct funnel {
     double exposures, looks, buys;
     int64_t at_ms;
     double taken; /* items: forward decay, to be divided by what it is worth now (Cormode et al. 2009) */
+    double first; /* likewise: users who took it for the first time */
 };
 
 /* What is the same for all users of an item, by its catalog number; what it is worth to everybody stands in the slots. */
@@ -168,6 +169,14 @@ struct taste {
     uint32_t place_bound;
 };
 
+/* Purchases of users of one kind: all, and those of what they had before. */
+struct returns {
+    float back, all;
+};
+
+#define RETURN_SIZES 10
+#define RETURN_PARTS 5
+
 struct recommender {
     struct recommend_settings settings;
     const struct catalog *catalog; /* borrowed */
@@ -178,6 +187,7 @@ struct recommender {
     int64_t popular_ms;
     double taken_most;  /* of any item; only grows until it is scaled down */
     int64_t taken_from_ms; /* landmark of the forward decay; 0: nothing yet */
+    struct returns returns[RETURN_SIZES][RETURN_PARTS]; /* by occasions and the part of them that was repeated */
     struct shelf shelf;
     uint32_t stamp;
     struct tallies items;     /* room for item_bound of them */
@@ -341,6 +351,10 @@ double funnel_fade(const struct recommender *r, const struct funnel *f, int64_t 
 const struct funnel *funnel_find(const struct recommender *r, entity_id id);
 /* Smoothed conversion against the average of all; 1 = average, as without a funnel. */
 float funnel_lift(const struct recommender *r, const struct funnel *f, int64_t now_ms);
+
+void funnel_first(struct recommender *r, entity_id item, int64_t now_ms);
+/* So many, fading. */
+double funnel_firsts(const struct recommender *r, entity_id item, int64_t now_ms);
 
 /* Makes place for what the catalog has numbers for; before the shelf is refreshed. */
 void recommender_reserve(struct recommender *r);

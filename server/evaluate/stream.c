@@ -79,7 +79,6 @@ void stream_settings_default(struct stream_settings *s)
     recommend_settings_default(&s->recommend);
     allocation_settings_default(&s->allocation);
     learner_settings_default(&s->learner);
-    s->methods = (struct method_settings){2, 2.2};
     stream_settings_adapt(s);
 }
 
@@ -318,6 +317,7 @@ bool stream_event(struct stream *s, uint32_t user, const char *type, uint32_t it
     if (event_decode(&s->settings.rules, slice_of(u->name), (struct slice){text, (uint32_t)size}, &scratch, &e) != EVENT_ACCEPTED)
         return false;
     u->profile = u->profile ? u->profile : profile_create();
+    recommender_learn_next(s->recommender, u->profile, &e, ts_ms);
     effect_list_clear(&s->effects);
     if (profile_apply(u->profile, &s->settings.profile, &e, ts_ms, &s->effects) != PROFILE_APPLIED)
         return false;
@@ -450,6 +450,16 @@ float *const *stream_rank(struct stream *s, uint32_t user, int64_t now_ms, bool 
             s->out[m][u->own[k].item] = -1;
     }
     return s->out;
+}
+
+const float *stream_next(struct stream *s, uint32_t user, int64_t now_ms)
+{
+    const struct user *u = &s->users[user];
+    struct asker asker = {u->profile ? u->profile : s->nobody, now_ms, similar, s};
+    recommend_next(s->recommender, &asker, s->all);
+    for (uint32_t i = 0; i < s->item_count; i++)
+        s->out[METHOD_SLUICE][i] = s->all[s->items[i].number];
+    return s->out[METHOD_SLUICE];
 }
 
 static void place(const float *scores, uint32_t count, uint32_t target, double *out_above, double *out_equal)

@@ -18,12 +18,6 @@ enum method { METHOD_SLUICE, METHOD_POPULARITY, METHOD_DECAYED, METHOD_FREQUENCY
 
 extern const char *const method_names[METHODS];
 
-/* What P7 uses that is no setting of the daemon; part of the configuration's hash all the same. */
-struct method_settings {
-    double repeat_later;                     /* P7: an event of the validation part counts for so many; 2 */
-    double repeat_bin;                       /* P7: growth of the history from bin to bin; 2.2 */
-};
-
 struct stream_settings {
     struct event_rules rules;
     struct profile_settings profile;
@@ -32,7 +26,6 @@ struct stream_settings {
     struct recommend_settings recommend;
     struct allocation_settings allocation;
     struct learner_settings learner;
-    struct method_settings methods;
     bool all_pairs;  /* lists are made of all pairs ever counted, not of what the bounded tables hold */
     bool lists_only; /* METHOD_SLUICE is the plain sum of the user's lists, all else of the ranker left out */
 };
@@ -66,6 +59,9 @@ size_t stream_bytes(const struct stream *s); /* of all neighbours' tables, in me
  * user's own). Valid until the next call.
  */
 float *const *stream_rank(struct stream *s, uint32_t user, int64_t now_ms, bool repeats);
+
+/* The probability of every item to be the user's next, by item; valid until the next call. */
+const float *stream_next(struct stream *s, uint32_t user, int64_t now_ms);
 
 /* Expected place from 0 of the target among the candidates, ties shared; and its part of being within the first k. */
 double rank_of(const float *scores, uint32_t count, uint32_t target);

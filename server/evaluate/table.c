@@ -137,7 +137,7 @@ const struct protocol protocols[] = {
     {"P4c", "online-retail: products by next week's revenue, NDCG@20, by the host ranking of the allocation engine", protocol_p4c},
     {"P5", "cdnow: purchases in the 39 weeks after, by the daemon's learner", protocol_p5},
     {"P6", "open-bandit: clicks over uniform, by the weights of the allocation engine", protocol_p6},
-    {"P7", "repeat-go_sf: probability of what comes again; a mixture of its own, not the daemon's", protocol_p7},
+    {"P7", "repeat-go_sf: probability of what comes again; by the daemon's ranker", protocol_p7},
     {"lift", "ml-100k: popularity inside a user's segment against everybody's; segments of the daemon's learner", protocol_lift},
     {"similarity", "P1 with one part of the similarity changed at a time: what it is worth and costs", protocol_similarity},
     {NULL, NULL, NULL},

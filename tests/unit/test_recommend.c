@@ -406,6 +406,40 @@ static void test_what_returns_counts_by_purchases_recency_and_demand(void)
     close_stage(&s);
 }
 
+/* Who has b1 buys it fifty times more, then b2 as often as thrice that: each purchase is asked before it is folded. */
+static void test_next_is_a_distribution_whose_share_of_returns_is_learned(void)
+{
+    struct stage s = {0};
+    struct recommend_settings settings;
+    static float none[64], some[64];
+    double sum = 0;
+    open_stage(&s);
+    CHECK_INT(put(s.catalog, "item:b1", "{\"v\":1,\"format\":\"book\",\"price\":100,\"currency\":\"CNY\"}"), CATALOG_ACCEPTED);
+    CHECK_INT(put(s.catalog, "item:b2", "{\"v\":1,\"format\":\"book\",\"price\":100,\"currency\":\"CNY\"}"), CATALOG_ACCEPTED);
+    recommend_settings_default(&settings);
+    settings.returning[FORMAT_BOOK] = 1;
+    recommender_destroy(s.r);
+    s.r = recommender_create(&settings, s.catalog);
+    remember(&s, ENTITY_ITEM, "b1", (struct history_entry){.rating = 5, .times = 3});
+    struct asker asker = {s.p, NOW, no_list, NULL};
+    uint32_t b1 = catalog_item(s.catalog, entity_id_of(ENTITY_ITEM, slice_of("b1")))->number;
+    uint32_t b2 = catalog_item(s.catalog, entity_id_of(ENTITY_ITEM, slice_of("b2")))->number;
+    CHECK(catalog_number_bound(s.catalog) <= 64);
+    recommend_next(s.r, &asker, none);
+    for (int i = 0; i < 50; i++)
+        recommender_learn_next(s.r, s.p, &(struct event){.type = EVENT_PURCHASE, .event_ms = NOW, .item = slice_of("b1")}, NOW);
+    recommend_next(s.r, &asker, some);
+    CHECK(some[b1] > none[b1] && some[b1] > 0.8f && none[b1] < 0.5f);
+    for (uint32_t n = 0; n < catalog_number_bound(s.catalog); n++)
+        sum += some[n];
+    CHECK(fabs(sum - 1) < 1e-4); /* floats of a few dozen items */
+    for (int i = 0; i < 150; i++)
+        recommender_learn_next(s.r, s.p, &(struct event){.type = EVENT_PURCHASE, .event_ms = NOW, .item = slice_of("b2")}, NOW);
+    recommend_next(s.r, &asker, none);
+    CHECK(none[b1] < 0.4f && none[b2] > 0.5f); /* a quarter came back; all else took b2 for the first time */
+    close_stage(&s);
+}
+
 struct scored {
     struct recommended room;
     struct slice host, category;
@@ -533,6 +567,7 @@ int main(void)
     test_items_are_the_best_of_all();
     test_only_what_returns_is_offered_again();
     test_what_returns_counts_by_purchases_recency_and_demand();
+    test_next_is_a_distribution_whose_share_of_returns_is_learned();
     test_rooms_are_the_best_that_may_stand_together();
     test_catalog_refusals();
     return checks_failed != 0;
