@@ -10,6 +10,7 @@
 #include "server/engine/stored.h"
 
 #include "common/check.h"
+#include "common/fetch.h"
 
 #include <stdlib.h>
 #ifdef __SSE2__
@@ -117,17 +118,11 @@ static void set_id(struct neighbours *n, uint32_t i, entity_id id)
     n->strong[i].high = (uint32_t)(id >> 16);
 }
 
-static void fetch(const void *at, size_t size)
-{
-    for (size_t i = 0; i < size; i += 64)
-        __builtin_prefetch((const char *)at + i);
-}
-
 void neighbours_fetch(const struct neighbours *n, bool whole)
 {
-    fetch(n->low, whole ? block_bytes(n->room, n->columns) : n->count * sizeof *n->low);
+    fetch_bytes(n->low, whole ? block_bytes(n->room, n->columns) : n->count * sizeof *n->low);
     if (!whole)
-        fetch(n->strong, n->count * sizeof *n->strong);
+        fetch_bytes(n->strong, n->count * sizeof *n->strong);
 }
 
 /* Answers the place, or n->count. */

@@ -11,6 +11,7 @@
 #include "server/engine/profile_internal.h"
 
 #include "common/check.h"
+#include "common/fetch.h"
 
 #include <stdlib.h>
 
@@ -45,21 +46,15 @@ size_t profile_bytes(const struct profile *p)
            p->dedupe_count * sizeof *p->dedupe;
 }
 
-static void fetch(const void *at, size_t size)
-{
-    for (size_t i = 0; i < size; i += 64)
-        __builtin_prefetch((const char *)at + i, 1);
-}
-
 void profile_fetch(const struct profile *p, int depth)
 {
     if (depth == 0) {
-        fetch(p, sizeof *p);
+        fetch_bytes(p, sizeof *p);
         return;
     }
-    fetch(p->history, p->history_count * sizeof *p->history);
-    fetch(p->dedupe, p->dedupe_count * sizeof *p->dedupe);
-    fetch(p->visits, p->visit_count * sizeof *p->visits);
+    fetch_bytes(p->history, (p->history_count + 1) * sizeof *p->history); /* and where a new one goes */
+    fetch_bytes(p->dedupe, p->dedupe_count * sizeof *p->dedupe);
+    fetch_bytes(p->visits, p->visit_count * sizeof *p->visits);
 }
 
 const struct history_entry *profile_find(const struct profile *p, entity_id id)

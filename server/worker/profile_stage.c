@@ -83,7 +83,7 @@ static uint64_t local_of(const struct task *t, const struct record *r)
 static void fetch(const struct cell *cell, int depth)
 {
     if (depth == 0)
-        __builtin_prefetch(cell->soft, 1);
+        push_fetch(cell->soft);
     profile_fetch(cell->object, depth);
 }
 

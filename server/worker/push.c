@@ -1,6 +1,7 @@
 #include "server/worker/push.h"
 
 #include "common/check.h"
+#include "common/fetch.h"
 #include "common/hash.h"
 #include "common/mutant.h"
 #include "server/codec/recommendation_encode.h"
@@ -97,6 +98,12 @@ void push_destroy(struct push *p)
     profile_destroy(p->nobody);
     writer_fini(&p->text.bytes);
     free(p);
+}
+
+void push_fetch(const void *soft)
+{
+    if (soft)
+        fetch_bytes(soft, sizeof(struct sent));
 }
 
 static struct slice written(const struct writer *w)

@@ -31,6 +31,8 @@ void push_settings_default(struct push_settings *s);
 
 struct push *push_create(struct worker *w);
 void push_destroy(struct push *p);
+/* Asks for the memory of a cell's soft part, which the next event of its user needs. */
+void push_fetch(const void *soft);
 /* An event of the cell's user was applied. */
 void push_event(struct push *p, struct task *t, struct cell *cell, const struct event *event, const struct record *r,
                 int64_t now_ms);
