@@ -5,8 +5,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define ANSWER_MS 30000
+#define LEARNING_MS 200 /* until a broker is asked again */
 #define CONTROLLER_MS 1000 /* known with the metadata, or not at all */
 #define DAY_MS 86400000ll
 
@@ -80,6 +82,50 @@ static int replicas_for(rd_kafka_t *client, const struct kafka_log_settings *s, 
     return brokers >= 3 ? 3 : 1;
 }
 
+/* Whether the broker at this address, which a client that knows no other asks first, can lead to every topic. */
+static bool broker_knows(const struct kafka_log_settings *settings, const char *address, FILE *report)
+{
+    struct kafka_log_settings one = *settings;
+    const struct rd_kafka_metadata *known;
+    one.brokers = address;
+    rd_kafka_t *client = admin_client(&one, report);
+    if (!client)
+        return false;
+    int found = 0;
+    if (!rd_kafka_metadata(client, 1, NULL, &known, ANSWER_MS)) {
+        for (int i = 0; i < known->topic_cnt; i++)
+            for (int t = 0; t < TOPICS; t++)
+                found += strcmp(known->topics[i].topic, settings->topics[t]) == 0 && !known->topics[i].err && known->topics[i].partition_cnt > 0;
+        rd_kafka_metadata_destroy(known);
+    }
+    rd_kafka_destroy(client);
+    return found >= TOPICS;
+}
+
+/* Each broker learns of new topics in its own time, and any of them may be asked next. */
+static enum err wait_for_all(rd_kafka_t *client, const struct kafka_log_settings *settings, FILE *report)
+{
+    const struct rd_kafka_metadata *known;
+    enum err result = ERR_NONE;
+    if (rd_kafka_metadata(client, 0, NULL, &known, ANSWER_MS)) {
+        fputs("the brokers do not answer whether they know all topics\n", report);
+        return ERR_IO;
+    }
+    for (int i = 0; i < known->broker_cnt && result == ERR_NONE; i++) {
+        char address[300];
+        int tries = ANSWER_MS / LEARNING_MS;
+        snprintf(address, sizeof address, strchr(known->brokers[i].host, ':') ? "[%s]:%d" : "%s:%d", known->brokers[i].host, known->brokers[i].port);
+        while (!broker_knows(settings, address, report) && --tries > 0)
+            usleep(LEARNING_MS * 1000);
+        if (tries <= 0) {
+            fprintf(report, "%s does not know all topics yet\n", address);
+            result = ERR_TIMEOUT;
+        }
+    }
+    rd_kafka_metadata_destroy(known);
+    return result;
+}
+
 static enum err create_all(rd_kafka_t *client, const struct kafka_log_settings *settings, int replicas, FILE *report)
 {
     rd_kafka_NewTopic_t *list[TOPICS];
@@ -109,6 +155,8 @@ enum err topics_create(const struct kafka_log_settings *settings, int replicas, 
         return ERR_INVALID;
     int usual = replicas_for(client, settings, report);
     enum err err = usual ? create_all(client, settings, replicas ? replicas : usual, report) : ERR_IO;
+    if (err == ERR_NONE)
+        err = wait_for_all(client, settings, report);
     rd_kafka_destroy(client);
     return err;
 }

@@ -16,8 +16,9 @@ extern const struct topic_spec topic_specs[TOPICS];
 
 /*
  * Makes the topics that are missing; existing ones are left as they are. `replicas` 0: three where there are three brokers,
- * else one. From three replicas on min.insync.replicas is 2. Prints one line a topic to `report`, or why nothing was done.
- * ERR_INVALID when a setting is refused, ERR_IO or ERR_TIMEOUT when brokers do not answer or some topic failed.
+ * else one. From three replicas on min.insync.replicas is 2. Then waits until every broker knows them all. Prints one line
+ * a topic to `report`, or why nothing was done. ERR_INVALID when a setting is refused, ERR_IO or ERR_TIMEOUT when brokers do
+ * not answer, one still does not know them after half a minute, or some topic failed.
  */
 MUST_CHECK enum err topics_create(const struct kafka_log_settings *settings, int replicas, FILE *report);
 /*
