@@ -1,7 +1,7 @@
 /*
  * What every fuzz target shares: inputs are made by the target, taken from its corpus (tests/fuzz/corpus/NAME), and
- * damaged. Input i of a seed is always the same. A target fails by crashing, by FUZZ_CHECK, by taking longer than
- * ten seconds, or by asking for more memory for one input than it may; the input is then in $TMPDIR or /tmp, in
+ * damaged. Input i of a seed is always the same. A target fails by crashing, by FUZZ_CHECK, by taking more than
+ * ten seconds of CPU with 99 others, or by asking for more memory for one input than it may; the input is then in $TMPDIR or /tmp, in
  * sluice-fuzz-NAME.
  */
 #pragma once

@@ -25,7 +25,7 @@ static int try_without(enum starve_result (*operation)(void *arg), void *arg, ui
 {
     pid_t child = fork();
     if (child == 0) {
-        alarm(60);
+        alarm(300);
         dup2(output, STDERR_FILENO);
         int64_t pieces = heap_watch.pieces;
         heap_watch.requests = 0;
