@@ -35,7 +35,7 @@ while True:
 P
 }
 
-# until_true SECONDS COMMAND...: tries it ten times a second.
+# until_true SECONDS COMMAND...: tries it ten times a second. A minute or more: a shared machine may stand still for many seconds.
 until_true() {
     local tries=$(($1 * 10))
     shift
@@ -56,14 +56,32 @@ start() {
     disown "$started"
 }
 
-# Starts a Redis; its address is in $redis.
+# Starts a Redis; its address is in $redis. On another port when somebody was faster.
 start_redis() {
     local port
-    port=$(free_port)
-    mkdir -p "$work/redis-$port"
-    start "redis-$port" redis-server --port "$port" --bind 127.0.0.1 --save '' --dir "$work/redis-$port" "$@"
-    redis=127.0.0.1:$port redis_port=$port
-    until_true 10 redis-cli -p "$port" ping
+    for _ in 1 2 3; do
+        port=$(free_port)
+        mkdir -p "$work/redis-$port"
+        start "redis-$port" redis-server --port "$port" --bind 127.0.0.1 --save '' --dir "$work/redis-$port" "$@"
+        redis=127.0.0.1:$port redis_port=$port
+        until_true 60 sh -c "redis-cli -p $port ping || ! kill -0 $started" && kill -0 "$started" && return 0
+    done
+    return 1
+}
+
+# drained PID LOG: what was told to end has ended, with nothing left to do. Where `drain_ms` leaves a slow machine the time for it.
+drained() {
+    until_true 150 sh -c "! kill -0 $1" && grep -F '"text":"exit code' "$2" | tail -n 1 | grep -qF '"text":"exit code 0"'
+}
+
+# settled BUT OPTIONS...: no task is behind its log, but for allocation, which ticks for ever, and those of the pattern. Asked
+# twice, for what one stage folds is the log of the next.
+settled() {
+    local status
+    for _ in 1 2; do
+        status=$("$sluice" task status "${@:2}" 2>/dev/null)
+        awk -v but="^(allocation|$1)" 'NR > 1 && $1 !~ but && $5 != 0 {bad = 1} END {exit bad || NR < 38}' <<<"$status" || return 1
+    done
 }
 
 # start_kafka 1|3 [--proxied]: a real Apache Kafka; its bootstrap list is in $brokers. Without one the suite ends here, loudly.

@@ -212,7 +212,7 @@ class Chaos:
         if len(self.workers) > 3:
             worker = self.workers.pop(self.random.randrange(len(self.workers)))
             worker.signal(signal.SIGTERM)
-            worker.process.wait(20)
+            worker.process.wait(60)
             self.sums["workers_removed"] += 1
         else:
             self.workers.append(Worker(self, self.numbers))

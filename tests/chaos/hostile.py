@@ -243,7 +243,7 @@ def batches(count):
 
 
 def refused(http):
-    with urllib.request.urlopen(f"http://{http}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{http}/metrics", timeout=60) as answer:
         lines = answer.read().decode().splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith("sluice_dead_letters_total{"))
 

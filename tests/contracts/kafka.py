@@ -24,7 +24,7 @@ def produce(brokers, records):
 def consume(brokers, topic):
     """Everything that stands in the topic: dicts with partition, offset, ts, key, payload (texts or None), headers (dict)."""
     out = subprocess.run(["kcat", "-C", "-q", "-b", brokers, "-t", topic, "-o", "beginning", "-e", "-J", "-X", "fetch.wait.max.ms=10", "-X", "check.crcs=false"],
-                         capture_output=True, check=True, timeout=60).stdout.decode("utf-8", "surrogateescape")
+                         capture_output=True, check=True, timeout=120).stdout.decode("utf-8", "surrogateescape")
     records = []
     for line in out.splitlines():
         try:
@@ -65,8 +65,11 @@ def validator(name, closed=False):
     return Validator(_closed(schema) if closed else schema)
 
 
-def wait_for(seconds, what):
-    end = time.time() + seconds
+PATIENCE_S = 60  # a shared machine may stand still for many seconds
+
+
+def wait_for(what):
+    end = time.time() + PATIENCE_S
     while time.time() < end:
         if what():
             return True

@@ -88,7 +88,7 @@ def check(key, entries, seen):
         return
     entry = matching[0]
     kind, ttl = redis("TYPE", key).decode(), redis("TTL", key)
-    if kind == "none":
+    if kind == "none" or ttl == -2:
         return  # gone meanwhile
     elements, parts, fields = value_of(key, kind)
     seen.setdefault(entry["key"], []).append(ttl)
@@ -111,13 +111,15 @@ def main():
     act()
     key = subprocess.run([SLUICE, "key", MARK, *OPTIONS], capture_output=True, text=True, check=True).stdout.strip()
     for kind in ("rec", "user"):
-        if not kafka.wait_for(10, lambda: redis("EXISTS", f"sluice:{kind}:{key}")):
+        if not kafka.wait_for(lambda: redis("EXISTS", f"sluice:{kind}:{key}")):
             bad.append(f"sluice:{kind}:{key} did not come")
+    optional = {"history:<user>"}  # only where nothing is ranked
+    needed = [re.compile(e["pattern"]) for e in doc["keys"] if e["key"] not in optional]
+    kafka.wait_for(lambda: all(any(p.search(k[len(b"sluice:"):].decode("latin-1")) for k in all_keys()) for p in needed))
     seen = {}
     keys = all_keys()
     for key in keys:
         check(key, doc["keys"], seen)
-    optional = {"history:<user>"}  # only where nothing is ranked
     for entry in doc["keys"]:
         ttls = seen.get(entry["key"], [])
         if not ttls and entry["key"] not in optional:

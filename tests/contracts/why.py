@@ -71,11 +71,11 @@ def main():
                 if same and why.get("sent", {}).get("place") != 1:
                     bad.append(f"{user} {kind}: what was sent is not known")
     rooms = [r for r in newest["rooms"] if "item" in r]
-    if not kafka.wait_for(20, lambda: ask(USER, "item:" + rooms[0]["item"]).get("verdict") == "owned"):
+    if not kafka.wait_for(lambda: ask(USER, "item:" + rooms[0]["item"]).get("verdict") == "owned"):
         bad.append(f"{USER} bought {rooms[0]['item']}: {verdicts}")
-    if ask(USER, "host:" + rooms[1]["host"]).get("verdict") != "blocked":
+    if not kafka.wait_for(lambda: ask(USER, "host:" + rooms[1]["host"]).get("verdict") == "blocked"):
         bad.append(f"{USER} blocked {rooms[1]['host']}: {verdicts}")
-    if not any(ask(USER, r["id"]).get("verdict") == "shown_lately" for r in rooms[2:]):
+    if not kafka.wait_for(lambda: any(ask(USER, r["id"]).get("verdict") == "shown_lately" for r in rooms[2:])):
         bad.append(f"{USER} was shown rooms: {verdicts}")
     told = [json.loads(r["payload"]) for r in kafka.consume(BROKERS, "live.recommendations") if r["key"] == USER and r["payload"]]
     if not told or not any(ask(USER, r["id"]).get("verdict") == "listed" for r in told[-1]["rooms"]):

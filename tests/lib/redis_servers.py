@@ -67,7 +67,7 @@ def info(port, section):
     return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
-def wait_for(what, seconds=30):
+def wait_for(what, seconds=60):
     until = time.monotonic() + seconds
     while True:
         try:

@@ -34,7 +34,7 @@ static void on_delivered(void *self, int32_t partition, int64_t offset, int64_t 
 
 static void wait_for(struct link *l, const int *count, int wanted)
 {
-    for (int i = 0; i < 1000 && *count < wanted; i++)
+    for (int i = 0; i < 6000 && *count < wanted; i++)
         link_poll(l, 10);
 }
 
@@ -42,7 +42,7 @@ static void wait_for(struct link *l, const int *count, int wanted)
 static void wait_to_see(struct link *l, struct screen *screen, const char *text)
 {
     struct writer page = {0};
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 6000; i++) {
         page.size = 0;
         screen_json(screen, 101000, &page);
         screen_render(screen, 101000, &page);
