@@ -42,19 +42,23 @@ int counters_scenes(const struct counters *c);
 struct slice counters_scene(const struct counters *c, int scene, int64_t out_totals[COUNTERS]);
 /* What of them came from a source on the days that are kept. */
 void counters_from(const struct counters *c, int scene, enum event_source source, int64_t out_sums[COUNTERS]);
+
+enum counter_level { MINUTES, HOURS, DAYS, LEVELS };
+
 /*
  * What moved in one span of event time, by scene; hours and days by source too, days also by whether the item was on
  * show. What undoes something stands where it was undone, so that a sum may be below 0. A bucket that is not kept any
  * more when its event arrives stays out, so that the order of events does not matter.
  */
 struct counter_bucket {
-    enum counter_level { MINUTES, HOURS, DAYS, LEVELS } level;
+    enum counter_level level;
     int64_t start_ms;         /* of days by the clock that cuts them */
     int scene;                /* as of counters_scene */
     enum event_source source; /* SOURCES: all */
     bool explained;
     int64_t sums[COUNTERS];
 };
+
 /* The `i`th, in no order; false: there are no more. */
 bool counters_bucket(const struct counters *c, uint32_t i, struct counter_bucket *out);
 /* Lifetime totals over all scenes, or those while the item was being explained. */
@@ -72,6 +76,7 @@ struct neighbour {
 
 struct neighbours *neighbours_create(void);
 void neighbours_destroy(struct neighbours *n);
+
 /* A pair's count changes; `step`: and users came to `other` so many items after this entity; 0: not. */
 struct neighbour_change {
     entity_id other;

@@ -119,6 +119,7 @@ struct recommender;
 
 struct recommender *recommender_create(const struct recommend_settings *s, const struct catalog *catalog);
 void recommender_destroy(struct recommender *r);
+
 struct taste_word {
     struct slice text; /* borrowed from the catalog */
     float weight;      /* all of one taste: unit length together */
@@ -134,19 +135,22 @@ float recommender_lift(const struct recommender *r, entity_id id, int64_t now_ms
  * Fills `out`. `scene` limits rooms; `similar(arg, item)` answers the list of an item, or count 0, valid until the
  * ranking is done. `seed` from the record. Borrowed texts are valid until the catalog changes.
  */
+void recommend(struct recommender *r, const struct profile *p, struct slice scene, int64_t now_ms, uint64_t seed,
+               struct similar_list (*similar)(void *arg, entity_id item), void *arg, struct recommendation *out);
 /*
  * The score of every item, live or not, by catalog number, as recommend() would score it: what an evaluation ranks.
- * recommend() itself only offers items that are live or named by a list.
- * Below 0: not to be offered.
+ * recommend() itself only offers items that are live or named by a list. Below 0: not to be offered. `out` has
+ * catalog_number_bound() of them.
  */
 void recommend_all(struct recommender *r, const struct asker *a, float *out);
 /* Before a purchase is folded: whether the user comes back to the item. What recommend_next() rests on, and nothing else. */
 void recommender_learn_next(struct recommender *r, const struct profile *p, const struct event *e, int64_t now_ms);
 /* The probability of every item to be the next that the user takes, by catalog number; all together 1. For evaluations. */
 void recommend_next(struct recommender *r, const struct asker *a, float *out);
-/* One place of a list of rooms when those before it are given: what may stand there, and with what probability. */
+
 #define PLACE_ROOMS_MAX 43
 
+/* One place of a list of rooms when those before it are given: what may stand there, and with what probability. */
 struct list_place {
     uint32_t count;
     entity_id rooms[PLACE_ROOMS_MAX]; /* the best first */
@@ -158,5 +162,3 @@ struct list_place {
  * sent. Answers how many places it can tell: up to the first whose room could not stand there.
  */
 uint32_t recommend_given(struct recommender *r, const struct asker *a, struct slice scene, const struct given *given, struct list_place *out);
-void recommend(struct recommender *r, const struct profile *p, struct slice scene, int64_t now_ms, uint64_t seed,
-               struct similar_list (*similar)(void *arg, entity_id item), void *arg, struct recommendation *out);
