@@ -10,6 +10,7 @@ const char *const feature_names[FEATURES] = {
     "orders", "carts", "rate", "age", "pause", "hot", "recent", "watched", "interacts", "bought_ago", "trials", "silence", "rhythm", "spent", "negative",
     "stay", "clicks", "inside", "session", "match", "expecting", "room", "wanted", "has", "dear", "host_lift", "item_lift", "hours", "yield",
     "comes", "visit_acts", "visit_orders", "visit_watched", "visit_shown", "lately",
+    "buyer", "item_sells", "host_sells", "match_sells", "room_match",
 };
 
 const char *const value_tier_names[VALUE_TIERS] = {"high", "potential", "ordinary", "dormant"};
@@ -19,7 +20,7 @@ static float log_of(double value)
     return value > 0 ? (float)log2(1 + value) : 0;
 }
 
-static bool is_owned(const struct profile *p, entity_id item)
+bool features_has(const struct profile *p, entity_id item)
 {
     for (uint32_t i = 0; i < p->owned_count; i++)
         if (p->owned[i].item == item)
@@ -44,22 +45,31 @@ static void visit_features(const struct profile *p, const struct moment *at, int
     out[FEATURE_VISIT_WATCHED] = log_of((double)(p->dwell_ms - at->dwell_ms) / 60000);
 }
 
-static float lift_of(float lift)
+bool features_wanted(const struct profile *p, entity_id item)
 {
-    return lift > 0 ? (float)log2((double)lift) : 0;
+    const struct history_entry *h = profile_find(p, item);
+    return h && h->rating >= WANTED_RATING && !features_has(p, item);
+}
+
+static float lift_of(double lift)
+{
+    return lift > 0 ? (float)log2(lift) : 0;
 }
 
 static void room_features(const struct profile *p, const struct moment *at, float out[FEATURES])
 {
-    const struct history_entry *h = at->item ? profile_find(p, at->item) : NULL;
     if (!at->item)
         return;
     out[FEATURE_ROOM] = 1;
-    out[FEATURE_HAS] = is_owned(p, at->item);
-    out[FEATURE_WANTED] = h && h->rating >= WANTED_RATING && !is_owned(p, at->item);
+    out[FEATURE_HAS] = features_has(p, at->item);
+    out[FEATURE_WANTED] = features_wanted(p, at->item);
     out[FEATURE_DEAR] = (float)log2((at->price + 100) / 10000);
-    out[FEATURE_HOST_LIFT] = lift_of(at->host_lift);
-    out[FEATURE_ITEM_LIFT] = lift_of(at->item_lift);
+    out[FEATURE_HOST_LIFT] = lift_of((double)at->host_lift);
+    out[FEATURE_ITEM_LIFT] = lift_of((double)at->item_lift);
+    out[FEATURE_ROOM_MATCH] = at->room_match;
+    out[FEATURE_ITEM_SELLS] = lift_of(at->conversion.item);
+    out[FEATURE_HOST_SELLS] = lift_of(at->conversion.host);
+    out[FEATURE_MATCH_SELLS] = lift_of(at->conversion.match);
 }
 
 void features_of(const struct profile *p, const struct moment *at, int64_t now_ms, float out[FEATURES])
@@ -74,7 +84,7 @@ void features_of(const struct profile *p, const struct moment *at, int64_t now_m
         watched_ms += h->dwell_s * 1000.0;
         if (entity_kind_of(h->id) == ENTITY_ROOM && now_ms - h->touched_ms <= INSIDE_MS && h->dwell_s > inside_s)
             inside_s = h->dwell_s;
-        hot += entity_kind_of(h->id) == ENTITY_ITEM && h->rating >= WANTED_RATING && !is_owned(p, h->id);
+        hot += entity_kind_of(h->id) == ENTITY_ITEM && h->rating >= WANTED_RATING && !features_has(p, h->id);
     }
     double events = (double)(p->events ? p->events : 1), age_ms = (double)(now_ms - p->first_ms);
     double mean_pause_ms = age_ms / events, pause_ms = at->before_ms ? (double)(now_ms - at->before_ms) : 0;
@@ -103,6 +113,7 @@ void features_of(const struct profile *p, const struct moment *at, int64_t now_m
     out[FEATURE_EXPECTING] = at->match * out[FEATURE_INSIDE];
     out[FEATURE_HOURS] = log_of((double)p->dwell_ms / 3600000);
     out[FEATURE_YIELD] = (float)log2((p->orders + 1.0) / ((double)p->dwell_ms / 3600000 + 0.3));
+    out[FEATURE_BUYER] = lift_of(at->conversion.user);
     visit_features(p, at, now_ms, out);
     room_features(p, at, out);
     out[FEATURE_NEGATIVE] = p->history_count ? (float)(negative / p->history_count) : 0;

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "server/engine/conversion.h"
 #include "server/engine/profile.h"
 
 enum feature {
@@ -42,6 +43,11 @@ enum feature {
     FEATURE_VISIT_WATCHED, /* log of minutes */
     FEATURE_VISIT_SHOWN,   /* log of impressions */
     FEATURE_LATELY,        /* 2^-(days since the last event / 30) */
+    FEATURE_BUYER,         /* log of how readily the user buys what is watched */
+    FEATURE_ITEM_SELLS,    /* log of how readily the item on show is bought, its host sells, and what suits so well is bought */
+    FEATURE_HOST_SELLS,
+    FEATURE_MATCH_SELLS,
+    FEATURE_ROOM_MATCH,    /* of the user's tags with those of all the room has on offer */
     FEATURES
 };
 
@@ -52,9 +58,11 @@ struct moment {
     int64_t before_ms;  /* when the user was last seen before the event that asks; 0: never */
     int64_t session_ms; /* when the session began; 0: unknown */
     float match;        /* cosine of the user's tags and the tags of the item on show */
+    float room_match;   /* mean over the items of the room */
     entity_id item;     /* on show where the user is; 0: none, as are those that speak of it */
     double price;       /* minor units */
     float host_lift, item_lift; /* click and purchase rate over everybody's */
+    struct conversion_factors conversion; /* 0: unknown */
     uint32_t visits;    /* since known_ms; 0: unknown */
     int64_t known_ms;
     uint64_t acts, orders, shown, dwell_ms; /* of the profile when the visit began */
@@ -62,6 +70,10 @@ struct moment {
 
 /* Chats, questions, votes and likes so far. */
 uint64_t features_acts(const struct profile *p);
+
+bool features_has(const struct profile *p, entity_id item);
+/* Tried or put into the cart, and not bought. */
+bool features_wanted(const struct profile *p, entity_id item);
 
 void features_of(const struct profile *p, const struct moment *at, int64_t now_ms, float out[FEATURES]);
 

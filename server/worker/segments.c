@@ -7,10 +7,12 @@
 
 #include <math.h>
 
+#define WATCHED_MS_MAX 600000 /* at once */
+
 void segments_settings_default(struct segments_settings *s)
 {
     *s = (struct segments_settings){
-        .sample_ms = 60000, .publish_ms = 10000, .turn_ms = 1000, .refresh_ms = 600000, .step_permille = 200, .session_gap_ms = 600000,
+        .sample_ms = 60000, .publish_ms = 10000, .turn_ms = 1000, .refresh_ms = 600000, .step_permille = 200, .session_gap_ms = 600000, .conversions_max = 200000,
         .value = {.high_spent = 50000, .high_orders = 3, .recent_ms = 90 * 86400000ll, .dormant_ms = 30 * 86400000ll, .potential = 1},
     };
 }
@@ -94,34 +96,74 @@ static const struct catalog_item *on_show(const struct worker *w, const struct e
 }
 
 /* How well the item suits the user's strongest tags, as a cosine. */
-static float match_of(const struct worker *w, const struct sample *s, const struct catalog_item *it)
+static float match_of(const struct worker *w, const struct model_tag *tags, uint32_t count, const struct catalog_item *it)
 {
     double sum = 0;
     for (uint32_t t = 0; t < it->tag_count; t++) {
         struct slice tag = catalog_text(w->tables.catalog, it->tags[t]);
-        for (uint32_t k = 0; k < s->tag_count; k++)
-            if (slice_equal(tag, (struct slice){s->tags[k].text, s->tags[k].size}))
-                sum += (double)s->tags[k].weight;
+        for (uint32_t k = 0; k < count; k++)
+            if (slice_equal(tag, (struct slice){tags[k].text, tags[k].size}))
+                sum += (double)tags[k].weight;
     }
     return it->tag_count ? (float)(sum / sqrt(it->tag_count)) : 0;
 }
 
-static struct moment moment_of(const struct worker *w, const struct standing *standing, const struct sample *s, const struct event *event,
-                               int64_t before_ms)
+/* The same of all that the room has on offer, on average. */
+static float room_match_of(const struct worker *w, const struct sample *s, const struct event *event)
+{
+    const struct catalog_room *room = event->room.size ? catalog_room(w->tables.catalog, entity_id_of(ENTITY_ROOM, event->room)) : NULL;
+    float sum = 0;
+    uint32_t count = 0;
+    for (uint32_t i = 0; room && i < room->draft.item_count; i++) {
+        const struct catalog_item *it = catalog_item(w->tables.catalog, room->items[i]);
+        sum += it ? match_of(w, s->tags, s->tag_count, it) : 0;
+        count += it != NULL;
+    }
+    return count ? sum / (float)count : 0;
+}
+
+static struct moment moment_of(const struct worker *w, const struct profile *p, const struct standing *standing, const struct sample *s,
+                               const struct event *event, int64_t before_ms)
 {
     struct moment at = {.before_ms = before_ms, .session_ms = standing->session_ms, .visits = standing->visits,
                         .known_ms = standing->known_ms, .acts = standing->acts, .orders = standing->orders, .shown = standing->shown, .dwell_ms = standing->dwell_ms};
-    entity_id id;
-    const struct catalog_item *it = on_show(w, event, &id);
+    struct look look = {.host = event->host.size ? entity_id_of(ENTITY_HOST, event->host) : 0};
+    const struct catalog_item *it = on_show(w, event, &look.item);
+    look.match = it ? match_of(w, s->tags, s->tag_count, it) : 0;
+    look.wanted = it && features_wanted(p, look.item);
+    at.conversion = conversions_factors(w->conversions, &look, s->ts_ms, &standing->buyer);
     if (!it)
         return at;
-    at.item = id;
-    at.match = match_of(w, s, it);
+    at.item = look.item;
+    at.match = look.match;
+    at.room_match = room_match_of(w, s, event);
     at.price = (double)it->price;
-    at.item_lift = push_lift(w->push, id, s->ts_ms);
-    if (event->host.size)
-        at.host_lift = push_lift(w->push, entity_id_of(ENTITY_HOST, event->host), s->ts_ms);
+    at.item_lift = push_lift(w->push, look.item, s->ts_ms);
+    if (look.host)
+        at.host_lift = push_lift(w->push, look.host, s->ts_ms);
     return at;
+}
+
+/* What was watched of what is on show, and what came of it. A purchase is of the look before it: now the item is owned. */
+static void count_conversion(struct worker *w, const struct profile *p, struct standing *s, const struct event *event, int64_t now_ms)
+{
+    entity_id id;
+    struct model_tag tags[SAMPLE_TAGS];
+    const struct catalog_item *it = on_show(w, event, &id);
+    if (event->type == EVENT_PURCHASE && s->look.item && id == s->look.item && slice_equal(event->item, event->explaining))
+        conversions_buy(w->conversions, &s->look, event->event_ms, &s->buyer);
+    if (event->type != EVENT_WATCH)
+        return;
+    if (!it || features_has(p, id)) {
+        s->look.item = 0;
+        return;
+    }
+    if (id != s->look.item)
+        s->look = (struct look){.item = id, .match = match_of(w, tags, push_taste(w->push, p, now_ms, tags), it)};
+    s->look.host = event->host.size ? entity_id_of(ENTITY_HOST, event->host) : 0;
+    s->look.wanted = features_wanted(p, id);
+    double seconds = event->dwell_ms < WATCHED_MS_MAX ? event->dwell_ms / 1000.0 : WATCHED_MS_MAX / 1000.0;
+    conversions_watch(w->conversions, &s->look, seconds, event->event_ms, &s->buyer);
 }
 
 /* What the user is about changes with it, so the news is told soon. */
@@ -150,6 +192,7 @@ void segments_event(struct worker *w, struct task *t, const struct profile *p, s
     standing->seen_ms = event->event_ms;
     if (event->event_ms - before_ms > s->session_gap_ms)
         begin_visit(standing, p, event->event_ms);
+    count_conversion(w, p, standing, event, now_ms);
     struct sample sample = {.kind = SAMPLE_BOUGHT, .user = hash64(r->key.at, r->key.size, w->users_seed), .ts_ms = event->event_ms};
     if (bought) {
         sample.format = format_of(w, event->item.size ? entity_id_of(ENTITY_ITEM, event->item) : 0);
@@ -161,7 +204,7 @@ void segments_event(struct worker *w, struct task *t, const struct profile *p, s
         return;
     sample.kind = SAMPLE_SEEN;
     sample.tag_count = push_taste(w->push, p, now_ms, sample.tags);
-    struct moment at = moment_of(w, standing, &sample, event, before_ms);
+    struct moment at = moment_of(w, p, standing, &sample, event, before_ms);
     features_of(p, &at, event->event_ms, sample.features);
     sample.format = format_of(w, at.item);
     sample.value = (uint8_t)value_tier_of(p, &s->value, now_ms);

@@ -14,6 +14,7 @@ struct segments_settings {
     uint32_t refresh_ms;  /* an unchanged one is sent again after; 600,000 */
     uint32_t step_permille; /* change of intent's or churn's log odds worth sending; 200: a fifth of a small chance */
     uint32_t session_gap_ms; /* a longer silence ends a visit; 600,000 */
+    uint32_t conversions_max; /* items and hosts of which a worker remembers how readily they are bought; 200,000 */
     struct value_settings value;
 };
 
@@ -25,6 +26,8 @@ struct standing {
     uint64_t acts, dwell_ms; /* of the profile when the visit began */
     uint32_t orders, shown;  /* likewise */
     uint32_t visits;
+    struct conversion buyer;
+    struct look look; /* what was on show when last watched; item 0: nothing, or owned */
     bool published;
     int16_t segment; /* -1: none */
     uint8_t value;   /* enum value_tier */

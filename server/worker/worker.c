@@ -34,6 +34,7 @@ struct worker *worker_create(const struct worker_settings *settings, const struc
     w->users_seed = hash64(settings->user_key, settings->user_key_size, 7);
     w->users = user_hmac_create((struct slice){(const char *)settings->user_key, settings->user_key_size});
     ASSERT(w->users);
+    w->conversions = conversions_create(settings->segments.conversions_max);
     w->push = push_create(w);
     w->item_counts = item_counts_create(store, ITEM_COUNTS_MAX, ITEM_COUNTS_AGE_MS);
     return w;
@@ -60,6 +61,7 @@ void worker_destroy(struct worker *w)
     }
     dead_letter_fini(w);
     push_destroy(w->push);
+    conversions_destroy(w->conversions);
     item_counts_destroy(w->item_counts);
     tables_fini(&w->tables);
     user_hmac_destroy(w->users);

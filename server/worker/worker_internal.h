@@ -50,6 +50,7 @@ struct worker {
     bool draining;
     struct writer spares[SPARES]; /* owned: buffers of cuts that are committed, for the next ones */
     struct worker_counts counts;
+    struct conversions *conversions; /* owned; soft */
     struct push *push;       /* owned; soft state of recommendations, NULL when off */
 };
 
