@@ -50,6 +50,7 @@ struct allocation_settings {
     uint32_t part_ppm[SCORE_PARTS]; /* share of each ratio in the score; sum 1,000,000 */
     uint32_t ratio_max_ppm;   /* a ratio stays within [1/this, this]; 4,000,000 */
 
+    uint32_t score_power;     /* of the score in the wanted weight; 2 */
     int32_t cap_ppm;          /* largest weight; 200,000; effective max(cap, 1/rooms) */
     int32_t floor_ppm;        /* least weight of a room younger than explore_ms; 10,000; at most 1/(2 rooms) */
     int64_t explore_ms;       /* 600,000 */

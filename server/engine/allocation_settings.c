@@ -15,6 +15,7 @@ void allocation_settings_default(struct allocation_settings *s)
         .prior = {300, 40, 40, 200, 200},
         .part_ppm = {200000, 150000, 150000, 300000, 200000},
         .ratio_max_ppm = 4000000,
+        .score_power = 2,
         .cap_ppm = 200000,
         .floor_ppm = 10000,
         .explore_ms = 600000,

@@ -1,7 +1,7 @@
 /*
  * Weights: shares of the scene's exposures, exactly 1,000,000 ppm in all.
  *
- * Wanted: proportional to u = (score)^2 * tier factor * boost; of explore_ppm of the traffic, to what exploration wants of the
+ * Wanted: proportional to u = (score)^score_power * tier factor * boost; of explore_ppm of the traffic, to what exploration wants of the
  * room (allocation_explore.c) times both factors. Bounds of room i, from strong to weak:
  *   hard   pin, freeze (both bounds at the value), operators' cap and floor, a guarantee's floor;
  *   plain  at most max(cap, 1/rooms); a young room at least min(floor, 1/(2 rooms)), all of them together at most what does
@@ -51,8 +51,10 @@ static double favour(const struct allocation_settings *s, const struct room *r)
 
 static double wanted(const struct allocation_settings *s, const struct room *r)
 {
-    double score = (double)r->score_ppm / PPM;
-    return score * score * favour(s, r) + 1e-9;
+    double score = (double)r->score_ppm / PPM, value = favour(s, r);
+    for (uint32_t i = 0; i < s->score_power; i++)
+        value *= score;
+    return value + 1e-9;
 }
 
 static double drawn(const struct allocation_settings *s, const struct room *r)

@@ -175,6 +175,7 @@ const struct setting settings_table[] = {
     MANY("allocation.prior", SETTING_U32, worker.allocation.prior, "trials", 0, 1000000, FOLD, "Trials at the cohort's rate mixed in.", SCORE_PARTS, part_name),
     MANY("allocation.part_ppm", SETTING_U32, worker.allocation.part_ppm, "ppm", 0, 1000000, FOLD, "Share of each ratio in a room's score.", SCORE_PARTS, part_name),
     U32("allocation.ratio_max_ppm", worker.allocation.ratio_max_ppm, "ppm", 1000000, 100000000, FOLD, "A ratio stays within one over this and this."),
+    U32("allocation.score_power", worker.allocation.score_power, "", 0, 8, FOLD, "Weights go by this power of the score: 0 by tier alone, more concentrates the traffic on what does best."),
     I32("allocation.cap_ppm", worker.allocation.cap_ppm, "ppm", 1, 1000000, FOLD, "Largest weight."),
     I32("allocation.floor_ppm", worker.allocation.floor_ppm, "ppm", 0, 500000, FOLD, "Least weight of a new room."),
     I64("allocation.explore_ms", worker.allocation.explore_ms, "ms", 0, DAY, FOLD, "A room is new for so long."),
