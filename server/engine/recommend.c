@@ -10,7 +10,7 @@ const char *const reason_names[REASONS] = {"interest", "similar_item", "followed
 void recommend_settings_default(struct recommend_settings *s)
 {
     *s = (struct recommend_settings){
-        .weights = {400, 250, 120, 150, 200, 250, 250, 40, 800},
+        .weights = {400, 400, 120, 150, 200, 250, 250, 40, 800},
         .explore_ppm = 50000,
         .pause_ms = 600000,
         .per_host = 2,
@@ -19,12 +19,13 @@ void recommend_settings_default(struct recommend_settings *s)
         .half_life_long_ms = 30 * 86400000ll,
         .trend_half_life_ms = 600000,
         .popular_half_life_ms = 7 * 86400000ll,
-        .recent_items = 32,
+        .recent_items = 50,
         .list_items = 20,
         .full_lists = 8,
-        .similar_permille = 4000,
-        .next_permille = 10000,
-        .place_permille = 950,
+        .similar_prior_permille = 200,
+        .next_permille = 2000,
+        .place_permille = 800,
+        .place_floor_permille = 500,
         .funnel_max = 200000,
     };
 }

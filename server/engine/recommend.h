@@ -6,8 +6,8 @@
  * Score of a room = sum of its parts, each a weight times a value in [0, 1]:
  *   interest      cosine of the user's taste (tags and, where both have them, embeddings; half-lives of a day and a
  *                 month, mixed) with the best item on offer
- *   similar_item  item-based collaborative filtering: sum of sim(p, q) rating(q) over the history, of the best item, and
- *                 what comes right after the newest few
+ *   similar_item  item-based collaborative filtering: sum of sim(p, q) rating(q) over the history, each list at unit length, and what
+ *                 comes right after the newest few; as a share of the user's greatest sum
  *   followed      the user follows the host
  *   known_host    rating and watch time with the host, fading with a half-life of a month
  *   next_in_series the item continues a series of which the user owns a part
@@ -17,7 +17,7 @@
  *   again         what the user comes back to: the more often, the more lately by the user's own rhythm and the more it is wanted
  *                 by everybody, the more. Only of formats that return; a course that is owned is never offered again. What is
  *                 similar does not count there
- * Candidates: what the lists of the newest 32 items of the history name (20 of each, 10 from the ninth on), what carries the tags the user likes most, what
+ * Candidates: what the lists of the newest 50 items of the history name (20 of each, 10 from the ninth on), what carries the tags the user likes most, what
  * known hosts show, what is best for everybody, and a few at random; so the work is bounded whatever is live. The best
  * of them by an estimate are scored exactly.
  * Selection: slot by slot the best that is left, with probability `explore` any that is left; the propensity of a
@@ -58,12 +58,13 @@ struct recommend_settings {
     int64_t half_life_long_ms;  /* 30 days */
     int64_t trend_half_life_ms; /* of the funnel counts; 600,000 */
     int64_t popular_half_life_ms; /* of what was taken, for `popular`; 7 days */
-    uint32_t recent_items;      /* newest of the history whose lists are read; 32 */
+    uint32_t recent_items;      /* newest of the history whose lists are read; 50 */
     uint32_t list_items;        /* places of a list that are read; 20 */
     uint32_t full_lists;        /* so many lists, of the others half; 8 */
-    uint32_t similar_permille;  /* factor of the similarity sum; 4,000 */
-    uint32_t next_permille;     /* of what comes right after the newest item, in the similarity sum; half for each before; 10,000 */
-    uint32_t place_permille;    /* what a place further back in the history is worth; 950 */
+    uint32_t similar_prior_permille; /* of the similarity sums; 200 */
+    uint32_t next_permille;     /* of what comes right after the newest item, in the similarity sum; half for each before; 2,000 */
+    uint32_t place_permille;    /* what a place further back in the history is worth above the floor; 800 */
+    uint32_t place_floor_permille; /* and what any is; 500 */
     uint32_t returning[FORMATS]; /* 1: what was bought may be offered again; 0 for all */
     uint32_t funnel_max;        /* entities of which funnel counts are kept; 200,000 */
 };
@@ -80,7 +81,11 @@ struct similar_list {
     uint32_t count;
     const struct similar *at;
     const float *next; /* share of who came to it right after; NULL: none */
+    float scale;       /* similar_list_scale() */
 };
+
+/* What brings a list to unit length, so that items of few and of many neighbours have an equal say; less where it says little. */
+float similar_list_scale(const struct similar *at, uint32_t count);
 
 struct recommended {
     entity_id id;

@@ -198,7 +198,8 @@ struct recommender {
     uint8_t *room_bins;       /* owned; scratch by touched room */
     uint32_t room_bound, touched_room_count;
     float weights[PARTS];     /* the settings' */
-    float similar_scale;      /* of the sums before they are squashed */
+    float similar_prior;      /* of the sums, as they are of an ordinary rating */
+    float similar_scale;      /* what makes a part's value of a sum */
     uint32_t series[SERIES_MAX];
     uint32_t series_count;
     uint32_t exact_count;
@@ -338,7 +339,7 @@ static inline float estimate_item(const struct recommender *r, uint32_t number)
     uint32_t at = item_find(r, number);
     if (at == UINT32_MAX)
         return number < r->item_bound ? r->slots[number].base : 0;
-    return r->items.base[at] + r->items.interest[at] + r->weights[REASON_SIMILAR_ITEM] * squash(r->similar_scale * r->items.similar[at]);
+    return r->items.base[at] + r->items.interest[at] + r->weights[REASON_SIMILAR_ITEM] * r->similar_scale * r->items.similar[at];
 }
 
 /* Sets the recommender's. `items` by place in the history, NULL where there is none. */

@@ -53,7 +53,7 @@ static void value_item(const struct context *c, const struct catalog_item *it, u
     const struct shelf *s = &r->shelf;
     bool offered = it->number < s->item_bound && s->items[it->number].count;
     values[REASON_INTEREST] = taste_match(&r->taste, it);
-    values[REASON_SIMILAR_ITEM] = squash(r->items.similar[at] * r->similar_scale);
+    values[REASON_SIMILAR_ITEM] = r->items.similar[at] * r->similar_scale;
     values[REASON_AGAIN] = again_value(r, at);
     values[REASON_SERIES] = continues_series(r, it);
     values[REASON_POPULAR] = it->number < r->popular_bound ? r->popular[it->number] :

@@ -141,14 +141,10 @@ static void take_item(struct picked *p, uint32_t number, float value)
 static void estimate_touched(struct recommender *r, float scale)
 {
     typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
-    typedef int32_t bits __attribute__((vector_size(16)));
     struct tallies *t = &r->items;
-    const float weight = r->weights[REASON_SIMILAR_ITEM];
-    for (uint32_t i = 0; i < t->touched; i += 4) {
-        four sum = *(const four *)&t->similar[i] * r->similar_scale;
-        sum = (four)((bits)sum & (sum > 0));
-        *(four *)&t->value[i] = *(const four *)&t->base[i] + *(const four *)&t->interest[i] + weight * (sum / (1 + sum));
-    }
+    const float weight = r->weights[REASON_SIMILAR_ITEM] * r->similar_scale;
+    for (uint32_t i = 0; i < t->touched; i += 4)
+        *(four *)&t->value[i] = *(const four *)&t->base[i] + *(const four *)&t->interest[i] + *(const four *)&t->similar[i] * weight;
     for (uint32_t i = 0; i < t->touched; i += 8) {
         uint64_t marks;
         memcpy(&marks, &t->marks[i], sizeof marks);

@@ -80,9 +80,25 @@ static void know_host(const struct context *c, const struct history_entry *h, ui
 /* A list of the history and what it counts. */
 struct related {
     struct similar_list list;
-    float weight;
+    float rating;
+    float weight; /* of its similarities */
     uint32_t at;
 };
+
+/* The greatest of non-negative numbers; several at a time, as integers, which are in the same order. */
+static float greatest(const float *values, uint32_t count)
+{
+    union {
+        int32_t bits;
+        float value;
+    } most = {.bits = 0};
+    for (uint32_t i = 0; i < count; i++) {
+        int32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        most.bits = bits > most.bits ? bits : most.bits;
+    }
+    return most.value;
+}
 
 /*
  * Adds what the list of one item says. Numbers of items are below the bound whenever they were read. Whether an item is new
@@ -121,31 +137,37 @@ static void relate(struct recommender *r, const struct related *one)
 /* Adds what comes right after one of the newest items; its list is related already. */
 static void follow(struct recommender *r, const struct related *one, float weight)
 {
+    weight *= one->rating;
     for (uint32_t k = 0; one->list.next && k < one->list.count; k++)
         r->items.similar[r->slots[one->list.at[k].number].place] += one->list.next[k] * weight;
 }
 
-/* The lists of the newest items; asked for all at once, so that the waits for memory overlap. */
+/*
+ * The lists of the newest items; asked for all at once, so that the waits for memory overlap. A sum counts as a share of the greatest, so
+ * that the order of the best is kept however many lists there are; the prior makes all less where the lists say little.
+ */
 static void relate_all(const struct context *c)
 {
     struct recommender *r = c->r;
     const struct recommend_settings *s = &r->settings;
     struct related all[PROFILE_HISTORY_MAX];
     uint32_t items = 0, entries = 0;
-    float place = 1, ratings = 0;
+    const float floor = (float)s->place_floor_permille / 1000;
+    float above = 1 - floor, ratings = 0;
     for (uint32_t i = c->p->history_count; i-- > 0 && items < s->recent_items && items < PROFILE_HISTORY_MAX;) {
         const struct history_entry *h = &c->p->history[i];
         if (entity_kind_of(h->id) != ENTITY_ITEM || !h->rating || h->flags & HISTORY_NEGATIVE)
             continue;
         struct related *one = &all[items];
         uint32_t max = items++ < s->full_lists ? s->list_items : s->list_items / 2;
-        *one = (struct related){c->similar(c->arg, h->id), (float)h->rating * place, i};
+        *one = (struct related){.list = c->similar(c->arg, h->id), .rating = h->rating, .at = i};
+        one->weight = one->rating * (floor + above) * one->list.scale;
         one->list.count = one->list.count < max ? one->list.count : max;
         entries += one->list.count;
         for (uint32_t k = 0; k < one->list.count; k += 64 / sizeof(struct similar))
             __builtin_prefetch(&one->list.at[k]);
         ratings += h->rating;
-        place *= (float)s->place_permille / 1000;
+        above *= (float)s->place_permille / 1000;
     }
     struct tallies *t = &r->items;
     uint32_t most = entries < r->item_bound ? entries : r->item_bound; /* each item has one tally, and a last one may be begun */
@@ -159,7 +181,7 @@ static void relate_all(const struct context *c)
     memset(t->exact, 0, t->count);
     for (uint32_t i = 0; i < items && i < NEXT_ITEMS; i++)
         follow(r, &all[i], (float)s->next_permille / (float)(1000 << i));
-    r->similar_scale = ratings > 0 ? (float)items / ratings * (float)s->similar_permille / 1000 : 0;
+    r->similar_prior = items ? ratings / (float)items * (float)s->similar_prior_permille / 1000 : 1;
 }
 
 /* The best offers with the tags the user likes most. */
@@ -204,6 +226,7 @@ void user_begin(struct context *c)
     relate_all(c);
     ask_tags(r);
     ask_again(c);
+    r->similar_scale = 1 / (greatest(r->items.similar, r->items.count) + r->similar_prior);
     r->items.touched = r->items.count;
     for (uint32_t i = 0; i < p->relation_count; i++)
         mark(r, p->relations[i].id, p->relations[i].blocked ? MARK_BLOCKED : MARK_FOLLOWED);

@@ -3,8 +3,8 @@
  * it would be sent; the entity asked for is scored by the functions that made it.
  *
  * What a part consists of is measured on the ranker, not computed a second time: similarity is a sum over the lists of
- * the history before it is squashed, so what one item of it adds is the sum when only its list is there. The taste is
- * linear in its tags and the embedding. Shares are of the part as it counts: after squashing, clamping and rounding.
+ * the history before it is divided by the greatest, so what one item of it adds is the sum when only its list is there. The taste is
+ * linear in its tags and the embedding. Shares are of the part as it counts: after clamping and rounding.
  */
 #include "server/engine/recommend_why.h"
 

@@ -2,9 +2,10 @@
  * How similar a neighbour is: what to offer to who took an entity. Derived from its own neighbours and the counts of others
  * when a list is made; never folded.
  *
- *   sim(p, q) = pairs(p, q) / sqrt(count(p) count(q)) + next_weight * next(p, q) / (next(p, all) + next_prior)
+ *   sim(p, q) = pairs(p, q) / (sqrt(count(p) count(q)) + prior) + next_weight * next(p, q) / (next(p, all) + next_prior)
  *
- * The first is TencentRec's cosine of co-ratings (SIGMOD 2015), the second the share of users who came to q right after p.
+ * The first is TencentRec's cosine of co-ratings (SIGMOD 2015), drawn towards 0 where few ratings speak for it; the second
+ * the share of users who came to q right after p.
  * Neighbours are bounded and a list is made of the `from` strongest by count; `backtest --protocol similarity` says what
  * that loses.
  *
@@ -30,8 +31,9 @@
 struct similarity_settings {
     uint32_t length;               /* of a list; 20, at most SIMILAR_MAX */
     uint32_t from;                 /* strongest pairs among which it is chosen; 64, at most SIMILAR_FROM_MAX */
+    uint32_t prior;                /* ratings; 20 */
     uint32_t next_weight_permille; /* 2,000 */
-    uint32_t next_prior;           /* transitions; 5 */
+    uint32_t next_prior;           /* transitions; 20 */
     uint32_t user_cosine;          /* 0: cosine of items; else K of the users' cosine: a usual item's count, for the same scale */
 };
 

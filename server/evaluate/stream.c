@@ -397,7 +397,7 @@ static struct similar_list similar(void *arg, entity_id id)
         return (struct similar_list){0};
     if (it->changed)
         make_list(s, it);
-    return (struct similar_list){it->list_count, it->list, it->next};
+    return (struct similar_list){it->list_count, it->list, it->next, similar_list_scale(it->list, it->list_count)};
 }
 
 static void rank_plain(struct stream *s, const struct user *u, int64_t now_ms)

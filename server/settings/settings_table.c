@@ -209,6 +209,7 @@ const struct setting settings_table[] = {
 
     U32("similarity.length", worker.similarity.length, "entities", 1, SIMILAR_MAX, 0, "Length of a similarity list."),
     U32("similarity.from", worker.similarity.from, "entities", 1, SIMILAR_FROM_MAX, 0, "Strongest pairs among which it is chosen."),
+    U32("similarity.prior", worker.similarity.prior, "ratings", 0, 1000000, 0, "Added under the cosine: what few ratings say counts less."),
     U32("similarity.next_weight_permille", worker.similarity.next_weight_permille, "1/1000", 0, 100000, 0, "What the share of users who come right after is worth beside the cosine."),
     U32("similarity.next_prior", worker.similarity.next_prior, "transitions", 0, 1000, 0, "Added to all transitions of an entity before shares are taken."),
     U32("similarity.user_cosine", worker.similarity.user_cosine, "1 or more", 0, 1000000000, 0, "0: by the cosine of items. Else by the cosine of users, scaled by this: about the count of a usual item."),
@@ -221,12 +222,13 @@ const struct setting settings_table[] = {
     I64("recommend.half_life_long_ms", worker.recommend.half_life_long_ms, "ms", 60000, 3650 * DAY, 0, "Of the long-term taste."),
     I64("recommend.trend_half_life_ms", worker.recommend.trend_half_life_ms, "ms", 1000, DAY, 0, "Of what is trending."),
     I64("recommend.popular_half_life_ms", worker.recommend.popular_half_life_ms, "ms", 60000, 3650 * DAY, 0, "Of what was taken, for what is popular."),
-    U32("recommend.similar_permille", worker.recommend.similar_permille, "1/1000", 1, 100000, 0, "Factor of the similarity sum s before it becomes s / (1 + s)."),
+    U32("recommend.similar_prior_permille", worker.recommend.similar_prior_permille, "1/1000", 1, 100000, 0, "Added to the greatest similarity sum before the others are divided by it: lists that say little count less."),
     U32("recommend.recent_items", worker.recommend.recent_items, "items", 1, 256, 0, "Newest of the history whose similarity lists are read."),
     U32("recommend.list_items", worker.recommend.list_items, "items", 1, SIMILAR_MAX, 0, "Places of a list that are read."),
     U32("recommend.full_lists", worker.recommend.full_lists, "lists", 0, 256, 0, "So many of the newest are read whole, the others half."),
     U32("recommend.next_permille", worker.recommend.next_permille, "1/1000", 0, 100000, 0, "Weight in the similarity sum of what comes right after the newest item; half for each item before it."),
-    U32("recommend.place_permille", worker.recommend.place_permille, "1/1000", 1, 1000, 0, "What each place further back in the history is worth."),
+    U32("recommend.place_permille", worker.recommend.place_permille, "1/1000", 1, 1000, 0, "What each place further back in the history is worth of the one before, above the floor."),
+    U32("recommend.place_floor_permille", worker.recommend.place_floor_permille, "1/1000", 0, 1000, 0, "What any place of the history is worth."),
     MANY("recommend.returning", SETTING_U32, worker.recommend.returning, "0 or 1", 0, 1, 0, "What was bought of this format may be offered again; courses are had once.", FORMATS, format_name),
     U32("recommend.funnel_max", worker.recommend.funnel_max, "entities", 100, 10000000, 0, "Entities whose funnel a worker remembers, for each arm in use."),
 

@@ -123,7 +123,7 @@ static struct similar_list similar(void *arg, entity_id id)
     const struct ranking *r = arg;
     for (size_t i = 0; i < r->list_count; i++)
         if (r->lists[i].id == id)
-            return (struct similar_list){r->lists[i].count, r->lists[i].at, r->lists[i].next};
+            return (struct similar_list){r->lists[i].count, r->lists[i].at, r->lists[i].next, similar_list_scale(r->lists[i].at, r->lists[i].count)};
     return (struct similar_list){0};
 }
 

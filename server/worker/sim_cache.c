@@ -5,17 +5,18 @@
 #include "common/check.h"
 #include "common/mutant.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #define LIST_MAX SIMILAR_MAX
 #define BATCH_MAX 500
+#define SIM_MAX 1e6f /* more than any setting makes of it: whatever is read, sums stay numbers */
 
 struct list {
     entity_id id;
     int64_t fetched_ms; /* 0: never */
     bool asked;
     uint32_t count;
+    float scale;
     struct similar at[LIST_MAX];
     float next[LIST_MAX];
 };
@@ -69,7 +70,7 @@ void sim_cache_destroy(struct sim_cache *c)
 struct similar_list sim_cache_find(const struct sim_cache *c, entity_id item)
 {
     const struct list *l = map_find(&c->lists, item);
-    return l ? (struct similar_list){l->count, l->at, l->next} : (struct similar_list){0};
+    return l ? (struct similar_list){l->count, l->at, l->next, l->scale} : (struct similar_list){0};
 }
 
 void sim_cache_want(struct sim_cache *c, entity_id item, int64_t now_ms)
@@ -140,7 +141,7 @@ uint32_t similar_view_parse(const struct catalog *catalog, struct slice text, st
             float sim = strtof(number, &rest), next = strtof(rest, NULL);
             out[count] = (struct similar){it->number, sim};
             out_next[count] = next;
-            count += isfinite(sim) && isfinite(next);
+            count += sim >= 0 && sim < SIM_MAX && next >= 0 && next <= 1;
         }
         at = stop + 1;
     }
@@ -155,7 +156,9 @@ void sim_cache_read(struct sim_cache *c, struct view_read *read, int64_t now_ms)
         struct list *l = c->asked[i];
         l->asked = false;
         l->fetched_ms = now_ms;
-        if (!read->failed && read->values[i].present)
-            l->count = similar_view_parse(c->catalog, read->values[i].value, l->at, l->next, LIST_MAX);
+        if (read->failed || !read->values[i].present)
+            continue;
+        l->count = similar_view_parse(c->catalog, read->values[i].value, l->at, l->next, LIST_MAX);
+        l->scale = similar_list_scale(l->at, l->count);
     }
 }

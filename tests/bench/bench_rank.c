@@ -114,7 +114,7 @@ static struct similar_list similar(void *arg, entity_id item)
     static const float next[LIST] = {0.1f, 0.05f, 0.02f};
     struct bench *b = arg;
     const struct similar *at = map_find(&b->list_of, item);
-    return at ? (struct similar_list){LIST, at, next} : (struct similar_list){0};
+    return at ? (struct similar_list){LIST, at, next, 2} : (struct similar_list){0};
 }
 
 static void see(struct bench *b, int64_t now_ms)

@@ -245,10 +245,10 @@ static struct similar_list list_of_any(void *arg, entity_id id)
     const struct stage *s = arg;
     one_similar = (struct similar){catalog_item(s->catalog, entity_id_of(ENTITY_ITEM, slice_of("c1")))->number, 0.01f};
     bool comes_next = id == entity_id_of(ENTITY_ITEM, slice_of("c3"));
-    return (struct similar_list){1, &one_similar, comes_next ? &next_share : NULL};
+    return (struct similar_list){1, &one_similar, comes_next ? &next_share : NULL, 1};
 }
 
-/* 2 rated items, similarity .01 each: sum of .01 x 5 x (1 + .95), and 10 x .3 halved for each item that was newer. */
+/* 2 rated items, similarity .01 each: sum of .01 x 5 x (1 + .9), and 2 x .3 x 5 halved for each item that was newer; prior .2 x 5. */
 static void test_what_comes_next_counts_for_the_newest(void)
 {
     for (int newest = 0; newest < 2; newest++) {
@@ -258,8 +258,8 @@ static void test_what_comes_next_counts_for_the_newest(void)
         remember(&s, ENTITY_ITEM, newest ? "c2" : "c3", (struct history_entry){.rating = 5});
         remember(&s, ENTITY_ITEM, newest ? "c3" : "c2", (struct history_entry){.rating = 5});
         recommend(s.r, s.p, slice_of("home"), NOW, 1, list_of_any, &s, &s.out);
-        double sum = (0.0975 + (newest ? 3 : 1.5)) * 0.8;
-        CHECK(fabs(shown(&s, "r1")->parts[REASON_SIMILAR_ITEM] - 0.25 * sum / (1 + sum)) < 2e-4);
+        double sum = 0.095 + (newest ? 3 : 1.5);
+        CHECK(fabs(shown(&s, "r1")->parts[REASON_SIMILAR_ITEM] - 0.4 * sum / (1 + sum)) < 2e-4);
         close_stage(&s);
     }
 }
@@ -269,7 +269,7 @@ static struct similar_list list_of_c2(void *arg, entity_id id)
     const struct stage *s = arg;
     one_similar = (struct similar){catalog_item(s->catalog, entity_id_of(ENTITY_ITEM, slice_of("c1")))->number, 0.5f};
     bool asked = id == entity_id_of(ENTITY_ITEM, slice_of("c2"));
-    return (struct similar_list){asked, &one_similar};
+    return (struct similar_list){asked, &one_similar, NULL, 1};
 }
 
 static void test_similar_item(void)
@@ -295,7 +295,7 @@ static struct similar_list some_list(void *arg, entity_id id)
         snprintf(name, sizeof name, "z%u", (unsigned)((id + k * 37 + k * k * 11) % 90));
         list[k] = (struct similar){catalog_item(s->catalog, entity_id_of(ENTITY_ITEM, slice_of(name)))->number, 0.4f / (float)(k + 1)};
     }
-    return (struct similar_list){20, list};
+    return (struct similar_list){20, list, NULL, 1};
 }
 
 static int by_score(const void *a, const void *b)
@@ -490,7 +490,7 @@ static struct similar_list fair_list(void *arg, entity_id id)
         snprintf(name, sizeof name, "f%u", (unsigned)((id + k * 37 + k * k * 11) % 48));
         list[k] = (struct similar){catalog_item(s->catalog, entity_id_of(ENTITY_ITEM, slice_of(name)))->number, 0.04f / (float)(k + 1)};
     }
-    return (struct similar_list){20, list, NULL};
+    return (struct similar_list){20, list, NULL, 1};
 }
 
 /* Every room with its score, found by asking again and again for what was not yet listed. */

@@ -86,7 +86,7 @@ static struct similar_list similar(void *arg, entity_id id)
     struct stage *s = arg;
     for (uint32_t i = 0; i < ITEMS; i++)
         if (id == id_of(ENTITY_ITEM, "c", i))
-            return (struct similar_list){8, s->lists[i], s->next[i]};
+            return (struct similar_list){8, s->lists[i], s->next[i], 1};
     return (struct similar_list){0};
 }
 
