@@ -44,12 +44,35 @@ static uint32_t get_tags(struct reader *r, struct model_tag *out, uint32_t max)
     return r->failed ? 0 : count;
 }
 
+static void put_choice(struct writer *w, const struct choice *c)
+{
+    put_u8(w, c->count);
+    put_u8(w, REASONS);
+    for (int j = 0; j < c->count; j++)
+        for (int i = 0; i < REASONS; i++)
+            put_u16(w, c->values[j][i]);
+}
+
+static void get_choice(struct reader *r, struct choice *out)
+{
+    uint8_t count = get_u8(r);
+    r->failed |= count < 2 || count > FUZZ_MUTANT(choice_long, 200, CHOICE_MAX) || get_u8(r) != REASONS;
+    for (int j = 0; j < count && !r->failed; j++)
+        for (int i = 0; i < REASONS; i++)
+            out->values[j][i] = get_u16(r);
+    out->count = r->failed ? 0 : count;
+}
+
 void sample_encode(const struct sample *s, struct writer *out)
 {
     put_u8(out, LEARNER_VERSION);
     put_u8(out, (uint8_t)s->kind);
     put_u64(out, s->user);
     put_signed(out, s->ts_ms);
+    if (s->kind == SAMPLE_CHOICE) {
+        put_choice(out, &s->choice);
+        return;
+    }
     put_u8(out, s->format);
     if (s->kind != SAMPLE_SEEN)
         return;
@@ -69,8 +92,12 @@ enum err sample_decode(struct slice bytes, struct sample *out)
     s.kind = (enum sample_kind)get_u8(&r);
     s.user = get_u64(&r);
     s.ts_ms = get_event_ms(&r);
-    s.format = get_u8(&r);
-    r.failed |= s.format > FORMATS;
+    if (s.kind == SAMPLE_CHOICE) {
+        get_choice(&r, &s.choice);
+    } else {
+        s.format = get_u8(&r);
+        r.failed |= s.format > FORMATS;
+    }
     if (s.kind == SAMPLE_SEEN) {
         s.value = get_u8(&r);
         r.failed |= s.value >= VALUE_TIERS;
@@ -79,7 +106,7 @@ enum err sample_decode(struct slice bytes, struct sample *out)
             s.features[i] = get_float(&r, -FEATURE_MAX, FEATURE_MAX);
         s.tag_count = get_tags(&r, s.tags, SAMPLE_TAGS);
     }
-    if (r.failed || reader_left(&r) || (s.kind != SAMPLE_SEEN && s.kind != SAMPLE_BOUGHT))
+    if (r.failed || reader_left(&r) || (s.kind != SAMPLE_SEEN && s.kind != SAMPLE_BOUGHT && s.kind != SAMPLE_CHOICE))
         return ERR_INVALID;
     *out = s;
     return ERR_NONE;
@@ -108,6 +135,26 @@ static void get_logistic(struct reader *r, struct logistic_model *out)
         out->mean[i] = get_float(r, -MODEL_MAX, MODEL_MAX);
         out->deviation[i] = get_float(r, 0, MODEL_MAX);
         out->weight[i] = get_float(r, -MODEL_MAX, MODEL_MAX);
+    }
+}
+
+static void put_blend(struct writer *w, const struct blend_model *m)
+{
+    put_u8(w, BLEND_INPUTS);
+    put_varint(w, m->examples);
+    for (int i = 0; i < BLEND_INPUTS; i++) {
+        put_float(w, (float)m->at[i]);
+        put_float(w, (float)m->sure[i]);
+    }
+}
+
+static void get_blend(struct reader *r, struct blend_model *out)
+{
+    r->failed |= get_u8(r) != BLEND_INPUTS;
+    out->examples = get_varint_max(r, NUMBER_MAX);
+    for (int i = 0; i < BLEND_INPUTS; i++) {
+        out->at[i] = get_float(r, -MODEL_MAX, MODEL_MAX);
+        out->sure[i] = get_float(r, 0, MODEL_MAX);
     }
 }
 
@@ -148,6 +195,7 @@ void model_encode(const struct model *m, struct writer *out)
     put_varint(out, m->number);
     put_logistic(out, &m->intent);
     put_logistic(out, &m->churn);
+    put_blend(out, &m->blend);
     put_varint(out, m->segment_count);
     for (uint32_t i = 0; i < m->segment_count; i++) {
         put_varint(out, m->segments[i].users);
@@ -165,6 +213,7 @@ enum err model_decode(struct slice bytes, struct model *out)
     m.number = get_varint_max(&r, NUMBER_MAX);
     get_logistic(&r, &m.intent);
     get_logistic(&r, &m.churn);
+    get_blend(&r, &m.blend);
     m.segment_count = get_count(&r, FUZZ_MUTANT(segments_overflow, 10000, SEGMENTS_MAX), 2);
     for (uint32_t i = 0; i < m.segment_count && !r.failed; i++) {
         m.segments[i].users = get_varint_max(&r, NUMBER_MAX);

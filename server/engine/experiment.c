@@ -53,6 +53,8 @@ void experiment_apply(const struct experiment_settings *s, int arm, struct recom
     if (s->explore_ppm[arm - 1] >= 0)
         out->explore_ppm = (uint32_t)s->explore_ppm[arm - 1];
     for (int k = 0; k < REASONS; k++)
-        if (s->weights[arm - 1][k] >= 0)
+        if (s->weights[arm - 1][k] >= 0) {
             out->weights[k] = (uint32_t)s->weights[arm - 1][k];
+            out->own_weights |= 1u << k;
+        }
 }

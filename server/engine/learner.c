@@ -20,6 +20,7 @@ struct learner {
     struct model model;
     struct logistic_moments intent, churn;
     int64_t intent_from_ms, churn_from_ms; /* the first example learned; 0: none yet */
+    struct blend_moments blend;
     struct example *ring;    /* owned; number n stands at n % examples_max; numbers begin at 1 */
     uint32_t first, intent_first, next;
     struct map newest;       /* user -> number of the newest example */
@@ -279,6 +280,10 @@ static void count_format(struct learner *l, const struct sample *s)
 void learner_apply(struct learner *l, const struct sample *s)
 {
     l->samples++;
+    if (s->kind == SAMPLE_CHOICE) { /* no label waits for it */
+        blend_learn(&l->model.blend, &l->blend, l->settings.weights, l->settings.memory, &s->choice);
+        return;
+    }
     l->now_ms = s->ts_ms > l->now_ms ? s->ts_ms : l->now_ms;
     label(l, s);
     close_windows(l);

@@ -9,6 +9,7 @@
  * Both are fitted by the extended Kalman filter, a Newton step an example with the covariance of the weights kept (Bishop,
  * Pattern Recognition, 4.5; Amari 1998): nearly the best fit of a batch after one pass, with no rate to choose. Older
  * examples fade.
+ *   blend     what the sources of the ranker's score are worth: blend.h
  * Labels are delayed: an example waits until its window is over and is learned then, whatever its label; so what is
  * predicted never sees its own future, and buyers are not learned before the others of their time. A model is silent until
  * what it learned spans three quarters of its horizon: before that it knows beginners only, and tells worse than the share of all.
@@ -25,12 +26,13 @@ struct learner_settings {
     uint32_t found_permille; /* a user whose best cosine is below this founds a segment; 400 */
     uint32_t step_ppm;      /* least step of a centroid; 2,000 */
     uint32_t memory;        /* examples after which one counts 1/e; 30,000 */
+    uint32_t weights[REASONS]; /* the ranker's settings, about which the blend is learned */
     struct audience_settings audience;
 };
 
 void learner_settings_default(struct learner_settings *s);
 
-enum sample_kind { SAMPLE_SEEN = 1, SAMPLE_BOUGHT = 2 };
+enum sample_kind { SAMPLE_SEEN = 1, SAMPLE_BOUGHT = 2, SAMPLE_CHOICE = 3 };
 
 struct sample {
     enum sample_kind kind;
@@ -41,6 +43,7 @@ struct sample {
     float features[FEATURES];            /* SEEN */
     uint32_t tag_count;                  /* SEEN */
     struct model_tag tags[SAMPLE_TAGS];  /* unit length together */
+    struct choice choice;                /* CHOICE */
 };
 
 #define LOGISTIC_INPUTS (FEATURES + 1) /* and the bias */

@@ -1,10 +1,12 @@
 /*
- * The small global models as every worker reads them: segments of users by taste, and two logistic regressions. A
+ * The small global models as every worker reads them: segments of users by taste, two logistic regressions, and
+ * what the sources of the ranker's score are worth. A
  * snapshot is a value; for a given snapshot everything derived from it is deterministic.
  */
 #pragma once
 
 #include "server/engine/audience.h"
+#include "server/engine/blend.h"
 #include "server/engine/user_features.h"
 #include "server/engine/scene_entry.h"
 
@@ -41,6 +43,7 @@ struct model {
     uint32_t segment_count;
     struct segment_model segments[SEGMENTS_MAX]; /* the index is the segment's id, for ever */
     struct logistic_model intent, churn;
+    struct blend_model blend;
 };
 
 /* Index of the segment whose centroid is nearest by cosine, or -1. */

@@ -1,6 +1,7 @@
 #include "server/engine/recommend_internal.h"
 
 #include "common/check.h"
+#include "server/engine/blend.h"
 
 #include <stdlib.h>
 
@@ -41,6 +42,14 @@ struct recommender *recommender_create(const struct recommend_settings *s, const
     return r;
 }
 
+void recommender_blend(struct recommender *r, const struct blend_model *m)
+{
+    const struct recommend_settings *s = &r->settings;
+    for (int i = 0; i < REASONS; i++)
+        r->weights[i] = (float)(s->weights[i] * (s->own_weights >> i & 1 ? 1 : blend_factor(m, i, s->learned_permille)));
+    r->shelf.valued_ms = INT64_MIN / 2; /* what it holds is worth something else now */
+}
+
 void recommender_destroy(struct recommender *r)
 {
     if (!r)
@@ -55,6 +64,11 @@ void recommender_destroy(struct recommender *r)
     free(r->taste.place_of);
     free(r->popular);
     free(r);
+}
+
+double recommender_weight(const struct recommender *r, enum reason reason)
+{
+    return (double)r->weights[reason];
 }
 
 /* The columns lie one behind the other, the widest first, so that each is aligned; `bound` is a multiple of 16. */
@@ -88,7 +102,7 @@ void recommender_reserve(struct recommender *r)
     r->item_bound = bound;
 }
 
-static void shorten(struct context *c, struct slice scene, struct shortlist *out)
+void recommend_shorten(struct context *c, struct slice scene, struct shortlist *out)
 {
     struct recommender *r = c->r;
     c->scene = catalog_number(r->catalog, scene);
@@ -103,7 +117,7 @@ uint32_t recommend_given(struct recommender *r, const struct asker *a, struct sl
     struct context c;
     struct shortlist s;
     context_init(&c, r, a);
-    shorten(&c, scene, &s);
+    recommend_shorten(&c, scene, &s);
     return score_given(&c, &s, given, out);
 }
 
@@ -114,6 +128,6 @@ void recommend(struct recommender *r, const struct profile *p, struct slice scen
     struct shortlist s;
     context_init(&c, r, &(struct asker){p, now_ms, similar, arg});
     c.seed = seed;
-    shorten(&c, scene, &s);
+    recommend_shorten(&c, scene, &s);
     score_all(&c, &s, out);
 }

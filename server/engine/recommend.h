@@ -67,9 +67,14 @@ struct recommend_settings {
     uint32_t place_floor_permille; /* and what any is; 500 */
     uint32_t returning[FORMATS]; /* 1: what was bought may be offered again; 0 for all */
     uint32_t funnel_max;        /* entities of which funnel counts are kept; 200,000 */
+    uint32_t learned_permille;  /* how far the learned blend moves the weights, as a power; 0: not at all */
+    uint32_t own_weights;       /* reasons, a bit each, whose weight is not learned; 0 */
 };
 
 void recommend_settings_default(struct recommend_settings *s);
+
+struct blend_model;
+struct choice;
 
 /* A similarity list as read from its view; strongest first; the first 20 are looked at. */
 struct similar {
@@ -124,6 +129,9 @@ struct recommender;
 
 struct recommender *recommender_create(const struct recommend_settings *s, const struct catalog *catalog);
 void recommender_destroy(struct recommender *r);
+/* The weights are the settings' times what was learned, from here on. */
+void recommender_blend(struct recommender *r, const struct blend_model *m);
+double recommender_weight(const struct recommender *r, enum reason reason); /* thousandths */
 
 struct taste_word {
     struct slice text; /* borrowed from the catalog */
@@ -152,6 +160,21 @@ void recommend_all(struct recommender *r, const struct asker *a, float *out);
 void recommender_learn_next(struct recommender *r, const struct profile *p, const struct event *e, int64_t now_ms);
 /* The probability of every item to be the next that the user takes, by catalog number; all together 1. For evaluations. */
 void recommend_next(struct recommender *r, const struct asker *a, float *out);
+/* Whether the user took nothing for so long: a visit begins. */
+bool recommend_begins(const struct profile *p, int64_t now_ms, int64_t gap_ms);
+
+struct taking {
+    entity_id id; /* a room or item */
+    uint64_t seed;
+};
+
+/*
+ * What it was taken from: what was shown lately, if it was; else the best for the user by estimate, if it is one. Whether something is
+ * in there depends on what was known before, so the event must not be folded yet. False: in neither, or there is nothing else.
+ */
+bool recommend_choice(struct recommender *r, const struct asker *a, struct slice scene, const struct taking *taking, struct choice *out);
+/* The same with the others given, by catalog number. */
+bool recommend_choice_of(struct recommender *r, const struct asker *a, const uint32_t *items, uint32_t count, struct choice *out);
 
 #define PLACE_ROOMS_MAX 43
 

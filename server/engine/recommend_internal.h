@@ -197,7 +197,7 @@ struct recommender {
     uint32_t *sorted_rooms;   /* owned; scratch */
     uint8_t *room_bins;       /* owned; scratch by touched room */
     uint32_t room_bound, touched_room_count;
-    float weights[PARTS];     /* the settings' */
+    float weights[PARTS];     /* the settings', times what was learned */
     float similar_prior;      /* of the sums, as they are of an ordinary rating */
     float similar_scale;      /* what makes a part's value of a sum */
     uint32_t series[SERIES_MAX];
@@ -373,6 +373,8 @@ void user_shorten(struct context *c, struct shortlist *out);
 /* What the user had before and may have again; the last that touches. */
 void ask_again(const struct context *c);
 float again_value(const struct recommender *r, uint32_t at);
+/* All of it for a scene. */
+void recommend_shorten(struct context *c, struct slice scene, struct shortlist *out);
 /* One candidate room; what stands in it is in the exact scores. */
 struct candidate {
     const struct shelf_room *on;

@@ -123,10 +123,10 @@ struct picked {
 
 static float scale_of(const struct recommender *r)
 {
-    uint32_t all = 1;
+    float all = 1;
     for (int i = 0; i < REASONS; i++)
-        all += i != REASON_AGAIN || anything_returns(r) ? r->settings.weights[i] : 0;
-    return (float)(BINS - 2) / (float)all;
+        all += i != REASON_AGAIN || anything_returns(r) ? r->weights[i] : 0;
+    return (float)(BINS - 2) / all;
 }
 
 static void take_item(struct picked *p, uint32_t number, float value)

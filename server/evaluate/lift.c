@@ -4,6 +4,7 @@
  * daemon. Each event counts for the segment its user is in when it comes. Who is in none gets everybody's.
  */
 #include "server/evaluate/protocols.h"
+#include "server/evaluate/places.h"
 #include "server/evaluate/ratings.h"
 
 #include "common/check.h"

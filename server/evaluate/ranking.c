@@ -1,5 +1,6 @@
 /* P1, P2, P3, P4a: rankings of items. */
 #include "server/evaluate/protocols.h"
+#include "server/evaluate/places.h"
 #include "server/evaluate/ratings.h"
 #include "server/evaluate/user_cosine.h"
 

@@ -5,6 +5,7 @@
  * `frequency` has a probability too: own counts and everybody's, mixed by one weight that is fitted on the validation part.
  */
 #include "server/evaluate/protocols.h"
+#include "server/evaluate/places.h"
 
 #include "common/check.h"
 #include "common/hash.h"

@@ -1,5 +1,6 @@
 /* P4a: a shop's lines as purchases, its baskets one by one. */
 #include "server/evaluate/retail.h"
+#include "server/evaluate/places.h"
 
 #include "server/evaluate/protocols.h"
 

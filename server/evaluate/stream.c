@@ -3,12 +3,16 @@
 #include "common/check.h"
 #include "common/hash.h"
 #include "common/map.h"
+#include "server/evaluate/choice.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define DECAYED_HALF_LIFE_MS (7 * 86400000ll) /* of the method `decayed` */
+
+#define VISIT_MS 600000  /* of silence end a visit: segments.session_gap_ms */
+#define BLEND_EVERY 50   /* examples between two snapshots of the blend */
 
 #define PLAIN_ITEMS 200 /* the method itemitem looks at the newest so many of the user's */
 
@@ -59,6 +63,7 @@ struct stream {
     struct stream_settings settings;
     struct catalog *catalog;
     struct recommender *recommender;
+    struct learner *learner; /* owned */
     struct item *items; /* owned */
     struct user *users; /* owned */
     uint32_t item_count, item_capacity, user_count, user_capacity;
@@ -113,6 +118,8 @@ struct stream *stream_create(const struct stream_settings *settings)
     s->settings = *settings;
     s->catalog = catalog_create(&limits);
     s->recommender = recommender_create(&settings->recommend, s->catalog);
+    memcpy(s->settings.learner.weights, settings->recommend.weights, sizeof s->settings.learner.weights);
+    s->learner = learner_create(&s->settings.learner, NULL);
     s->nobody = profile_create();
     return s;
 }
@@ -157,6 +164,7 @@ void stream_destroy(struct stream *s)
     effect_list_fini(&s->effects);
     profile_destroy(s->nobody);
     recommender_destroy(s->recommender);
+    learner_destroy(s->learner);
     catalog_destroy(s->catalog);
     free(s->all);
     free(s->items);
@@ -306,6 +314,28 @@ static void apply_effects(struct stream *s, int64_t ts_ms)
     }
 }
 
+static struct similar_list similar(void *arg, entity_id id);
+
+/* What the daemon does before it folds an event, with all that was ever seen on offer. */
+static void learn_choice(struct stream *s, const struct user *u, const struct event *e, int64_t now_ms)
+{
+    const struct asker asker = {u->profile ? u->profile : s->nobody, now_ms, similar, s};
+    const struct item *it = item_with(s, entity_id_of(ENTITY_ITEM, e->item));
+    struct sample sample = {.kind = SAMPLE_CHOICE, .ts_ms = now_ms};
+    if (!it || it->popular == 0 || (e->type == EVENT_RATING && e->value < 4) || !recommend_begins(asker.profile, now_ms, VISIT_MS))
+        return;
+    recommend_all(s->recommender, &asker, s->all);
+    for (uint32_t i = 0; i < s->item_count; i++)
+        if (s->items[i].popular == 0)
+            s->all[s->items[i].number] = -1;
+    const struct all_scored all = {s->recommender, &asker, s->all, catalog_number_bound(s->catalog)};
+    if (!choose_from_all(&all, it->number, s->events, &sample.choice))
+        return;
+    learner_apply(s->learner, &sample);
+    if (learner_samples(s->learner) % BLEND_EVERY == 0)
+        recommender_blend(s->recommender, &learner_model(s->learner)->blend);
+}
+
 bool stream_event(struct stream *s, uint32_t user, const char *type, uint32_t item, int64_t ts_ms, const char *fields)
 {
     static struct event_scratch scratch;
@@ -316,6 +346,8 @@ bool stream_event(struct stream *s, uint32_t user, const char *type, uint32_t it
                         (unsigned long long)s->events++, (long long)ts_ms, type, u->name, s->items[item].name, fields);
     if (event_decode(&s->settings.rules, slice_of(u->name), (struct slice){text, (uint32_t)size}, &scratch, &e) != EVENT_ACCEPTED)
         return false;
+    if (s->settings.recommend.learned_permille)
+        learn_choice(s, u, &e, ts_ms);
     u->profile = u->profile ? u->profile : profile_create();
     recommender_learn_next(s->recommender, u->profile, &e, ts_ms);
     effect_list_clear(&s->effects);
@@ -460,29 +492,4 @@ const float *stream_next(struct stream *s, uint32_t user, int64_t now_ms)
     for (uint32_t i = 0; i < s->item_count; i++)
         s->out[METHOD_SLUICE][i] = s->all[s->items[i].number];
     return s->out[METHOD_SLUICE];
-}
-
-static void place(const float *scores, uint32_t count, uint32_t target, double *out_above, double *out_equal)
-{
-    *out_above = *out_equal = 0;
-    for (uint32_t i = 0; i < count; i++)
-        if (i != target && scores[i] >= 0) {
-            *out_above += scores[i] > scores[target];
-            *out_equal += scores[i] == scores[target];
-        }
-}
-
-double rank_of(const float *scores, uint32_t count, uint32_t target)
-{
-    double above, equal;
-    place(scores, count, target, &above, &equal);
-    return above + equal / 2;
-}
-
-double hit_at(const float *scores, uint32_t count, uint32_t target, uint32_t k)
-{
-    double above, equal;
-    place(scores, count, target, &above, &equal);
-    double room = ((double)k - above) / (equal + 1);
-    return room > 1 ? 1 : room < 0 ? 0 : room;
 }

@@ -62,7 +62,3 @@ float *const *stream_rank(struct stream *s, uint32_t user, int64_t now_ms, bool 
 
 /* The probability of every item to be the user's next, by item; valid until the next call. */
 const float *stream_next(struct stream *s, uint32_t user, int64_t now_ms);
-
-/* Expected place from 0 of the target among the candidates, ties shared; and its part of being within the first k. */
-double rank_of(const float *scores, uint32_t count, uint32_t target);
-double hit_at(const float *scores, uint32_t count, uint32_t target, uint32_t k);

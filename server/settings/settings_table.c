@@ -214,6 +214,7 @@ const struct setting settings_table[] = {
     U32("similarity.next_prior", worker.similarity.next_prior, "transitions", 0, 1000, 0, "Added to all transitions of an entity before shares are taken."),
     U32("similarity.user_cosine", worker.similarity.user_cosine, "1 or more", 0, 1000000000, 0, "0: by the cosine of items. Else by the cosine of users, scaled by this: about the count of a usual item."),
     MANY("recommend.weights", SETTING_U32, worker.recommend.weights, "1/1000", 0, 10000, 0, "Weight of each reason.", REASONS, reason_name),
+    U32("recommend.learned_permille", worker.recommend.learned_permille, "1/1000", 0, 1000, 0, "How far what the learner finds the sources to be worth moves their weights: the power of its factors, which are within 1/4 and 4. 0: not at all."),
     U32("recommend.explore_ppm", worker.recommend.explore_ppm, "ppm", 0, 500000, 0, "Probability that a place goes to any candidate."),
     I64("recommend.pause_ms", worker.recommend.pause_ms, "ms", 0, DAY, 0, "Not shown again after an impression."),
     U32("recommend.per_host", worker.recommend.per_host, "rooms", 1, 20, 0, "Rooms of one host in a list."),

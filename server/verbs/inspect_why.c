@@ -10,6 +10,7 @@
 #include "common/hash.h"
 #include "server/codec/catalog_decode.h"
 #include "server/codec/event_decode.h"
+#include "server/codec/learner_codec.h"
 #include "server/engine/recommend_why.h"
 #include "server/engine/similarity.h"
 #include "server/verbs/read_log.h"
@@ -44,6 +45,7 @@ struct ranking {
     struct list *lists; /* owned; of the history */
     size_t list_count;
     int64_t now_ms;
+    struct model model; /* the newest */
 };
 
 static void on_catalog(void *arg, const rd_kafka_message_t *m)
@@ -69,6 +71,16 @@ static void on_event(void *arg, const rd_kafka_message_t *m)
     if (m->len)
         memcpy(bytes + m->key_len, m->payload, m->len);
     r->events[r->event_count++] = (struct seen){rd_kafka_message_timestamp(m, NULL), {bytes, (uint32_t)m->key_len}, {bytes + m->key_len, (uint32_t)m->len}};
+}
+
+static void on_models(void *arg, const rd_kafka_message_t *m)
+{
+    struct ranking *r = arg;
+    struct model *fresh = malloc(sizeof *fresh);
+    ASSERT(fresh);
+    if (m->payload && model_decode((struct slice){m->payload, (uint32_t)m->len}, fresh) == ERR_NONE)
+        r->model = *fresh; /* one of another version leaves the one before in force, as in a worker */
+    free(fresh);
 }
 
 static int by_time(const void *a, const void *b)
@@ -206,7 +218,7 @@ static json_t *parts_json(const struct ranking *r, const struct explanation *e, 
             break;
         done[best] = true;
         json_t *one = json_pack("{s:s,s:f,s:f}", "code", reason_names[best], "part", e->entry.parts[best], "weight",
-                                r->settings.weights[best] / 1000.0);
+                                recommender_weight(r->recommender, (enum reason)best) / 1000);
         if (best == REASON_INTEREST || best == REASON_SIMILAR_ITEM)
             json_object_set_new(one, "from", sources_json(e, (enum reason)best));
         if (best == REASON_KNOWN_HOST || best == REASON_FOLLOWED)
@@ -269,10 +281,11 @@ static bool read_logs(struct ranking *r)
     const struct kafka_log_settings *k = &r->question->settings->daemon.kafka;
     const struct read_log catalog = {.topic = k->topics[TOPIC_CATALOG], .each = on_catalog, .arg = r};
     const struct read_log events = {.topic = k->topics[TOPIC_EVENTS], .newest = EVENTS_MAX, .each = on_event, .arg = r};
+    const struct read_log models = {.topic = k->topics[TOPIC_MODELS], .each = on_models, .arg = r};
     rd_kafka_t *client = read_log_open(k, "inspect");
-    bool ok = client && read_log(client, &catalog) && read_log(client, &events);
+    bool ok = client && read_log(client, &catalog) && read_log(client, &events) && read_log(client, &models);
     if (client && !ok)
-        fprintf(stderr, "sluice inspect: %s or %s cannot be read: --why needs --brokers too\n", catalog.topic, events.topic);
+        fprintf(stderr, "sluice inspect: %s, %s or %s cannot be read: --why needs --brokers too\n", catalog.topic, events.topic, models.topic);
     if (client)
         rd_kafka_destroy(client);
     return ok;
@@ -295,6 +308,7 @@ json_t *inspect_why(const struct why_question *q)
         r.settings = w->recommend;
         experiment_apply(&w->experiment, r.arm, &r.settings);
         r.recommender = recommender_create(&r.settings, r.catalog);
+        recommender_blend(r.recommender, &r.model.blend);
         see_events(&r);
         fetch_lists(&r);
         r.now_ms = wall_ms();

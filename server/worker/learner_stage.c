@@ -51,6 +51,13 @@ static bool prepare(struct task *t, const struct record *r)
     return !missing;
 }
 
+static struct learner *begin(const struct worker_settings *w, const struct model *from)
+{
+    struct learner_settings s = w->learner;
+    memcpy(s.weights, w->recommend.weights, sizeof s.weights);
+    return learner_create(&s, from);
+}
+
 static void fold(struct task *t, const struct record *r, int64_t now_ms)
 {
     struct learner_state *s = t->stage_state;
@@ -62,7 +69,7 @@ static void fold(struct task *t, const struct record *r, int64_t now_ms)
         return;
     }
     if (!s->learner)
-        s->learner = learner_create(&t->worker->settings.learner, cell->object);
+        s->learner = begin(&t->worker->settings, cell->object);
     if (!cell->object) {
         cell->object = calloc(1, sizeof(struct model));
         ASSERT(cell->object);

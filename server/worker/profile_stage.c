@@ -188,6 +188,7 @@ static void fold(struct task *t, const struct record *r, int64_t now_ms)
     }
     struct cell *cell = cells_find(&t->cells, task_local(t, r));
     struct profile *profile = cell->object;
+    push_before(t->worker->push, cell, &event, r, now_ms);
     if (!profile)
         profile = cell->object = profile_create();
     effect_list_clear(&s->effects);

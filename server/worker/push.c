@@ -4,6 +4,7 @@
 #include "common/fetch.h"
 #include "common/hash.h"
 #include "common/mutant.h"
+#include "server/codec/learner_codec.h"
 #include "server/codec/recommendation_encode.h"
 #include "server/worker/push_views.h"
 #include "server/worker/segments.h"
@@ -38,6 +39,7 @@ struct request {
 
 #define WHEEL 2048 /* 10 s, so that hardly any goes round twice */
 #define WHEEL_TICK_MS 5
+#define CHOICE_MS 20 /* between two examples of choices: each costs as much as a ranking */
 #define BEHIND_RECORDS 256 /* waiting in a task: more are a backlog */
 
 struct bucket {
@@ -57,6 +59,10 @@ struct push {
     struct recommendation_text text; /* owned: scratch */
     struct recommendation *list;     /* owned: scratch */
     struct profile *nobody;          /* owned: of whom nothing is known */
+    uint64_t blended;                /* number of the models whose blend the arms have */
+    int64_t chosen_ms;               /* last example of a choice */
+    bool has_choice;                 /* of the event that is being folded: */
+    struct sample choice;
 };
 
 void push_settings_default(struct push_settings *s)
@@ -148,6 +154,17 @@ static int arm_of(const struct push *p, struct slice user)
     return experiment_arm(&p->worker->settings.experiment, user);
 }
 
+/* With what the newest models say. */
+static struct recommender *ranker(struct push *p, int arm)
+{
+    const struct model *m = p->worker->tables.model;
+    for (int i = 0; i < ARMS && m->number != p->blended; i++)
+        if (p->arms[i])
+            recommender_blend(p->arms[i], &m->blend);
+    p->blended = m->number;
+    return p->arms[arm];
+}
+
 static void send_list(struct push *p, struct task *t, struct sent *sent, struct slice user, int64_t now_ms)
 {
     struct recommendation_head head = {
@@ -174,7 +191,7 @@ static void rank(struct push *p, struct task *t, struct cell *cell, struct slice
     }
     want_lists(p, profile, now_ms);
     sent->arm = (uint8_t)arm_of(p, user);
-    recommend(p->arms[sent->arm], profile, name_slice(&sent->scene), now_ms, sent->seed, similar, p, p->list);
+    recommend(ranker(p, sent->arm), profile, name_slice(&sent->scene), now_ms, sent->seed, similar, p, p->list);
     p->worker->counts.rankings++;
     uint64_t top = top_hash(p);
     if ((top == sent->top && !old) || (p->list->room_count == 0 && sent->top == 0))
@@ -200,19 +217,19 @@ static const struct profile *profile_of(struct push *p, struct slice user, int64
 
 void push_ask(struct push *p, const struct question *q, struct recommendation *out)
 {
-    recommend(p->arms[arm_of(p, q->user)], profile_of(p, q->user, q->now_ms), q->scene, q->now_ms, q->seed, similar, p, out);
+    recommend(ranker(p, arm_of(p, q->user)), profile_of(p, q->user, q->now_ms), q->scene, q->now_ms, q->seed, similar, p, out);
 }
 
 void push_ask_items(struct push *p, const struct question *q, float *out)
 {
     const struct asker a = {profile_of(p, q->user, q->now_ms), q->now_ms, similar, p};
-    recommend_all(p->arms[arm_of(p, q->user)], &a, out);
+    recommend_all(ranker(p, arm_of(p, q->user)), &a, out);
 }
 
 uint32_t push_ask_given(struct push *p, const struct question *q, const struct given *given, struct list_place *out)
 {
     const struct asker a = {profile_of(p, q->user, q->now_ms), q->now_ms, similar, p};
-    return recommend_given(p->arms[arm_of(p, q->user)], &a, q->scene, given, out);
+    return recommend_given(ranker(p, arm_of(p, q->user)), &a, q->scene, given, out);
 }
 
 static void put_off(struct push *p, const struct request *q)
@@ -308,6 +325,42 @@ static void see(struct push *p, const struct task *t, const struct profile *prof
         c->events[event->type][is_recommended(p, t, profile, event)]++;
 }
 
+/* The room or item that the event takes; 0: none. */
+static entity_id taken_by(const struct event *e)
+{
+    bool enters = e->type == EVENT_CLICK || e->type == EVENT_ENTER;
+    bool buys = e->type == EVENT_BROWSE || e->type == EVENT_TRIAL || e->type == EVENT_CART || e->type == EVENT_PURCHASE || (e->type == EVENT_RATING && e->value >= 4);
+    if (enters && e->room.size)
+        return entity_id_of(ENTITY_ROOM, e->room);
+    return (enters || buys) && !e->room.size && e->item.size ? entity_id_of(ENTITY_ITEM, e->item) : 0;
+}
+
+static bool is_gone(const struct push *p, const struct record *r, int64_t now_ms)
+{
+    return now_ms - r->timestamp_ms > p->settings.active_ms || !p->worker->tables_ready;
+}
+
+void push_before(struct push *p, struct cell *cell, const struct event *event, const struct record *r, int64_t now_ms)
+{
+    const struct asker a = {cell->object ? cell->object : p->nobody, now_ms, similar, p};
+    const struct taking taking = {taken_by(event), hash_mix((uint64_t)r->offset << 10 | (uint64_t)r->partition)};
+    p->has_choice = false;
+    if (!taking.id || !p->settings.enabled || is_gone(p, r, now_ms) || now_ms - p->chosen_ms < CHOICE_MS ||
+        !recommend_begins(a.profile, now_ms, p->worker->settings.segments.session_gap_ms))
+        return;
+    p->chosen_ms = now_ms;
+    p->choice = (struct sample){.kind = SAMPLE_CHOICE, .user = hash64(r->key.at, r->key.size, p->worker->users_seed), .ts_ms = event->event_ms};
+    p->has_choice = recommend_choice(ranker(p, 0), &a, event->scene, &taking, &p->choice.choice);
+}
+
+static void send_choice(struct push *p, struct task *t, int64_t now_ms)
+{
+    struct writer out = {0};
+    sample_encode(&p->choice, &out);
+    task_produce(t, &(struct outgoing){.topic = TOPIC_SAMPLES, .partition = 0, .value = written(&out)}, now_ms);
+    writer_fini(&out);
+}
+
 void push_event(struct push *p, struct task *t, struct cell *cell, const struct event *event, const struct record *r,
                 int64_t now_ms)
 {
@@ -321,8 +374,10 @@ void push_event(struct push *p, struct task *t, struct cell *cell, const struct 
         push_views_history(p->views, &sent_of(cell)->view, cell->object, event->user, now_ms);
         return;
     }
-    if (now_ms - r->timestamp_ms > p->settings.active_ms || !p->worker->tables_ready)
+    if (is_gone(p, r, now_ms))
         return;
+    if (p->has_choice)
+        send_choice(p, t, now_ms);
     segments_event(p->worker, t, cell->object, &sent_of(cell)->standing, event, r, now_ms);
     rank_or_put_off(p, t, cell, event, r, now_ms);
 }

@@ -33,7 +33,9 @@ struct push *push_create(struct worker *w);
 void push_destroy(struct push *p);
 /* Asks for the memory of a cell's soft part, which the next event of its user needs. */
 void push_fetch(const void *soft);
-/* An event of the cell's user was applied. */
+/* An event of the cell's user is about to be folded: what it may have chosen from is noted as it stands before. */
+void push_before(struct push *p, struct cell *cell, const struct event *event, const struct record *r, int64_t now_ms);
+/* An event of the cell's user was applied; push_before() was told of it. */
 void push_event(struct push *p, struct task *t, struct cell *cell, const struct event *event, const struct record *r,
                 int64_t now_ms);
 /* What worker_ask(), worker_ask_items() and worker_ask_given() answer. */

@@ -136,10 +136,19 @@ static bool are_short(const struct model_tag *tags, uint32_t count)
 
 static void make_sample(struct writer *out)
 {
-    struct sample s = {.kind = fuzz_draw(2) ? SAMPLE_SEEN : SAMPLE_BOUGHT, .user = 7, .ts_ms = NOW, .tag_count = 2};
+    struct sample s = {.kind = (enum sample_kind)(SAMPLE_SEEN + fuzz_draw(3)), .user = 7, .ts_ms = NOW, .tag_count = 2};
     for (uint32_t i = 0; i < s.tag_count; i++)
         s.tags[i] = (struct model_tag){.size = 2, .text = "ab", .weight = 0.7f};
+    s.choice.count = (uint8_t)(2 + fuzz_draw(CHOICE_MAX - 1));
+    for (uint32_t j = 0; j < s.choice.count; j++)
+        s.choice.values[j][fuzz_draw(REASONS)] = (uint16_t)fuzz_draw(CHOICE_ONE + 1);
     sample_encode(&s, out);
+    if (s.kind != SAMPLE_CHOICE || fuzz_draw(4))
+        return;
+    const size_t one = REASONS * sizeof(uint16_t); /* alternatives more than there is room for */
+    out->data[out->size - s.choice.count * one - 2] = CHOICE_MAX + 4;
+    for (size_t more = (CHOICE_MAX + 4u - s.choice.count) * one; more > 0; more--)
+        put_u8(out, 7);
 }
 
 static bool run_sample(struct slice bytes)
@@ -155,7 +164,7 @@ static bool run_sample(struct slice bytes)
     }
     if (sample_decode(bytes, &s) != ERR_NONE)
         return false;
-    FUZZ_CHECK(s.tag_count <= SAMPLE_TAGS && are_short(s.tags, s.tag_count));
+    FUZZ_CHECK(s.tag_count <= SAMPLE_TAGS && are_short(s.tags, s.tag_count) && s.choice.count <= CHOICE_MAX);
     learner_apply(learner, &s);
     return true;
 }
@@ -184,7 +193,7 @@ static void make_model(struct writer *out)
     m = (struct model){.number = 5, .segment_count = (uint32_t)fuzz_draw(SEGMENTS_MAX + 1)};
     for (uint32_t i = 0; i < m.segment_count; i++)
         m.segments[i] = (struct segment_model){.users = i, .tag_count = 1, .tags = {{.size = 1, .text = "a", .weight = 1}}};
-    m.intent.examples = 1000;
+    m.intent.examples = m.blend.examples = 1000;
     m.intent.mature = fuzz_draw(2);
     if (fuzz_draw(8) && m.segment_count > 0)
         model_encode(&m, out);
@@ -205,9 +214,14 @@ static bool run_model(struct slice bytes)
     model_segment(&m, m.segments[0].tags, m.segments[0].tag_count);
     double p = logistic_predict(&m.intent, x);
     FUZZ_CHECK(p == -1 || (p >= 0 && p <= 1));
+    double factor = blend_factor(&m.blend, REASON_POPULAR, 1000);
+    FUZZ_CHECK(factor >= 1 / BLEND_MOST - 1e-9 && factor <= BLEND_MOST + 1e-9);
     learner_settings_default(&settings);
     settings.examples_max = 100;
-    learner_destroy(learner_create(&settings, &m));
+    struct learner *l = learner_create(&settings, &m);
+    learner_apply(l, &(struct sample){.kind = SAMPLE_CHOICE, .choice = {.count = 2, .values = {{CHOICE_ONE}}}});
+    FUZZ_CHECK(blend_factor(&learner_model(l)->blend, REASON_INTEREST, 1000) <= BLEND_MOST + 1e-9);
+    learner_destroy(l);
     return true;
 }
 

@@ -33,6 +33,7 @@
     M(counter_unknown, records, "a counter that does not exist") \
     M(step_beyond, records, "an entry's predecessor stands before the log") \
     M(tag_text_long, records, "a tag's text is longer than its place") \
+    M(choice_long, records, "more alternatives than a choice has room for") \
     M(segments_overflow, records, "more segments than there is room for") \
     M(items_overflow, records, "more items of a room than there is room for") \
     M(list_overflow, tables, "a longer list than there is room for") \

@@ -196,12 +196,26 @@ static void make_sample(struct writer *out)
     sample_encode(&s, out);
 }
 
+static void make_choice(struct writer *out)
+{
+    struct sample s = {.kind = SAMPLE_CHOICE, .user = 7, .ts_ms = NOW, .choice = {.count = 2, .values = {{CHOICE_ONE, 1}, {0, 2}}}};
+    sample_encode(&s, out);
+}
+
+static void make_model(struct writer *out)
+{
+    static struct model m = {.number = 3, .segment_count = 1, .segments = {{.users = 2, .tag_count = 1, .tags = {{.size = 1, .text = "a", .weight = 1}}}},
+                             .blend = {.examples = 9, .at = {0.5}, .sure = {2}}};
+    model_encode(&m, out);
+}
+
 static const struct {
     const char *name;
     void (*make)(struct writer *out);
 } kinds[] = {
     {"header", make_header},   {"position", make_position}, {"profile", make_profile}, {"counters", make_counters}, {"neighbours", make_neighbours},
     {"scene", make_scene},     {"effects", make_effects},   {"rollups", make_rollups}, {"sample", make_sample},
+    {"choice", make_choice},   {"model", make_model},
 };
 
 #define KINDS (sizeof kinds / sizeof *kinds)

@@ -327,8 +327,58 @@ static void test_an_audience_is_told(void)
     close_stage(&s);
 }
 
+/* Samples of choices so far; the newest is handed out. */
+static int choices(const struct world *s, struct choice *out_newest)
+{
+    int count = 0;
+    for (int64_t i = 0; i < memory_end(s->in.cluster, TOPIC_SAMPLES, 0); i++) {
+        const struct record *r = memory_find(s->in.cluster, TOPIC_SAMPLES, 0, i);
+        struct sample sample;
+        CHECK(r && sample_decode(r->value, &sample) == ERR_NONE);
+        if (!r || sample.kind != SAMPLE_CHOICE)
+            continue;
+        count++;
+        *out_newest = sample.choice;
+    }
+    return count;
+}
+
+static void test_a_choice_is_told_as_things_stood_before_it(void)
+{
+    static const enum reason of_the_user[] = {REASON_INTEREST, REASON_SIMILAR_ITEM, REASON_FOLLOWED, REASON_KNOWN_HOST, REASON_SERIES, REASON_AGAIN};
+    struct world s;
+    struct choice c = {0};
+    open_stage(&s);
+    for (int room = 1; room <= 4; room++)
+        event(&s, "impression", room);
+    run_ms(&s, 300);
+    event(&s, "enter", 2);
+    run_ms(&s, 300);
+    CHECK_INT(choices(&s, &c), 1);
+    CHECK_INT(c.count, 4); /* what was shown, the entered first */
+    for (int j = 0; j < c.count; j++)
+        for (size_t k = 0; k < sizeof of_the_user / sizeof *of_the_user; k++)
+            CHECK_INT(c.values[j][of_the_user[k]], 0); /* nothing was known of the user; entering tells of taste and host */
+    event(&s, "enter", 3);
+    run_ms(&s, 300);
+    CHECK_INT(choices(&s, &c), 1); /* the visit goes on */
+    run_ms(&s, s.settings.segments.session_gap_ms);
+    event(&s, "enter", 2);
+    run_ms(&s, 300);
+    CHECK_INT(choices(&s, &c), 2);
+    CHECK_INT(c.count, CHOICE_MAX); /* of the best: nothing was shown lately */
+    CHECK(c.values[0][REASON_KNOWN_HOST] > 0);
+    s.events--; /* the same event again is none */
+    run_ms(&s, s.settings.segments.session_gap_ms);
+    event(&s, "enter", 2);
+    run_ms(&s, 300);
+    CHECK_INT(choices(&s, &c), 2);
+    close_stage(&s);
+}
+
 int main(void)
 {
+    test_a_choice_is_told_as_things_stood_before_it();
     test_an_audience_is_told();
     test_an_arm_ranks_its_own_way_and_is_counted();
     test_views_are_written_at_once_then_once_an_interval();
