@@ -3,7 +3,6 @@
 #include "common/mutant.h"
 #include "server/engine/stored.h"
 
-#define FEATURE_MAX 1e6f /* logarithms and their products */
 #define MODEL_MAX 1e12f
 #define TAG_MAX 2.0f     /* they are of unit length together */
 
@@ -116,6 +115,7 @@ static void put_logistic(struct writer *w, const struct logistic_model *m)
 {
     put_varint(w, m->examples);
     put_varint(w, m->positives);
+    put_signed(w, m->from_ms);
     put_u8(w, m->mature);
     put_float(w, (float)m->bias);
     for (int i = 0; i < FEATURES; i++) {
@@ -129,6 +129,7 @@ static void get_logistic(struct reader *r, struct logistic_model *out)
 {
     out->examples = get_varint_max(r, NUMBER_MAX);
     out->positives = get_varint_max(r, out->examples);
+    out->from_ms = get_event_ms(r);
     out->mature = get_flag(r);
     out->bias = get_float(r, -MODEL_MAX, MODEL_MAX);
     for (int i = 0; i < FEATURES; i++) {

@@ -5,7 +5,7 @@
 #include "common/err.h"
 #include "server/engine/learner.h"
 
-#define LEARNER_VERSION 6
+#define LEARNER_VERSION 7
 
 void sample_encode(const struct sample *s, struct writer *out);
 MUST_CHECK enum err sample_decode(struct slice bytes, struct sample *out);

@@ -222,13 +222,16 @@ static void settle(struct weighing *w, double level)
     ASSERT(left == 0);
 }
 
+#define RETURNS_PPM 100 /* less comes and goes by rounding */
+
 /* Puts the weights back when they still do. Half a step counts as a move, lest a small step never gets anywhere. */
 static void hold(const struct allocation_settings *s, struct weighing *w)
 {
     int64_t sum = 0, moved = 0, least = s->hold_ppm < s->step_ppm / 2 ? s->hold_ppm : s->step_ppm / 2;
     for (uint32_t i = 0; i < w->count; i++) {
         const struct bounds *b = &w->at[i];
-        if (b->before < b->low || b->before > b->high)
+        bool returns = b->before == 0 && b->room->weight_ppm > RETURNS_PPM; /* from a kill, or a pin to nothing */
+        if (returns || b->before < b->low || b->before > b->high)
             return;
         sum += b->before;
         moved += abs(b->room->weight_ppm - b->before);

@@ -130,7 +130,7 @@ void blend_learn(struct blend_model *m, struct blend_moments *o, const uint32_t 
     solve(o->information, step);
     for (int i = 0; i < BLEND_INPUTS; i++) {
         m->at[i] = bounded(i, m->at[i] + within(step[i], STEP_MAX));
-        m->sure[i] = o->information[i][i];
+        m->sure[i] = o->information[i][i] < SURE_MAX ? o->information[i][i] : SURE_MAX;
     }
     m->examples++;
 }

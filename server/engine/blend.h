@@ -4,11 +4,10 @@
  *
  *   P(j is taken of J) = exp(s(j)) / sum over J of exp(s),   s(j) = exp(scale) sum over k of w(k) exp(factor(k)) v(j, k)
  *
- * (conditional logit, McFadden 1974), with w the settings' weights and v the values. The factors begin at 0, which is to say at the settings,
- * with a normal prior of spread ln 2, and stay
- * within BLEND_MOST either way; a weight of 0 stays 0, none gets below. The scale is not
- * used: it takes up how sure choices are, so that a source which no choice told apart keeps its factor of 1. Each choice is one step
- * of Newton's method with the information of all before it, older ones fading back to the settings.
+ * (conditional logit, McFadden 1974), with w the settings' weights and v the values. The factors begin at 0, which is to say at
+ * the settings, with a normal prior of spread ln 2, and stay within BLEND_MOST either way; a weight of 0 stays 0. The ranking does not
+ * use the scale: it takes up how sure choices are, so that a source which no choice told apart keeps its factor of 1. Each choice is
+ * one step of Newton's method with the information of all before it, older ones fading back to the settings.
  *
  * What is assumed: that what a user was shown and passed over, or would have been shown, was looked at as much as what was taken. It
  * is not: what stands higher is looked at more, and what was never shown cannot be taken. Both errors favour what the ranking of the

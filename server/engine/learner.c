@@ -19,7 +19,6 @@ struct learner {
     struct learner_settings settings;
     struct model model;
     struct logistic_moments intent, churn;
-    int64_t intent_from_ms, churn_from_ms; /* the first example learned; 0: none yet */
     struct blend_moments blend;
     struct example *ring;    /* owned; number n stands at n % examples_max; numbers begin at 1 */
     uint32_t first, intent_first, next;
@@ -161,10 +160,10 @@ static void forget_first(struct learner *l)
 #define EXAMPLES_MIN 200
 
 /* What is told is a horizon further than what was learned, so at first everybody is older than anybody ever was. */
-static void ripen(struct logistic_model *m, int64_t *from_ms, int64_t learned_ms, int64_t horizon_ms)
+static void ripen(struct logistic_model *m, int64_t learned_ms, int64_t horizon_ms)
 {
-    *from_ms = *from_ms ? *from_ms : learned_ms;
-    m->mature |= m->examples >= EXAMPLES_MIN && learned_ms - *from_ms >= horizon_ms / 4 * 3;
+    m->from_ms = m->from_ms ? m->from_ms : learned_ms;
+    m->mature |= m->examples >= EXAMPLES_MIN && learned_ms - m->from_ms >= horizon_ms / 4 * 3;
 }
 
 /* Everything whose window is over. A model's example is learned once, in the order of time. */
@@ -173,13 +172,13 @@ static void close_windows(struct learner *l)
     for (; l->intent_first < l->next && at(l, l->intent_first)->ts_ms + l->settings.intent_ms < l->now_ms; l->intent_first++) {
         const struct example *e = at(l, l->intent_first);
         logistic_learn(&l->model.intent, &l->intent, l->settings.memory, e->features, e->bought);
-        ripen(&l->model.intent, &l->intent_from_ms, e->ts_ms, l->settings.intent_ms);
+        ripen(&l->model.intent, e->ts_ms, l->settings.intent_ms);
     }
     int64_t longest = l->settings.churn_ms > l->settings.intent_ms ? l->settings.churn_ms : l->settings.intent_ms;
     while (l->first < l->next && at(l, l->first)->ts_ms + longest < l->now_ms) {
         const struct example *e = at(l, l->first);
         logistic_learn(&l->model.churn, &l->churn, l->settings.memory, e->features, !e->came);
-        ripen(&l->model.churn, &l->churn_from_ms, e->ts_ms, l->settings.churn_ms);
+        ripen(&l->model.churn, e->ts_ms, l->settings.churn_ms);
         forget_first(l);
     }
 }

@@ -33,7 +33,8 @@ struct segment_model {
 /* p = 1 / (1 + exp(-(bias + sum weight z))), z = (x - mean) / deviation within 5 either way. */
 struct logistic_model {
     uint64_t examples, positives;
-    bool mature; /* has learned enough to tell */
+    int64_t from_ms; /* time of the first example; 0: none yet */
+    bool mature;     /* has learned enough to tell */
     double bias;
     double mean[FEATURES], deviation[FEATURES], weight[FEATURES];
 };

@@ -76,11 +76,13 @@ static bool give_taken(struct others *o, uint32_t taken)
     return false;
 }
 
+#define ROOM_EXACT 3 /* items of a room that are scored at most: shown, touched, best */
+
 /* The others in no order. */
 static void add_drawn(const struct context *c, struct others *o, struct choice *out)
 {
     void (*add)(const struct context *c, uint32_t number, struct choice *out) = o->kind == ENTITY_ROOM ? add_room : add_item;
-    for (uint32_t left = o->count; left && out->count < CHOICE_MAX;) {
+    for (uint32_t left = o->count; left && out->count < CHOICE_MAX && c->r->exact_count + ROOM_EXACT <= EXACT_MAX;) {
         uint32_t at = (uint32_t)(hash_mix(c->seed + left) % left);
         add(c, o->numbers[at], out);
         o->numbers[at] = o->numbers[--left];

@@ -72,6 +72,12 @@ static void room_features(const struct profile *p, const struct moment *at, floa
     out[FEATURE_MATCH_SELLS] = lift_of(at->conversion.match);
 }
 
+/* Logarithms and shares, but events may come late and clients lie about time. */
+static float bounded(float x)
+{
+    return x > FEATURE_MAX ? FEATURE_MAX : x < -FEATURE_MAX ? -FEATURE_MAX : x == x ? x : 0;
+}
+
 void features_of(const struct profile *p, const struct moment *at, int64_t now_ms, float out[FEATURES])
 {
     double ratings = 0, watched_ms = 0, inside_s = 0, negative = 0, hot = 0;
@@ -117,6 +123,8 @@ void features_of(const struct profile *p, const struct moment *at, int64_t now_m
     visit_features(p, at, now_ms, out);
     room_features(p, at, out);
     out[FEATURE_NEGATIVE] = p->history_count ? (float)(negative / p->history_count) : 0;
+    for (int i = 0; i < FEATURES; i++)
+        out[i] = bounded(out[i]);
 }
 
 enum value_tier value_tier_of(const struct profile *p, const struct value_settings *s, int64_t now_ms)

@@ -51,6 +51,8 @@ enum feature {
     FEATURES
 };
 
+#define FEATURE_MAX 1e6f /* of each, either way */
+
 extern const char *const feature_names[FEATURES];
 
 /* What the moment adds to the profile. */

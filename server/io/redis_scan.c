@@ -75,7 +75,7 @@ static enum err find_nodes(struct scan *s, const struct redis_address *seed)
         return ERR_IO;
     redisReply *role = ask(c, 1, (const char *[]){"ROLE"});
     redisReply *map = redisCommand(c, "CLUSTER SLOTS");
-    bool good = role != NULL, cluster = map && map->type == REDIS_REPLY_ARRAY && map->elements > 0;
+    bool cluster = map && map->type == REDIS_REPLY_ARRAY && map->elements > 0, good = cluster || role;
     for (size_t i = 0; good && cluster && i < map->elements; i++)
         good = add_range(s, map->element[i], seed);
     if (good && !cluster)

@@ -2,6 +2,7 @@
 
 #include "common/check.h"
 #include "server/io/kafka_client.h"
+#include "server/io/kafka_parts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,7 +93,7 @@ static bool broker_knows(const struct kafka_log_settings *settings, const char *
     if (!client)
         return false;
     int found = 0;
-    if (!rd_kafka_metadata(client, 1, NULL, &known, ANSWER_MS)) {
+    if (!rd_kafka_metadata(client, 1, NULL, &known, ANSWER_MS / 6)) {
         for (int i = 0; i < known->topic_cnt; i++)
             for (int t = 0; t < TOPICS; t++)
                 found += strcmp(known->topics[i].topic, settings->topics[t]) == 0 && !known->topics[i].err && known->topics[i].partition_cnt > 0;
@@ -113,11 +114,12 @@ static enum err wait_for_all(rd_kafka_t *client, const struct kafka_log_settings
     }
     for (int i = 0; i < known->broker_cnt && result == ERR_NONE; i++) {
         char address[300];
-        int tries = ANSWER_MS / LEARNING_MS;
+        int64_t until_ms = kafka_clock_ms() + ANSWER_MS;
+        bool knows;
         snprintf(address, sizeof address, strchr(known->brokers[i].host, ':') ? "[%s]:%d" : "%s:%d", known->brokers[i].host, known->brokers[i].port);
-        while (!broker_knows(settings, address, report) && --tries > 0)
+        while (!(knows = broker_knows(settings, address, report)) && kafka_clock_ms() < until_ms)
             usleep(LEARNING_MS * 1000);
-        if (tries <= 0) {
+        if (!knows) {
             fprintf(report, "%s does not know all topics yet\n", address);
             result = ERR_TIMEOUT;
         }

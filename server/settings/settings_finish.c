@@ -129,5 +129,5 @@ uint64_t settings_memory_bytes(const struct settings *s)
            ((uint64_t)d->kafka.fetch_queue_kb + (uint64_t)d->kafka.produce_queue_kb) * 1024 +
            (uint64_t)w->catalog.items_max * 250 + (uint64_t)(w->catalog.rooms_max + w->catalog.hosts_max) * 800 +
            (uint64_t)w->catalog.names_max * 64 + (uint64_t)w->push.list_max * 300 + (uint64_t)w->push.pending_max * 150 +
-           arms * w->recommend.funnel_max * 96;
+           arms * w->recommend.funnel_max * 96 + (uint64_t)w->segments.conversions_max * 80;
 }

@@ -71,12 +71,18 @@ static void fill_item(const struct catalog *catalog, struct slice name, struct s
         out->tags.at[i] = catalog_text(catalog, it->tags[i]);
 }
 
+/* Of a record's timestamp, which its producer sets: -1, of no known age, when no event could have it. */
+static int64_t time_of(int64_t record_ms)
+{
+    return record_ms < 0 || record_ms > EVENT_MS_MAX ? -1 : record_ms;
+}
+
 /* The room as the catalog has it now, joined with its host and items. */
 static void fill_room(const struct catalog *catalog, const struct catalog_room *r, struct room_entry *out)
 {
     const struct catalog_host *h = catalog_host(catalog, r->host);
     *out = (struct room_entry){
-        .open = true, .record_ms = r->record_ms, .room = r->name, .host = r->draft.host, .category = r->draft.category,
+        .open = true, .record_ms = time_of(r->record_ms), .room = r->name, .host = r->draft.host, .category = r->draft.category,
         .tags = r->draft.tags, .item_count = r->draft.item_count, .explaining = r->draft.explaining,
         .slot_cost = r->draft.slot_cost,
     };

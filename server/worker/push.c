@@ -39,7 +39,7 @@ struct request {
 
 #define WHEEL 2048 /* 10 s, so that hardly any goes round twice */
 #define WHEEL_TICK_MS 5
-#define CHOICE_MS 20 /* between two examples of choices: each costs as much as a ranking */
+#define CHOICE_MS 20 /* between two looks for an example of a choice: each costs as much as a ranking */
 #define BEHIND_RECORDS 256 /* waiting in a task: more are a backlog */
 
 struct bucket {
@@ -349,7 +349,7 @@ void push_before(struct push *p, struct cell *cell, const struct event *event, c
         !recommend_begins(a.profile, now_ms, p->worker->settings.segments.session_gap_ms))
         return;
     p->chosen_ms = now_ms;
-    p->choice = (struct sample){.kind = SAMPLE_CHOICE, .user = hash64(r->key.at, r->key.size, p->worker->users_seed), .ts_ms = event->event_ms};
+    p->choice = (struct sample){.kind = SAMPLE_CHOICE, .ts_ms = event->event_ms}; /* nobody's */
     p->has_choice = recommend_choice(ranker(p, 0), &a, event->scene, &taking, &p->choice.choice);
 }
 

@@ -157,6 +157,8 @@ static bool run_sample(struct slice bytes)
     struct sample s;
     struct learner_settings settings;
     learner_settings_default(&settings);
+    for (int i = 0; i < REASONS; i++)
+        settings.weights[i] = 10000;
     settings.examples_max = 100;
     if (!learner || fuzz_draw(1000) == 0) {
         learner_destroy(learner);
@@ -195,6 +197,7 @@ static void make_model(struct writer *out)
         m.segments[i] = (struct segment_model){.users = i, .tag_count = 1, .tags = {{.size = 1, .text = "a", .weight = 1}}};
     m.intent.examples = m.blend.examples = 1000;
     m.intent.mature = fuzz_draw(2);
+    m.intent.from_ms = (int64_t)fuzz_draw(1000);
     if (fuzz_draw(8) && m.segment_count > 0)
         model_encode(&m, out);
     else
@@ -217,10 +220,16 @@ static bool run_model(struct slice bytes)
     double factor = blend_factor(&m.blend, REASON_POPULAR, 1000);
     FUZZ_CHECK(factor >= 1 / BLEND_MOST - 1e-9 && factor <= BLEND_MOST + 1e-9);
     learner_settings_default(&settings);
+    for (int i = 0; i < REASONS; i++)
+        settings.weights[i] = 10000;
     settings.examples_max = 100;
     struct learner *l = learner_create(&settings, &m);
     learner_apply(l, &(struct sample){.kind = SAMPLE_CHOICE, .choice = {.count = 2, .values = {{CHOICE_ONE}}}});
     FUZZ_CHECK(blend_factor(&learner_model(l)->blend, REASON_INTEREST, 1000) <= BLEND_MOST + 1e-9);
+    struct writer out = {0};
+    model_encode(learner_model(l), &out);
+    FUZZ_CHECK(model_decode((struct slice){(const char *)out.data, out.size}, &m) == ERR_NONE);
+    writer_fini(&out);
     learner_destroy(l);
     return true;
 }

@@ -369,6 +369,30 @@ static void test_weights_when_little_changes_then_they_stay_and_are_not_sent(voi
     CHECK(held * 10 < always);
 }
 
+static void test_hold_when_a_room_is_resumed_then_it_gets_a_weight(void)
+{
+    struct stage s;
+    char name[16];
+    open_stage(&s, 150);
+    s.settings.hold_ppm = 30000; /* more than a room has */
+    for (int64_t t = 1; t <= 50; t++) {
+        s.tick_ms += 60000;
+        for (int i = 0; i < 150; i++) {
+            snprintf(name, sizeof name, "r%d", i);
+            rollup(&s, name, ++s.position, 100 * t, 0);
+        }
+        tick(&s);
+    }
+    CHECK_INT(control(&s, CONTROL_KILL, "r2", 0), CONTROL_APPLIED);
+    tick(&s);
+    CHECK_INT(weight(&s, "r2"), 0);
+    CHECK_INT(control(&s, CONTROL_RESUME, "r2", 0), CONTROL_APPLIED);
+    tick(&s);
+    CHECK(weight(&s, "r2") > 0);
+    CHECK_INT(sum(&s), PPM);
+    close_stage(&s);
+}
+
 static void test_floors_when_all_rooms_are_young_then_exploration_leaves_them_their_share(void)
 {
     struct stage s;
@@ -410,6 +434,7 @@ int main(void)
     test_exploration_when_as_many_are_best_as_the_cap_lets_in_then_they_share_it();
     test_score_when_nothing_is_sold_then_it_is_of_the_rest();
     test_weights_when_little_changes_then_they_stay_and_are_not_sent();
+    test_hold_when_a_room_is_resumed_then_it_gets_a_weight();
     test_floors_when_all_rooms_are_young_then_exploration_leaves_them_their_share();
     return checks_failed != 0;
 }

@@ -60,6 +60,25 @@ static void test_silent_until_examples_span_three_quarters_of_the_horizon(void)
     learner_destroy(l);
 }
 
+static void test_span_when_another_takes_over_then_it_goes_on(void)
+{
+    struct learner_settings s;
+    learner_settings_default(&s);
+    struct learner *first = learner_create(&s, NULL);
+    int64_t enough_ms = 1000000 + s.intent_ms / 4 * 3;
+    struct sample rest[] = {seen(99997, 1000000 + s.intent_ms + 2000, 0), seen(99998, enough_ms, 0), seen(99999, enough_ms + s.intent_ms + 1, 0)};
+    feed(first, 1000000, 1000);
+    learner_apply(first, &rest[0]);
+    CHECK_INT(learner_model(first)->intent.examples, 1000);
+    struct learner *next = learner_create(&s, learner_model(first));
+    learner_apply(next, &rest[1]);
+    CHECK(!learner_model(next)->intent.mature);
+    learner_apply(next, &rest[2]);
+    CHECK(learner_model(next)->intent.mature);
+    learner_destroy(next);
+    learner_destroy(first);
+}
+
 static void test_a_purchase_after_the_window_is_no_label(void)
 {
     struct learner_settings s;
@@ -98,6 +117,7 @@ int main(void)
 {
     test_labels_wait_for_the_window();
     test_silent_until_examples_span_three_quarters_of_the_horizon();
+    test_span_when_another_takes_over_then_it_goes_on();
     test_a_purchase_after_the_window_is_no_label();
     test_who_comes_back_in_the_second_half_has_not_left();
     return checks_failed != 0;

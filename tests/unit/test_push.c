@@ -276,6 +276,28 @@ static void learn(struct world *s)
     writer_fini(&bytes);
 }
 
+/* A producer sets the time of its record: nanoseconds, say. */
+static void test_a_room_with_a_time_that_none_can_have_halts_nothing(void)
+{
+    static const struct topic_partition rollups = {TOPIC_ROLLUPS, 0};
+    struct task_report tasks[8];
+    struct world s;
+    open_stage(&s);
+    worker_assigned(s.in.worker, &rollups, 1, s.now_ms);
+    run_ms(&s, 1000);
+    struct record r = {.topic = TOPIC_CATALOG, .timestamp_ms = 1732370000000000000, .key = slice_of("room:r99"),
+                       .value = slice_of("{\"v\":1,\"host\":\"h1\",\"scenes\":[\"home\"],\"status\":\"open\",\"title\":\"t\",\"category\":\"a\",\"tags\":[],\"items\":[]}")};
+    worker_table_record(s.in.worker, &r, s.now_ms);
+    run_ms(&s, 3000);
+    size_t n = worker_report(s.in.worker, s.now_ms, tasks, 8), allocating = 0;
+    for (size_t i = 0; i < n; i++) {
+        CHECK(tasks[i].halt == NULL);
+        allocating += tasks[i].stage == STAGE_ALLOCATION && tasks[i].folded > 0;
+    }
+    CHECK_INT(allocating, 1);
+    close_stage(&s);
+}
+
 static json_t *audience_of(struct world *s, const char *item)
 {
     struct writer out = {0};
@@ -378,6 +400,7 @@ static void test_a_choice_is_told_as_things_stood_before_it(void)
 
 int main(void)
 {
+    test_a_room_with_a_time_that_none_can_have_halts_nothing();
     test_a_choice_is_told_as_things_stood_before_it();
     test_an_audience_is_told();
     test_an_arm_ranks_its_own_way_and_is_counted();
