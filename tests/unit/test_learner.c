@@ -79,6 +79,24 @@ static void test_span_when_another_takes_over_then_it_goes_on(void)
     learner_destroy(first);
 }
 
+/* What comes a day late, and who clicks and is never shown anything. */
+static void test_features_are_numbers_whatever_the_times_and_counts(void)
+{
+    static const int64_t now_ms = 1732370000000, after_ms[] = {864000, 1800000, 1801000, 86400000, 0};
+    for (int i = 0; i < 5; i++) {
+        float x[FEATURES];
+        struct profile *p = profile_create();
+        struct moment at = {.known_ms = now_ms + after_ms[i], .visits = 1};
+        p->first_ms = p->last_ms = now_ms + after_ms[i];
+        p->events = 1;
+        p->counts[EVENT_CLICK] = UINT32_MAX;
+        features_of(p, &at, now_ms, x);
+        for (int k = 0; k < FEATURES; k++)
+            CHECK(x[k] >= -FEATURE_MAX && x[k] <= FEATURE_MAX);
+        profile_destroy(p);
+    }
+}
+
 static void test_a_purchase_after_the_window_is_no_label(void)
 {
     struct learner_settings s;
@@ -118,6 +136,7 @@ int main(void)
     test_labels_wait_for_the_window();
     test_silent_until_examples_span_three_quarters_of_the_horizon();
     test_span_when_another_takes_over_then_it_goes_on();
+    test_features_are_numbers_whatever_the_times_and_counts();
     test_a_purchase_after_the_window_is_no_label();
     test_who_comes_back_in_the_second_half_has_not_left();
     return checks_failed != 0;
