@@ -219,7 +219,7 @@ static enum err check_settings(const struct kafka_log_settings *s, const int rep
 {
     struct demand demands[DEMANDS_MAX];
     enum err result = ERR_NONE;
-    for (int t = 0; t < TOPICS && !rd_kafka_ConfigResource_error(resource); t++)
+    for (int t = 0; t < TOPICS; t++)
         if (strcmp(s->topics[t], rd_kafka_ConfigResource_name(resource)) == 0 &&
             check_topic(demands, demands_of(&topic_specs[t], replicas[t], s->retention_ms_min, demands), resource, report) != ERR_NONE)
             result = ERR_INVALID;
@@ -255,33 +255,63 @@ static enum err check_presence(rd_kafka_t *client, const struct kafka_log_settin
     return result;
 }
 
-static enum err check_all_settings(rd_kafka_t *client, const struct kafka_log_settings *s, int wait_ms, const int replicas[TOPICS], FILE *report)
+/* The settings of all topics; NULL: no answer. */
+static rd_kafka_event_t *ask_settings(rd_kafka_t *client, const struct kafka_log_settings *s, int wait_ms)
 {
     rd_kafka_ConfigResource_t *list[TOPICS];
-    enum err result = ERR_NONE;
-    size_t count;
-    if (rd_kafka_controllerid(client, CONTROLLER_MS) < 0) {
-        fputs("the brokers name no controller, which is asked for the settings of topics; those are not checked\n", report);
-        return ERR_NONE;
-    }
     for (int t = 0; t < TOPICS; t++)
         list[t] = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, s->topics[t]);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
     rd_kafka_DescribeConfigs(client, list, TOPICS, NULL, queue);
     rd_kafka_event_t *event = rd_kafka_queue_poll(queue, wait_ms);
-    const rd_kafka_DescribeConfigs_result_t *answer = event ? rd_kafka_event_DescribeConfigs_result(event) : NULL;
-    if (answer && !rd_kafka_event_error(event)) {
-        const rd_kafka_ConfigResource_t **resources = rd_kafka_DescribeConfigs_result_resources(answer, &count);
-        for (size_t i = 0; i < count; i++)
-            if (check_settings(s, replicas, resources[i], report) != ERR_NONE)
-                result = ERR_INVALID;
-    } else {
-        fputs("the brokers do not tell the settings of topics; those are not checked\n", report);
-    }
-    if (event)
-        rd_kafka_event_destroy(event);
     rd_kafka_ConfigResource_destroy_array(list, TOPICS);
     rd_kafka_queue_destroy(queue);
+    return event;
+}
+
+static const rd_kafka_ConfigResource_t **resources_of(rd_kafka_event_t *event, size_t *out_count)
+{
+    const rd_kafka_DescribeConfigs_result_t *answer = event && !rd_kafka_event_error(event) ? rd_kafka_event_DescribeConfigs_result(event) : NULL;
+    *out_count = 0;
+    return answer ? rd_kafka_DescribeConfigs_result_resources(answer, out_count) : NULL;
+}
+
+static bool all_told(rd_kafka_event_t *event)
+{
+    size_t count, told = 0;
+    const rd_kafka_ConfigResource_t **resources = resources_of(event, &count);
+    for (size_t i = 0; i < count; i++)
+        told += !rd_kafka_ConfigResource_error(resources[i]);
+    return told == TOPICS;
+}
+
+/* A broker that does not know a topic yet has no settings of it to tell: it is asked again. */
+static enum err check_all_settings(rd_kafka_t *client, const struct kafka_log_settings *s, int wait_ms, const int replicas[TOPICS], FILE *report)
+{
+    enum err result = ERR_NONE;
+    int64_t until_ms = kafka_clock_ms() + wait_ms;
+    if (rd_kafka_controllerid(client, CONTROLLER_MS) < 0) {
+        fputs("the brokers name no controller, which is asked for the settings of topics; those are not checked\n", report);
+        return ERR_NONE;
+    }
+    rd_kafka_event_t *event = ask_settings(client, s, wait_ms);
+    while (event && !all_told(event) && kafka_clock_ms() < until_ms) {
+        rd_kafka_event_destroy(event);
+        usleep(LEARNING_MS * 1000);
+        event = ask_settings(client, s, wait_ms);
+    }
+    size_t count;
+    const rd_kafka_ConfigResource_t **resources = resources_of(event, &count);
+    if (count == 0)
+        fputs("the brokers do not tell the settings of topics; those are not checked\n", report);
+    for (size_t i = 0; i < count; i++)
+        if (rd_kafka_ConfigResource_error(resources[i]))
+            fprintf(report, "%s: its settings are not told (%s), and not checked\n", rd_kafka_ConfigResource_name(resources[i]),
+                    rd_kafka_err2str(rd_kafka_ConfigResource_error(resources[i])));
+        else if (check_settings(s, replicas, resources[i], report) != ERR_NONE)
+            result = ERR_INVALID;
+    if (event)
+        rd_kafka_event_destroy(event);
     return result;
 }
 
