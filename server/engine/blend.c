@@ -1,5 +1,7 @@
 #include "server/engine/blend.h"
 
+#include "common/bytes.h"
+
 #include <math.h>
 
 #define BOUND 1.3862943611198906 /* ln BLEND_MOST */
@@ -132,7 +134,7 @@ void blend_learn(struct blend_model *m, struct blend_moments *o, const uint32_t 
         m->at[i] = bounded(i, m->at[i] + within(step[i], STEP_MAX));
         m->sure[i] = o->information[i][i] < SURE_MAX ? o->information[i][i] : SURE_MAX;
     }
-    m->examples++;
+    m->examples += m->examples < NUMBER_MAX;
 }
 
 double blend_factor(const struct blend_model *m, int reason, uint32_t permille)
