@@ -83,6 +83,15 @@ static int replicas_for(rd_kafka_t *client, const struct kafka_log_settings *s, 
     return brokers >= 3 ? 3 : 1;
 }
 
+/* NULL: the broker does not know it. */
+static const rd_kafka_metadata_topic_t *find_topic(const struct rd_kafka_metadata *known, const char *name)
+{
+    for (int i = 0; i < known->topic_cnt; i++)
+        if (strcmp(known->topics[i].topic, name) == 0 && !known->topics[i].err && known->topics[i].partition_cnt > 0)
+            return &known->topics[i];
+    return NULL;
+}
+
 /* Whether the broker at this address, which a client that knows no other asks first, can lead to every topic. */
 static bool broker_knows(const struct kafka_log_settings *settings, const char *address, FILE *report)
 {
@@ -94,13 +103,12 @@ static bool broker_knows(const struct kafka_log_settings *settings, const char *
         return false;
     int found = 0;
     if (!rd_kafka_metadata(client, 1, NULL, &known, ANSWER_MS / 6)) {
-        for (int i = 0; i < known->topic_cnt; i++)
-            for (int t = 0; t < TOPICS; t++)
-                found += strcmp(known->topics[i].topic, settings->topics[t]) == 0 && !known->topics[i].err && known->topics[i].partition_cnt > 0;
+        for (int t = 0; t < TOPICS; t++)
+            found += find_topic(known, settings->topics[t]) != NULL;
         rd_kafka_metadata_destroy(known);
     }
     rd_kafka_destroy(client);
-    return found >= TOPICS;
+    return found == TOPICS;
 }
 
 /* Each broker learns of new topics in its own time, and any of them may be asked next. */
@@ -237,15 +245,12 @@ static enum err check_presence(rd_kafka_t *client, const struct kafka_log_settin
         return ERR_IO;
     }
     for (int t = 0; t < TOPICS; t++) {
-        int32_t partitions = 0;
-        for (int i = 0; i < known->topic_cnt; i++)
-            if (strcmp(known->topics[i].topic, s->topics[t]) == 0 && !known->topics[i].err) {
-                partitions = known->topics[i].partition_cnt;
-                out_replicas[t] = partitions ? known->topics[i].partitions[0].replica_cnt : 0;
-            }
-        if (partitions == 0)
+        const rd_kafka_metadata_topic_t *topic = find_topic(known, s->topics[t]);
+        int32_t partitions = topic ? topic->partition_cnt : 0;
+        out_replicas[t] = topic ? topic->partitions[0].replica_cnt : 0;
+        if (!topic)
             result = ERR_INVALID;
-        if (partitions == 0)
+        if (!topic)
             fprintf(report, "%s: missing; `sluice topics create` makes it\n", s->topics[t]);
         else if (partitions != topic_specs[t].partitions)
             fprintf(report, "%s: %d partitions (made here it would have %d)\n", s->topics[t], (int)partitions,
