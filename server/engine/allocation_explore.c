@@ -115,6 +115,8 @@ static void draw_all(const struct scene *c, const struct allocation_settings *s,
 void explore_tick(struct scene *c, const struct allocation_settings *s, bool new_minute)
 {
     uint32_t count = 0, undrawn = 0;
+    if (s->explore_ppm == 0)
+        return;
     struct room **rooms = malloc((c->rooms.count + 1) * sizeof *rooms);
     ASSERT(rooms);
     for (uint32_t i = 0; i < c->rooms.count; i++) {
@@ -124,7 +126,7 @@ void explore_tick(struct scene *c, const struct allocation_settings *s, bool new
         undrawn += r->drawn_ppm < 0;
         rooms[count++] = r;
     }
-    if (s->explore_ppm > 0 && count > 0 && (new_minute || undrawn > count / 2)) {
+    if (count > 0 && (new_minute || undrawn > count / 2)) {
         believe(s, rooms, count);
         draw_all(c, s, rooms, count);
     }

@@ -24,7 +24,7 @@ static double prior_sure(int input)
 
 static double exp_of(double x)
 {
-    return exp2(x * 1.4426950408889634);
+    return exp2(x * M_LOG2E);
 }
 
 static double within(double value, double bound)

@@ -135,7 +135,7 @@ void logistic_learn(struct logistic_model *m, struct logistic_moments *o, double
         sum += i < FEATURES ? m->weight[i] * z[i] : 0;
     }
     sum = sum > 30 ? 30 : sum < -30 ? -30 : sum;
-    double chance = 1 / (1 + exp2(-sum * 1.4426950408889634)), curvature = chance * (1 - chance);
+    double chance = 1 / (1 + exp2(-sum * M_LOG2E)), curvature = chance * (1 - chance);
     double step = (label - chance) / (1 + curvature * spread), shrink = curvature / (1 + curvature * spread);
     for (int i = 0; i < LOGISTIC_INPUTS; i++) {
         *(i < FEATURES ? &m->weight[i] : &m->bias) += gain[i] * step;

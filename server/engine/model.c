@@ -74,5 +74,5 @@ double logistic_predict(const struct logistic_model *m, const float x[FEATURES])
     for (int i = 0; i < FEATURES; i++)
         sum += m->weight[i] * logistic_input(m, i, x[i]);
     sum = sum > 30 ? 30 : sum < -30 ? -30 : sum;
-    return 1 / (1 + exp2(-sum * 1.4426950408889634));
+    return 1 / (1 + exp2(-sum * M_LOG2E));
 }

@@ -1,7 +1,6 @@
 /*
- * The small global models as every worker reads them: segments of users by taste, two logistic regressions, and
- * what the sources of the ranker's score are worth. A
- * snapshot is a value; for a given snapshot everything derived from it is deterministic.
+ * The small global models as every worker reads them: segments of users by taste, two logistic regressions, and what the
+ * sources of the ranker's score are worth. A snapshot is a value; for a given snapshot everything derived from it is deterministic.
  */
 #pragma once
 

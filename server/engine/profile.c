@@ -214,6 +214,14 @@ bool owned_is_kept(const struct owned_item *o)
     return o->refunded < o->paid || o->paid == 0;
 }
 
+bool profile_keeps(const struct profile *p, entity_id item)
+{
+    for (uint32_t i = 0; i < p->owned_count; i++)
+        if (p->owned[i].item == item && owned_is_kept(&p->owned[i]))
+            return true;
+    return false;
+}
+
 uint32_t profile_id_tag(struct slice id)
 {
     return (uint32_t)hash64(id.at, id.size, 13) & ((1u << DEDUPE_BITS) - 1);

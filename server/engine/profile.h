@@ -150,5 +150,6 @@ size_t profile_bytes(const struct profile *p); /* memory held, for the cache bud
 const struct history_entry *profile_find(const struct profile *p, entity_id id);
 /* Bought and not refunded in full; what cost nothing stays owned. */
 bool owned_is_kept(const struct owned_item *o);
+bool profile_keeps(const struct profile *p, entity_id item); /* some purchase of it is kept */
 /* Under which the purchase counts for its item, host or room. */
 enum event_source owned_source(const struct owned_item *o, enum entity_kind kind);

@@ -104,9 +104,8 @@ static enum profile_refusal purchase(struct fold *f, uint8_t currency)
 static void lower_rating(struct fold *f, entity_id item)
 {
     uint8_t cart = f->s->weights[EVENT_CART];
-    for (uint32_t i = 0; i < f->p->owned_count; i++)
-        if (f->p->owned[i].item == item && owned_is_kept(&f->p->owned[i]))
-            return;
+    if (profile_keeps(f->p, item))
+        return;
     for (uint32_t i = 0; i < f->p->history_count; i++) {
         struct history_entry *h = &f->p->history[i];
         if (h->id == item && h->rating > cart)

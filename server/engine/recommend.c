@@ -104,10 +104,7 @@ void recommender_reserve(struct recommender *r)
 
 void recommend_shorten(struct context *c, struct slice scene, struct shortlist *out)
 {
-    struct recommender *r = c->r;
-    c->scene = catalog_number(r->catalog, scene);
-    recommender_reserve(r);
-    shelf_refresh(r, c->now_ms);
+    c->scene = catalog_number(c->r->catalog, scene);
     user_begin(c);
     user_shorten(c, out);
 }

@@ -52,8 +52,7 @@ static void find_shown(const struct context *c, struct others *out)
 {
     for (uint32_t i = 0; i < c->p->history_count; i++) {
         const struct history_entry *h = &c->p->history[i];
-        bool shown = h->flags & HISTORY_IMPRESSED && c->now_ms - h->impressed_ms < c->r->settings.pause_ms;
-        if (shown && entity_kind_of(h->id) == out->kind && find_number(c, h->id, &out->numbers[out->count]))
+        if (shown_lately(c, h) && entity_kind_of(h->id) == out->kind && find_number(c, h->id, &out->numbers[out->count]))
             out->count++;
     }
 }
@@ -128,8 +127,6 @@ bool recommend_choice_of(struct recommender *r, const struct asker *a, const uin
 {
     struct context c;
     context_init(&c, r, a);
-    recommender_reserve(r);
-    shelf_refresh(r, a->now_ms);
     user_begin(&c);
     out->count = 0;
     for (uint32_t i = 0; i < count && out->count < CHOICE_MAX && (i == 0 || out->count); i++)

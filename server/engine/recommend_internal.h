@@ -232,6 +232,11 @@ static inline void context_init(struct context *c, struct recommender *r, const 
     c->arg = a->arg;
 }
 
+static inline bool shown_lately(const struct context *c, const struct history_entry *h)
+{
+    return h->flags & HISTORY_IMPRESSED && c->now_ms - h->impressed_ms < c->r->settings.pause_ms;
+}
+
 struct shortlist {
     uint32_t room_count, item_count;
     uint32_t rooms[SHORT_ROOMS_MAX + ANY_ROOMS]; /* in no order */
@@ -367,7 +372,8 @@ void shelf_fini(struct shelf *s);
 /* Value of the part `popular` of an item. */
 float shelf_popular(const struct recommender *r, const struct catalog_item *it, int64_t now_ms);
 
-/* What the profile says of items, hosts and rooms: marks, taste, similarity; then the candidates worth exact scores. */
+/* The shelf brought up to date, and what the profile says of items, hosts and rooms: marks, taste, similarity; then the candidates
+ * worth exact scores. */
 void user_begin(struct context *c);
 void user_shorten(struct context *c, struct shortlist *out);
 /* What the user had before and may have again; the last that touches. */

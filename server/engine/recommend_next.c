@@ -44,10 +44,7 @@ static float share_of(struct recommender *r, const struct profile *p)
 static bool had(const struct profile *p, entity_id id)
 {
     const struct history_entry *h = profile_find(p, id);
-    bool found = h && h->rating;
-    for (uint32_t i = 0; i < p->owned_count && !found; i++)
-        found = p->owned[i].item == id && owned_is_kept(&p->owned[i]);
-    return found;
+    return (h && h->rating) || profile_keeps(p, id);
 }
 
 void recommender_learn_next(struct recommender *r, const struct profile *p, const struct event *e, int64_t now_ms)
@@ -90,8 +87,6 @@ void recommend_next(struct recommender *r, const struct asker *a, float *out)
     struct next_weight all = {0, 0};
     uint32_t bound = catalog_number_bound(r->catalog);
     context_init(&c, r, a);
-    recommender_reserve(r);
-    shelf_refresh(r, a->now_ms);
     user_begin(&c);
     for (uint32_t n = 0; n < bound; n++) {
         struct next_weight one = weigh(r, n, a->now_ms);

@@ -103,10 +103,8 @@ void recommend_all(struct recommender *r, const struct asker *a, float *out)
 {
     struct context c;
     context_init(&c, r, a);
-    recommender_reserve(r);
-    shelf_refresh(r, a->now_ms);
-    value_popular(r, a->now_ms);
     user_begin(&c);
+    value_popular(r, a->now_ms);
     for (uint32_t n = 0; n < catalog_number_bound(r->catalog); n++) {
         const struct catalog_item *it = catalog_numbered(r->catalog, n);
         float values[PARTS] = {0}, score = 0;

@@ -206,8 +206,7 @@ static void mark_history(struct context *c)
 {
     for (uint32_t i = 0; i < c->p->history_count; i++) {
         const struct history_entry *h = &c->p->history[i];
-        bool shown = h->flags & HISTORY_IMPRESSED && c->now_ms - h->impressed_ms < c->r->settings.pause_ms;
-        uint8_t marks = (uint8_t)((h->flags & HISTORY_NEGATIVE ? MARK_DISLIKED : 0) | (shown ? MARK_SHOWN : 0));
+        uint8_t marks = (uint8_t)((h->flags & HISTORY_NEGATIVE ? MARK_DISLIKED : 0) | (shown_lately(c, h) ? MARK_SHOWN : 0));
         if (marks)
             mark(c->r, h->id, marks);
         if (c->hosts[i])
@@ -220,6 +219,8 @@ void user_begin(struct context *c)
 {
     struct recommender *r = c->r;
     const struct profile *p = c->p;
+    recommender_reserve(r);
+    shelf_refresh(r, c->now_ms);
     make_room(r);
     look_up(c);
     taste_of(r, p, c->items, c->now_ms);

@@ -297,8 +297,6 @@ static void list_without_chance(struct context *c, struct recommendation *out)
     struct shortlist s;
     uint32_t explore_ppm = r->settings.explore_ppm;
     r->settings.explore_ppm = 0;
-    recommender_reserve(r);
-    shelf_refresh(r, c->now_ms);
     user_begin(c);
     user_shorten(c, &s);
     score_all(c, &s, out);

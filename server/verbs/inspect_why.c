@@ -76,11 +76,8 @@ static void on_event(void *arg, const rd_kafka_message_t *m)
 static void on_models(void *arg, const rd_kafka_message_t *m)
 {
     struct ranking *r = arg;
-    struct model *fresh = malloc(sizeof *fresh);
-    ASSERT(fresh);
-    if (m->payload && model_decode((struct slice){m->payload, (uint32_t)m->len}, fresh) == ERR_NONE)
-        r->model = *fresh; /* one of another version leaves the one before in force, as in a worker */
-    free(fresh);
+    if (m->payload && model_decode((struct slice){m->payload, (uint32_t)m->len}, &r->model) != ERR_NONE)
+        return; /* of another version: the one before stays in force, as in a worker */
 }
 
 static int by_time(const void *a, const void *b)

@@ -149,6 +149,8 @@ static void count_conversion(struct worker *w, const struct profile *p, struct s
 {
     entity_id id;
     struct model_tag tags[SAMPLE_TAGS];
+    if (event->type != EVENT_PURCHASE && event->type != EVENT_WATCH)
+        return;
     const struct catalog_item *it = on_show(w, event, &id);
     if (event->type == EVENT_PURCHASE && s->look.item && id == s->look.item && slice_equal(event->item, event->explaining))
         conversions_buy(w->conversions, &s->look, event->event_ms, &s->buyer);
