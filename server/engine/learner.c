@@ -1,28 +1,17 @@
 #include "server/engine/learner.h"
 
 #include "common/check.h"
-#include "common/map.h"
+#include "server/engine/examples.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-/* One example of both models, in a ring by time. */
-struct example {
-    uint64_t user;
-    int64_t ts_ms;
-    float features[FEATURES];
-    uint32_t before;   /* the user's example before this one, as number; 0 none */
-    bool bought, came; /* labels so far */
-};
 
 struct learner {
     struct learner_settings settings;
     struct model model;
     struct logistic_moments intent, churn;
     struct blend_moments blend;
-    struct example *ring;    /* owned; number n stands at n % examples_max; numbers begin at 1 */
-    uint32_t first, intent_first, next;
-    struct map newest;       /* user -> number of the newest example */
+    struct examples *shopping, *staying; /* owned; of intent and of churn, whose labels are that they bought, that they came */
     struct audience *audience; /* owned */
     int64_t now_ms;
     uint64_t samples;
@@ -72,9 +61,8 @@ struct learner *learner_create(const struct learner_settings *s, const struct mo
         l->model = *from;
     take_over(&l->model.intent, &l->intent);
     take_over(&l->model.churn, &l->churn);
-    l->ring = calloc(s->examples_max, sizeof *l->ring);
-    ASSERT(l->ring);
-    l->first = l->intent_first = l->next = 1;
+    l->shopping = examples_create(s->examples_max, s->intent_ms);
+    l->staying = examples_create(s->examples_max, s->churn_ms);
     l->audience = audience_create(&s->audience);
     return l;
 }
@@ -83,15 +71,10 @@ void learner_destroy(struct learner *l)
 {
     if (!l)
         return;
-    map_fini(&l->newest);
     audience_destroy(l->audience);
-    free(l->ring);
+    examples_destroy(l->staying);
+    examples_destroy(l->shopping);
     free(l);
-}
-
-static struct example *at(struct learner *l, uint32_t number)
-{
-    return &l->ring[number % l->settings.examples_max];
 }
 
 static void take_moments(struct logistic_model *m, struct logistic_moments *o, const float x[FEATURES], double z[LOGISTIC_INPUTS])
@@ -146,17 +129,6 @@ void logistic_learn(struct logistic_model *m, struct logistic_moments *o, double
     m->positives += label;
 }
 
-static void forget_first(struct learner *l)
-{
-    struct example *e = at(l, l->first);
-    uint64_t newest = (uint64_t)(uintptr_t)map_find(&l->newest, e->user);
-    if (newest == l->first)
-        map_remove(&l->newest, e->user);
-    l->first++;
-    if (l->intent_first < l->first)
-        l->intent_first = l->first;
-}
-
 #define EXAMPLES_MIN 200
 
 /* What is told is a horizon further than what was learned, so at first everybody is older than anybody ever was. */
@@ -169,41 +141,24 @@ static void ripen(struct logistic_model *m, int64_t learned_ms, int64_t horizon_
 /* Everything whose window is over. A model's example is learned once, in the order of time. */
 static void close_windows(struct learner *l)
 {
-    for (; l->intent_first < l->next && at(l, l->intent_first)->ts_ms + l->settings.intent_ms < l->now_ms; l->intent_first++) {
-        const struct example *e = at(l, l->intent_first);
-        logistic_learn(&l->model.intent, &l->intent, l->settings.memory, e->features, e->bought);
-        ripen(&l->model.intent, e->ts_ms, l->settings.intent_ms);
+    const struct learner_settings *s = &l->settings;
+    for (const struct example *e; (e = examples_close(l->shopping, l->now_ms));) {
+        logistic_learn(&l->model.intent, &l->intent, s->memory, e->features, e->label);
+        ripen(&l->model.intent, e->ts_ms, s->intent_ms);
     }
-    int64_t longest = l->settings.churn_ms > l->settings.intent_ms ? l->settings.churn_ms : l->settings.intent_ms;
-    while (l->first < l->next && at(l, l->first)->ts_ms + longest < l->now_ms) {
-        const struct example *e = at(l, l->first);
-        logistic_learn(&l->model.churn, &l->churn, l->settings.memory, e->features, !e->came);
-        ripen(&l->model.churn, e->ts_ms, l->settings.churn_ms);
-        forget_first(l);
+    for (const struct example *e; (e = examples_close(l->staying, l->now_ms));) {
+        logistic_learn(&l->model.churn, &l->churn, s->memory, e->features, !e->label);
+        ripen(&l->model.churn, e->ts_ms, s->churn_ms);
     }
 }
 
 /* What the user did tells the labels of the examples before. */
 static void label(struct learner *l, const struct sample *s)
 {
-    uint32_t number = (uint32_t)(uintptr_t)map_find(&l->newest, s->user);
-    for (; number >= l->first && number; number = at(l, number)->before) {
-        struct example *e = at(l, number);
-        int64_t passed_ms = s->ts_ms - e->ts_ms;
-        e->came |= passed_ms > l->settings.churn_ms / 2 && passed_ms <= l->settings.churn_ms;
-        e->bought |= s->kind == SAMPLE_BOUGHT && passed_ms >= 0 && passed_ms <= l->settings.intent_ms;
-    }
-}
-
-static void add_example(struct learner *l, const struct sample *s)
-{
-    if (l->next - l->first == l->settings.examples_max)
-        forget_first(l);
-    struct example *e = at(l, l->next);
-    *e = (struct example){.user = s->user, .ts_ms = s->ts_ms, .before = (uint32_t)(uintptr_t)map_find(&l->newest, s->user)};
-    memcpy(e->features, s->features, sizeof e->features);
-    map_put(&l->newest, s->user, (void *)(uintptr_t)l->next);
-    l->next++;
+    const struct learner_settings *k = &l->settings;
+    if (s->kind == SAMPLE_BOUGHT)
+        examples_label(l->shopping, s->user, s->ts_ms, 0, k->intent_ms);
+    examples_label(l->staying, s->user, s->ts_ms, k->churn_ms / 2 + 1, k->churn_ms);
 }
 
 static int by_weight(const void *a, const void *b)
@@ -287,7 +242,8 @@ void learner_apply(struct learner *l, const struct sample *s)
     label(l, s);
     close_windows(l);
     if (s->kind == SAMPLE_SEEN) {
-        add_example(l, s);
+        examples_add(l->shopping, s->user, s->ts_ms, s->features);
+        examples_add(l->staying, s->user, s->ts_ms, s->features);
         cluster(l, s);
         audience_see(l->audience, &(struct audience_user){s->user, s->ts_ms, (float)logistic_predict(&l->model.intent, s->features),
                                                           (float)logistic_predict(&l->model.churn, s->features),
@@ -309,4 +265,9 @@ void learner_count_audience(struct learner *l)
 uint64_t learner_samples(const struct learner *l)
 {
     return l->samples;
+}
+
+uint64_t learner_thinned(const struct learner *l)
+{
+    return examples_thinned(l->shopping) + examples_thinned(l->staying);
 }

@@ -21,7 +21,7 @@
 struct learner_settings {
     int64_t intent_ms;      /* horizon of intent; 1,800,000 */
     int64_t churn_ms;       /* horizon of churn; 7 days */
-    uint32_t examples_max;  /* waiting for their labels; 200,000, the oldest leave first */
+    uint32_t examples_max;  /* of a model, waiting for their labels; 200,000, thinned evenly beyond (examples.h) */
     uint32_t segments;      /* at most SEGMENTS_MAX; 12 */
     uint32_t found_permille; /* a user whose best cosine is below this founds a segment; 400 */
     uint32_t step_ppm;      /* least step of a centroid; 2,000 */
@@ -68,3 +68,4 @@ const struct model *learner_model(struct learner *l);
 /* Counts the audience in the models again; reads every user remembered. */
 void learner_count_audience(struct learner *l);
 uint64_t learner_samples(const struct learner *l); /* applied since it was created */
+uint64_t learner_thinned(const struct learner *l); /* examples left out since then, of both models */

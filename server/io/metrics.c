@@ -14,7 +14,7 @@
 
 enum metric {
     BUILD_UP, TURNS, RSS_BYTES,
-    RECORDS, PRODUCED, PRODUCED_BYTES, EVENTS, DUPLICATES, DEAD_LETTERS, RANKINGS, RECOMMENDATIONS, THROTTLED, ARM_LISTS, ARM_EVENTS, PAIR_DELTAS, RATINGS_RAISED, MODELS_REFUSED,
+    RECORDS, PRODUCED, PRODUCED_BYTES, EVENTS, DUPLICATES, DEAD_LETTERS, RANKINGS, RECOMMENDATIONS, THROTTLED, ARM_LISTS, ARM_EVENTS, PAIR_DELTAS, RATINGS_RAISED, MODELS_REFUSED, EXAMPLES_THINNED,
     EFFECT_RUNS, EFFECT_ENTRIES, ENTRIES_APPLIED, ENTRIES_REPLAYED, ENTRIES_REFUSED, ROLLUPS, SCENE_ENTRIES, SCENES_REFUSED,
     COMMITS, COMMIT_KEYS, COMMIT_BYTES, COMMIT_CONFLICTS, LOADS, LOAD_KEYS, EVICTIONS, REWINDS, REPEATED, TASKS_LOST, MEMORY_REFUSALS,
     TASKS, HALTED, HALTS_TOTAL, WAITING, REPLAYED, LAG_RECORDS, LAG_SECONDS, COMMIT_AGE, STATE_BYTES,
@@ -41,6 +41,7 @@ static const struct {
     [ARM_LISTS] = {"sluice_arm_lists_total", "counter", "arm", "lists pushed, by arm of the experiment"},
     [ARM_EVENTS] = {"sluice_arm_events_total", "counter", "arm,type,by", "events of the users of an arm, by recommendation or not"},
     [MODELS_REFUSED] = {"sluice_models_refused_total", "counter", "", "snapshots of the models that this version does not read"},
+    [EXAMPLES_THINNED] = {"sluice_examples_thinned_total", "counter", "", "examples of intent and churn left out because more came than learner.examples_max lets wait"},
     [PAIR_DELTAS] = {"sluice_pair_deltas_total", "counter", "", "changes of co-ratings sent to entity tasks, both directions"},
     [RATINGS_RAISED] = {"sluice_ratings_raised_total", "counter", "", "ratings that an event raised"},
     [EFFECT_RUNS] = {"sluice_effect_runs_total", "counter", "", "effects records sent"},
@@ -179,7 +180,7 @@ static void render_counts(const struct worker_counts *c, struct writer *w)
         {EFFECT_RUNS, c->effect_runs},         {EFFECT_ENTRIES, c->effect_entries},     {ENTRIES_APPLIED, c->entries_applied},
         {ENTRIES_REPLAYED, c->entries_replayed}, {ENTRIES_REFUSED, c->entries_refused}, {ROLLUPS, c->rollups}, {SCENES_REFUSED, c->scenes_refused},
         {COMMITS, c->commits},                 {COMMIT_KEYS, c->commit_keys},           {COMMIT_BYTES, c->commit_bytes},
-        {COMMIT_CONFLICTS, c->conflicts},      {LOADS, c->loads}, {LOAD_KEYS, c->load_keys}, {MODELS_REFUSED, c->models_refused}, {PAIR_DELTAS, c->pair_deltas}, {RATINGS_RAISED, c->ratings_raised}, {EVICTIONS, c->evictions},
+        {COMMIT_CONFLICTS, c->conflicts},      {LOADS, c->loads}, {LOAD_KEYS, c->load_keys}, {MODELS_REFUSED, c->models_refused}, {EXAMPLES_THINNED, c->examples_thinned}, {PAIR_DELTAS, c->pair_deltas}, {RATINGS_RAISED, c->ratings_raised}, {EVICTIONS, c->evictions},
         {REWINDS, c->rewinds}, {REPEATED, c->unexpected}, {TASKS_LOST, c->lost},                   {MEMORY_REFUSALS, c->memory_refusals},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

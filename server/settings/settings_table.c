@@ -261,7 +261,7 @@ const struct setting settings_table[] = {
 
     I64("learner.intent_ms", worker.learner.intent_ms, "ms", 1000, 365 * DAY, 0, "Horizon of purchase intent."),
     I64("learner.churn_ms", worker.learner.churn_ms, "ms", 1000, 365 * DAY, 0, "Horizon of churn: away in its second half."),
-    U32("learner.examples_max", worker.learner.examples_max, "examples", 100, 100000000, 0, "Waiting for their labels; the oldest leave first."),
+    U32("learner.examples_max", worker.learner.examples_max, "examples", 100, 100000000, 0, "Of intent and of churn each, waiting for their labels; when more come, a fair share of all is kept. About 200 bytes each."),
     U32("learner.segments", worker.learner.segments, "segments", 1, SEGMENTS_MAX, 0, "At most so many."),
     U32("learner.found_permille", worker.learner.found_permille, "1/1000", 0, 1000, 0, "A user whose best cosine is below this founds a segment."),
     U32("learner.step_ppm", worker.learner.step_ppm, "ppm", 1, 1000000, 0, "Least step of a centroid."),

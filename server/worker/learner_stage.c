@@ -74,7 +74,9 @@ static void fold(struct task *t, const struct record *r, int64_t now_ms)
         cell->object = calloc(1, sizeof(struct model));
         ASSERT(cell->object);
     }
+    uint64_t thinned = learner_thinned(s->learner);
     learner_apply(s->learner, &sample);
+    t->worker->counts.examples_thinned += learner_thinned(s->learner) - thinned;
     if (!cell->dirty)
         cells_touch_dirty(&t->cells, cell);
     cells_set_bytes(&t->cells, cell, sizeof(struct model));

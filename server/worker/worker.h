@@ -47,6 +47,7 @@ struct worker_counts {
     uint64_t events[EVENT_TYPES]; /* applied */
     struct dead_count dead[DEAD_REASONS_MAX];
     uint64_t models_refused; /* snapshots of another version */
+    uint64_t examples_thinned; /* left out by the learner */
     uint64_t pair_deltas, ratings_raised; /* emitted by profile tasks */
     uint64_t rankings, recommendations, throttled, views;
     struct arm_counts arms[ARMS];

@@ -1,6 +1,7 @@
 /* What the learner promises: labels that wait for their window, and predictions that tell buyers from others. */
 #include "tests/unit/check.h"
 
+#include "server/engine/examples.h"
 #include "server/engine/learner.h"
 
 static struct sample seen(uint64_t user, int64_t ts_ms, float hot)
@@ -124,11 +125,93 @@ static void test_who_comes_back_in_the_second_half_has_not_left(void)
         struct sample again = seen(u, 1700000, 0);
         learner_apply(l, &again);
     }
-    struct sample later = seen(99, 1000000 + s.intent_ms + 1, 0);
+    struct sample later = seen(99, 1000000 + s.churn_ms + 1, 0);
     learner_apply(l, &later);
     CHECK_INT(learner_model(l)->churn.examples, 10);
     CHECK_INT(learner_model(l)->churn.positives, 5);
     learner_destroy(l);
+}
+
+/*
+ * A thousand users, one example a minute each, where two thousand may wait: 30,000 come within the horizon of intent and
+ * 120,000 within that of churn. Both models learn, and of a fair share: a fourth of the users is hot and buys a minute
+ * later; every second one never comes after the first two hours.
+ */
+static void test_more_come_than_may_wait_then_both_models_learn_a_fair_share(void)
+{
+    struct learner_settings s;
+    learner_settings_default(&s);
+    s.churn_ms = 2 * 3600000;
+    s.examples_max = 2000;
+    struct learner *l = learner_create(&s, NULL);
+    for (int minute = 0; minute < 360; minute++)
+        for (int u = 0; u < 1000; u++) {
+            int64_t now_ms = 1000000 + minute * 60000ll + u;
+            struct sample one = seen((uint64_t)u + 1, now_ms, u % 4 == 0 ? 3 : 0);
+            struct sample bought = {.kind = SAMPLE_BOUGHT, .user = (uint64_t)u + 1, .ts_ms = now_ms + 1};
+            if (u % 2 && minute >= 120)
+                continue;
+            learner_apply(l, &one);
+            if (u % 4 == 0)
+                learner_apply(l, &bought);
+        }
+    const struct logistic_model *intent = &learner_model(l)->intent, *churn = &learner_model(l)->churn;
+    double share = (double)intent->positives / (double)intent->examples, left = (double)churn->positives / (double)churn->examples;
+    CHECK(intent->mature && churn->mature);
+    CHECK(intent->examples > 5000);  /* 1,000 to 2,000 a horizon of half an hour */
+    CHECK(churn->examples > 1500);
+    CHECK(share > 0.35 && share < 0.45); /* .25 for two hours, .5 for three and a half */
+    CHECK(left > 0.12 && left < 0.24);   /* who leaves, in the last of his two hours: 1 of 6 of four hours' examples */
+    struct sample hot = seen(1, 0, 3), cold = seen(2, 0, 0);
+    CHECK(logistic_predict(intent, hot.features) > 0.9);
+    CHECK(logistic_predict(intent, cold.features) < 0.1);
+    CHECK(learner_thinned(l) > 300000);
+    learner_destroy(l);
+}
+
+/* Labels find a user's examples after the others left from between them. */
+static void test_thinned_then_labels_still_reach_what_stayed(void)
+{
+    float none[FEATURES] = {0};
+    struct examples *q = examples_create(100, 1000000);
+    const struct example *e;
+    int count = 0, labelled = 0;
+    for (int i = 0; i < 1000; i++)
+        examples_add(q, (uint64_t)(i % 10) + 1, i, none);
+    examples_label(q, 3, 1000, 0, 1000);
+    while ((e = examples_close(q, 2000000))) {
+        CHECK_INT(e->label, e->user == 3);
+        count++;
+        labelled += e->label;
+    }
+    CHECK(count > 30 && count <= 100);
+    CHECK(labelled > 0 && labelled < 25);
+    CHECK_INT((long long)examples_thinned(q), 1000 - count);
+    for (int i = 0; i < 20; i++) /* few come now: after a window each, more of them are kept, at last all */
+        for (int k = 0; k < 10; k++) {
+            examples_add(q, 1, 3000000ll + i * 1100000ll + k, none);
+            while (i < 19 && examples_close(q, INT64_MAX))
+                ;
+        }
+    for (count = 0; examples_close(q, INT64_MAX); count++)
+        ;
+    CHECK_INT(count, 10);
+    examples_destroy(q);
+}
+
+/* The same user at the same time again and again: nothing tells these apart, and still the room suffices. */
+static void test_equal_examples_beyond_the_room_are_left_out(void)
+{
+    float none[FEATURES] = {0};
+    struct examples *q = examples_create(4, 1000);
+    for (int i = 0; i < 50; i++)
+        examples_add(q, 7, 5, none);
+    int count = 0;
+    while (examples_close(q, 2000))
+        count++;
+    CHECK_INT(count + (long long)examples_thinned(q), 50);
+    CHECK(count <= 4);
+    examples_destroy(q);
 }
 
 int main(void)
@@ -139,5 +222,8 @@ int main(void)
     test_features_are_numbers_whatever_the_times_and_counts();
     test_a_purchase_after_the_window_is_no_label();
     test_who_comes_back_in_the_second_half_has_not_left();
+    test_more_come_than_may_wait_then_both_models_learn_a_fair_share();
+    test_thinned_then_labels_still_reach_what_stayed();
+    test_equal_examples_beyond_the_room_are_left_out();
     return checks_failed != 0;
 }
