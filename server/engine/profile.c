@@ -243,12 +243,12 @@ static void remember_id(struct profile *p, const struct profile_settings *s, uin
     p->dedupe[at] = tag;
 }
 
-static enum profile_refusal judge_time(const struct profile_settings *s, const struct event *e, int64_t record_ms)
+/* A record's timestamp may be any number: what is early is told before anything is subtracted from it. */
+enum profile_refusal profile_judge_time(const struct profile_settings *s, const struct event *e, int64_t record_ms)
 {
-    int64_t late_ms = record_ms - e->event_ms;
-    if (late_ms > s->late_ms_max)
-        return PROFILE_LATE;
-    return -late_ms > s->early_ms_max ? PROFILE_EARLY : PROFILE_APPLIED;
+    if (record_ms < e->event_ms - s->early_ms_max)
+        return PROFILE_EARLY;
+    return record_ms - e->event_ms > s->late_ms_max ? PROFILE_LATE : PROFILE_APPLIED;
 }
 
 /* Removes follow or block; true when it was a follow. */
@@ -357,7 +357,7 @@ enum profile_refusal profile_apply(struct profile *p, const struct profile_setti
                                    int64_t record_ms, struct effect_list *out)
 {
     struct fold f = {.p = p, .s = s, .e = event, .out = out};
-    enum profile_refusal refusal = judge_time(s, event, record_ms);
+    enum profile_refusal refusal = profile_judge_time(s, event, record_ms);
     if (refusal != PROFILE_APPLIED)
         return refusal;
     bool tagged = s->dedupe || p->dedupe_count;

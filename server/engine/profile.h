@@ -135,6 +135,8 @@ struct profile *profile_create(void);
 void profile_destroy(struct profile *p);
 /* By what an event id is known again: its low DEDUPE_BITS are all that is kept. */
 uint32_t profile_id_tag(struct slice id);
+/* Whether the event is late or early for its record's timestamp, or applies. */
+enum profile_refusal profile_judge_time(const struct profile_settings *s, const struct event *e, int64_t record_ms);
 /*
  * Folds one event. `record_ms` is the record timestamp. Effects are appended to `out`; their slices borrow from the
  * event. A refused event changes nothing and emits nothing.

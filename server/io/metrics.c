@@ -226,7 +226,7 @@ static void render_tasks(const struct task_report *tasks, size_t count, int64_t 
     begin(w, LAG_SECONDS);
     for (size_t i = 0; i < count; i++)
         if (tasks[i].lag_records == 0 || (tasks[i].lag_records > 0 && tasks[i].record_ms))
-            task_line(w, LAG_SECONDS, &tasks[i], tasks[i].lag_records ? (double)(now_ms - tasks[i].record_ms) / 1000 : 0);
+            task_line(w, LAG_SECONDS, &tasks[i], tasks[i].lag_records ? ((double)now_ms - (double)tasks[i].record_ms) / 1000 : 0);
     begin(w, COMMIT_AGE);
     for (size_t i = 0; i < count; i++)
         task_line(w, COMMIT_AGE, &tasks[i], (double)tasks[i].commit_age_ms / 1000);

@@ -144,8 +144,8 @@ void audit_event(struct audit *a, const rd_kafka_message_t *m, int64_t ts_ms)
     struct event e;
     struct slice key = {m->key, (uint32_t)m->key_len}, value = {m->payload, (uint32_t)m->len};
     const struct profile_settings *p = &a->settings.daemon.worker.profile;
-    if (event_decode(&a->settings.daemon.worker.event_rules, key, value, &scratch, &e) != EVENT_ACCEPTED || ts_ms - e.event_ms > p->late_ms_max ||
-        e.event_ms - ts_ms > p->early_ms_max || is_dropped(a, &e))
+    if (event_decode(&a->settings.daemon.worker.event_rules, key, value, &scratch, &e) != EVENT_ACCEPTED ||
+        profile_judge_time(p, &e, ts_ms) != PROFILE_APPLIED || is_dropped(a, &e))
         return;
     if (e.type == EVENT_PURCHASE)
         buy(a, &e, m->offset);

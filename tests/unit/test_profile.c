@@ -95,14 +95,15 @@ static void test_new_items_follow_those_before(void)
 static void test_time_is_judged_from_the_record(void)
 {
     static const struct {
-        int64_t record_after_ms; /* record timestamp minus ts */
+        int64_t record_ms;
         enum profile_refusal want;
-    } rows[] = {{0, PROFILE_APPLIED}, {86400000, PROFILE_APPLIED}, {86400001, PROFILE_LATE}, {-300000, PROFILE_APPLIED}, {-300001, PROFILE_EARLY}};
+    } rows[] = {{T0, PROFILE_APPLIED}, {T0 + 86400000, PROFILE_APPLIED}, {T0 + 86400001, PROFILE_LATE}, {T0 - 300000, PROFILE_APPLIED}, {T0 - 300001, PROFILE_EARLY},
+                {-1, PROFILE_EARLY}, {INT64_MIN, PROFILE_EARLY}, {INT64_MAX, PROFILE_LATE}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct one o;
         one_init(&o);
         struct event e = {.type = EVENT_CHAT, .id = slice_of("e"), .room = slice_of("r"), .scene = slice_of("home"), .event_ms = T0};
-        CHECK_INT(profile_apply(o.p, &o.s, &e, T0 + rows[i].record_after_ms, &o.out), rows[i].want);
+        CHECK_INT(profile_apply(o.p, &o.s, &e, rows[i].record_ms, &o.out), rows[i].want);
         CHECK_INT(o.p->events, rows[i].want == PROFILE_APPLIED);
         CHECK_INT(o.out.count_count > 0, rows[i].want == PROFILE_APPLIED);
         one_fini(&o);
