@@ -1,6 +1,7 @@
 #include "server/codec/catalog_decode.h"
 
 #include "common/mutant.h"
+#include "server/engine/event.h"
 
 #include <jansson.h>
 
@@ -19,17 +20,6 @@ static void refuse(struct fields *f, enum catalog_refusal why)
 {
     if (f->refusal == CATALOG_ACCEPTED)
         f->refusal = why;
-}
-
-static bool is_id(struct slice s)
-{
-    for (uint32_t i = 0; i < s.size; i++) {
-        char c = s.at[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!letter && c != '_' && c != '.' && c != '-')
-            return false;
-    }
-    return s.size > 0 && s.size <= SCENE_ID_BYTES;
 }
 
 static struct slice text_of(struct fields *f, const json_t *value, size_t size_max)
@@ -61,7 +51,7 @@ static struct slice read_id(struct fields *f, const char *name, bool required)
 {
     const json_t *value = get(f, name, required);
     struct slice s = value ? text_of(f, value, SCENE_ID_BYTES) : (struct slice){"", 0};
-    if (value && !is_id(s))
+    if (value && !event_is_id(s))
         refuse(f, CATALOG_BAD_VALUE);
     return s;
 }
@@ -89,7 +79,7 @@ static uint32_t read_list(struct fields *f, const char *name, bool required, boo
     }
     for (size_t i = 0; i < json_array_size(list); i++) {
         out[i] = text_of(f, json_array_get(list, i), SCENE_TAG_BYTES);
-        if (out[i].size == 0 || (ids && !is_id(out[i])))
+        if (out[i].size == 0 || (ids && !event_is_id(out[i])))
             refuse(f, CATALOG_BAD_VALUE);
     }
     return (uint32_t)json_array_size(list);
@@ -183,7 +173,7 @@ static enum entity_kind kind_of(struct slice key, struct slice *out_name)
         return ENTITY_NONE;
     *out_name = (struct slice){key.at + 5, key.size - 5};
     for (int k = ENTITY_ITEM; k <= ENTITY_ROOM; k++)
-        if (memcmp(key.at, prefixes[k], 5) == 0 && is_id(*out_name))
+        if (memcmp(key.at, prefixes[k], 5) == 0 && event_is_id(*out_name))
             return (enum entity_kind)k;
     return ENTITY_NONE;
 }

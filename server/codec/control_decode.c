@@ -1,6 +1,7 @@
 #include "server/codec/control_decode.h"
 
 #include "common/mutant.h"
+#include "server/engine/event.h"
 
 #include <jansson.h>
 
@@ -26,21 +27,10 @@ static bool read_text(const json_t *root, const char *name, size_t size_max, str
     return true;
 }
 
-static bool is_id(struct slice s)
-{
-    for (uint32_t i = 0; i < s.size; i++) {
-        char c = s.at[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
-              c == '-'))
-            return false;
-    }
-    return true;
-}
-
 static bool read_id(const json_t *root, const char *name, struct slice *out)
 {
     struct slice s = {"", 0};
-    if (!read_text(root, name, SCENE_ID_BYTES, &s) || !is_id(s))
+    if (!read_text(root, name, SCENE_ID_BYTES, &s) || (s.size && !event_is_id(s)))
         return false;
     *out = s;
     return true;

@@ -5,7 +5,6 @@
 #include "server/engine/stored.h"
 
 #define HEAD_BYTES 23 /* version, source, generation, confirmed, prev */
-#define NAME_BYTES_MAX 64
 #define EXPLAINED 0x80
 #define RATING_MAX UINT8_MAX /* what one event moves */
 
@@ -32,7 +31,7 @@ void effects_run_begin_entry(struct effects_run *run, int64_t offset, int64_t pr
 
 static void put_name(struct writer *w, struct slice name)
 {
-    ASSERT(name.size <= NAME_BYTES_MAX);
+    ASSERT(name.size <= EVENT_ID_BYTES);
     put_u8(w, (uint8_t)name.size);
     put_bytes(w, name.at, name.size);
 }
@@ -144,15 +143,17 @@ bool effects_run_next(struct run_reader *run, struct run_entry *out)
     return true;
 }
 
-static struct slice get_name(struct reader *r)
+/* None where an effect takes back what is known by its id alone. */
+static struct slice get_name_after_size(struct reader *r)
 {
     uint8_t size = get_u8(r);
-    if (size > NAME_BYTES_MAX || FUZZ_MUTANT(name_beyond, false, size > reader_left(r))) {
+    if (size > EVENT_ID_BYTES || FUZZ_MUTANT(name_beyond, false, size > reader_left(r))) {
         r->failed = true;
         return (struct slice){0};
     }
     struct slice name = {(const char *)r->at, size};
     r->at += size;
+    r->failed |= name.size && !event_is_id(name);
     return name;
 }
 
@@ -160,8 +161,9 @@ static void read_count(struct reader *r, struct run_effect *out)
 {
     struct count_effect *e = &out->count;
     e->target = out->target = get_entity(r, ENTITY_NONE);
-    e->name = get_name(r);
-    e->scene = get_name(r);
+    e->name = get_name_after_size(r);
+    e->scene = get_name_after_size(r);
+    r->failed |= e->scene.size == 0;
     uint8_t source = get_u8(r);
     e->source = (enum event_source)(source & ~EXPLAINED);
     e->explained = source & EXPLAINED;
@@ -221,7 +223,7 @@ bool effects_entry_next(struct run_reader *run, struct run_effect *out)
         read_count(r, out);
     } else if (out->op == RUN_RATING) {
         run->list_id = out->target = get_entity(r, ENTITY_NONE);
-        out->name = get_name(r);
+        out->name = get_name_after_size(r);
         out->delta = get_rating(r);
         run->left = get_varint(r);
         run->list = RUN_RATING;

@@ -116,13 +116,6 @@ static int64_t get_number(struct reader *r)
     return get_within(r, -SCENE_NUMBER_MAX, SCENE_NUMBER_MAX);
 }
 
-static struct slice get_id(struct reader *r, uint32_t size_min)
-{
-    struct slice s = get_slice(r, SCENE_ID_BYTES);
-    r->failed = r->failed || s.size < size_min;
-    return s;
-}
-
 static void get_position(struct reader *r, struct source_position *out)
 {
     out->epoch = get_within(r, 0, SCENE_NUMBER_MAX);
@@ -149,7 +142,7 @@ static void get_counters(struct reader *r, int64_t out[COUNTERS])
 static void get_rollup(struct reader *r, struct slice scene, struct rollup *out)
 {
     *out = (struct rollup){.scene = scene};
-    out->name = get_id(r, 1);
+    out->name = get_name(r);
     out->id = get_entity(r, ENTITY_NONE);
     out->partition = get_partition(r);
     out->offset = get_within(r, 0, NUMBER_MAX);
@@ -167,20 +160,20 @@ static void get_room(struct reader *r, struct room_entry *out)
     get_position(r, &out->position);
     out->open = get_flag(r);
     out->record_ms = get_within(r, -1, EVENT_MS_MAX); /* -1: Kafka has no time of it */
-    out->room = get_id(r, 1);
+    out->room = get_name(r);
     if (!out->open)
         return;
-    out->host = get_id(r, 1);
+    out->host = get_name(r);
     out->category = get_slice(r, SCENE_TAG_BYTES);
     get_tag_list(r, &out->tags);
     out->item_count = get_count(r, FUZZ_MUTANT(items_overflow, 1000, SCENE_ITEMS_MAX), 4);
     for (uint32_t i = 0; i < out->item_count; i++) {
-        out->items[i].name = get_id(r, 1);
+        out->items[i].name = get_name(r);
         out->items[i].category = get_slice(r, SCENE_TAG_BYTES);
         get_tag_list(r, &out->items[i].tags);
         out->items[i].price = get_within(r, 0, SCENE_MONEY_MAX);
     }
-    out->explaining = get_id(r, 0);
+    out->explaining = get_name_or_none(r);
     out->slot_cost = get_within(r, 0, SCENE_MONEY_MAX);
     get_tag_list(r, &out->domains);
     get_tag_list(r, &out->style);
@@ -193,12 +186,12 @@ static void get_control(struct reader *r, struct slice scene, struct control_ent
 {
     memset(out, 0, sizeof *out);
     get_position(r, &out->position);
-    out->id = get_id(r, 1);
+    out->id = get_name(r);
     out->scene = scene;
     uint8_t op = get_u8(r);
     r->failed = r->failed || op >= CONTROL_OPS;
     out->op = (enum control_op)op;
-    out->room = get_id(r, 0);
+    out->room = get_name_or_none(r);
     out->value = get_number(r);
     out->until_ms = get_event_ms(r);
     out->by = get_slice(r, SCENE_TEXT_BYTES);
@@ -213,7 +206,7 @@ enum err scene_record_open(struct slice bytes, struct scene_record *out)
         return ERR_INVALID;
     if (version != SCENE_RECORD_VERSION)
         return ERR_VERSION;
-    record.scene = get_id(&record.left, 1);
+    record.scene = get_name(&record.left);
     if (record.left.failed)
         return ERR_INVALID;
     *out = record;

@@ -19,13 +19,6 @@ static void put_name(struct writer *w, const struct name *n)
     put_slice(w, name_slice(n));
 }
 
-static struct name get_name(struct reader *r)
-{
-    struct slice s = get_slice(r, SCENE_ID_BYTES);
-    r->failed |= s.size == 0;
-    return name_of(s);
-}
-
 static int64_t get_number(struct reader *r)
 {
     return get_within(r, -SCENE_NUMBER_MAX, SCENE_NUMBER_MAX);
@@ -186,7 +179,7 @@ static int32_t get_weight(struct reader *r)
 
 static void get_room(struct reader *in, struct room *r)
 {
-    r->name = get_name(in);
+    r->name = name_of(get_name(in));
     r->id = entity_id_of(ENTITY_ROOM, name_slice(&r->name));
     r->host = get_entity_or_none(in, ENTITY_HOST);
     r->category = get_u32(in);
@@ -262,7 +255,7 @@ static int32_t get_commission(struct reader *r)
 
 static void get_host(struct reader *r, struct host *h)
 {
-    h->name = get_name(r);
+    h->name = name_of(get_name(r));
     h->id = entity_id_of(ENTITY_HOST, name_slice(&h->name));
     h->domains = get_tags(r);
     h->style = get_tags(r);
@@ -301,7 +294,7 @@ static void put_item(struct writer *w, const struct item *it)
 
 static void get_item(struct reader *r, struct item *it)
 {
-    it->name = get_name(r);
+    it->name = name_of(get_name(r));
     it->id = entity_id_of(ENTITY_ITEM, name_slice(&it->name));
     it->category = get_u32(r);
     it->tags = get_tags(r);
@@ -344,7 +337,7 @@ static void put_head(struct writer *w, const struct scene *c)
 
 static void get_head(struct reader *r, struct scene *c)
 {
-    c->name = get_name(r);
+    c->name = name_of(get_name(r));
     c->epoch = get_within(r, 0, SCENE_NUMBER_MAX);
     c->tick_ms = get_event_ms(r);
     c->minute = get_event_ms(r);

@@ -133,7 +133,8 @@ static void get_scenes(struct counters *c, struct reader *r)
     uint32_t count = get_count(r, FUZZ_MUTANT(scenes_overflow, 1000, SCENES_PER_ENTITY + 1), 2);
     while (c->scene_count < (int)count && !r->failed) {
         struct scene_totals *s = counters_add_scene(c);
-        struct slice name = get_slice(r, EVENT_ID_BYTES);
+        struct slice name = get_name_or_none(r);
+        r->failed |= (name.size == 0) != (c->scene_count > SCENES_PER_ENTITY); /* those beyond the bound together have none */
         char *bytes = calloc(1, (size_t)name.size + 1);
         ASSERT(bytes);
         if (name.size)
@@ -149,7 +150,7 @@ enum err counters_decode(struct slice bytes, struct counters **out_counters)
     if (get_u8(&r) != COUNTERS_VERSION)
         return ERR_VERSION;
     struct counters *c = counters_create();
-    struct slice name = get_slice(&r, EVENT_ID_BYTES);
+    struct slice name = get_name_or_none(&r);
     if (name.size)
         memcpy(c->name, name.at, name.size);
     c->name_size = (uint8_t)name.size;

@@ -72,5 +72,7 @@ struct event {
     uint8_t percent;         /* progress: 0-100 */
 };
 
+/* 1 to EVENT_ID_BYTES letters of an id. */
+bool event_is_id(struct slice s);
 const char *event_type_name(enum event_type type);
 const char *event_source_name(enum event_source source);

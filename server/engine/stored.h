@@ -4,6 +4,7 @@
  *   an entity has a kind, where one is asked for this one; 0 only where there may be none
  *   a time is the event's, 0 (never) to EVENT_MS_MAX
  *   a sum lies within NUMBER_MAX (common/bytes.h) either way, and one record moves it by DELTA_MAX at most
+ *   a name is an id's letters (event.h)
  *   an offset is -1 (none) to NUMBER_MAX
  * So sums, differences and steps of them stay within 64 bits, and an id can be taken apart.
  */
@@ -33,6 +34,20 @@ static inline entity_id get_entity_or_none(struct reader *r, enum entity_kind ki
     entity_id id = get_u48(r);
     r->failed |= id && !entity_is_of(id, kind);
     return id;
+}
+
+static inline struct slice get_name(struct reader *r)
+{
+    struct slice name = get_slice(r, EVENT_ID_BYTES);
+    r->failed |= !event_is_id(name);
+    return name;
+}
+
+static inline struct slice get_name_or_none(struct reader *r)
+{
+    struct slice name = get_slice(r, EVENT_ID_BYTES);
+    r->failed |= name.size && !event_is_id(name);
+    return name;
 }
 
 static inline int64_t get_event_ms(struct reader *r)

@@ -6,6 +6,7 @@
 
 #include "common/check.h"
 #include "server/codec/scene_codec.h"
+#include "server/engine/stored.h"
 #include "server/worker/worker_internal.h"
 
 #include <stdlib.h>
@@ -39,7 +40,7 @@ static enum err open_chain(struct task *t, struct slice chain)
     s->catalog_version = 0;
     uint32_t count = chain.size ? get_count(&r, TASK_SCENES_MAX, 1) : 0;
     for (uint32_t i = 0; i < count; i++) {
-        struct slice name = get_slice(&r, SCENE_ID_BYTES);
+        struct slice name = get_name(&r);
         if (!r.failed)
             allocation_scene_index(s, name);
     }

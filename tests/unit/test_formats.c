@@ -44,7 +44,7 @@ static void fold(struct profile *p, struct effect_list *effects, struct effects_
         profile_apply(p, &s, &e, e.event_ms + 50, effects);
         if (!run)
             continue;
-        effects_run_begin_entry(run, n * 3, n * 3 - 3, e.event_ms);
+        effects_run_begin_entry(run, n * 3, n ? n * 3 - 3 : -1, e.event_ms);
         for (uint32_t i = 0; i < effects->count_count; i++)
             effects_run_add_count(run, &effects->counts[i]);
         for (uint32_t i = 0, from = 0; i < effects->rating_count; from += effects->ratings[i++].pairs)
@@ -243,6 +243,69 @@ static void text_of(const struct writer *bytes, char text[16384])
         snprintf(text + 2 * i, 3, "%02x", bytes->data[i]);
 }
 
+static bool takes_effects(struct slice bytes)
+{
+    struct run_reader run;
+    struct run_entry entry;
+    struct run_effect effect;
+    if (effects_run_open(bytes, &run) != ERR_NONE)
+        return false;
+    while (effects_run_next(&run, &entry))
+        while (effects_entry_next(&run, &effect))
+            ;
+    return !run.failed;
+}
+
+static bool takes_counters(struct slice bytes)
+{
+    struct counters *c = NULL;
+    bool taken = counters_decode(bytes, &c) == ERR_NONE;
+    counters_destroy(c);
+    return taken;
+}
+
+static bool takes_rollups(struct slice bytes)
+{
+    struct scene_record record;
+    struct scene_entry entry;
+    enum err err = scene_record_open(bytes, &record);
+    while (err == ERR_NONE)
+        err = scene_record_next(&record, &entry);
+    return err == ERR_NOT_FOUND;
+}
+
+static bool takes_scene(struct slice bytes)
+{
+    struct scene *c = NULL;
+    bool taken = scene_decode(bytes, &c) == ERR_NONE;
+    scene_destroy(c);
+    return taken;
+}
+
+/* A scene's name, or a room's, as they stand in the bytes behind their size; with a letter that no id has they are refused. */
+static void test_names_of_other_letters_are_refused(void)
+{
+    static const struct {
+        void (*make)(struct writer *);
+        bool (*takes)(struct slice);
+        const char *name;
+    } rows[] = {{make_effects, takes_effects, "\4home"}, {make_effects, takes_effects, "\2r1"}, {make_counters, takes_counters, "\4home"},
+                {make_counters, takes_counters, "\2r0"}, {make_rollups, takes_rollups, "\4home"}, {make_rollups, takes_rollups, "\2r1"},
+                {make_rollups, takes_rollups, "\1k"}, {make_scene, takes_scene, "\4home"}, {make_scene, takes_scene, "\2r1"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct writer bytes = {0};
+        rows[i].make(&bytes);
+        struct slice all = {(char *)bytes.data, (uint32_t)bytes.size};
+        char *name = memmem(bytes.data, bytes.size, rows[i].name, strlen(rows[i].name));
+        CHECK(name && rows[i].takes(all));
+        for (const char *other = "\"\n\x80<"; name && *other; other++) {
+            name[1] = *other;
+            CHECK(!rows[i].takes(all));
+        }
+        writer_fini(&bytes);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static char path[4096], line[16384], text[16384];
@@ -269,5 +332,6 @@ int main(int argc, char **argv)
     }
     if (file)
         fclose(file);
+    test_names_of_other_letters_are_refused();
     return checks_failed != 0;
 }
