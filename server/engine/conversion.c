@@ -13,11 +13,18 @@
 #define KIND_PRIOR 5.0
 #define USER_PRIOR 1.0 /* buyers differ as if exponentially (Ehrenberg, Repeat-buying, 1972) */
 
+struct place {
+    struct conversion conversion;
+    entity_id id;
+    struct place *older, *newer; /* by when it was looked at or bought last */
+};
+
 struct conversions {
     uint32_t max;
     struct conversion all; /* expected: seconds, at the rate of one */
     struct conversion kinds[KINDS];
-    struct map entities; /* entity id -> struct conversion; owned */
+    struct map entities; /* entity id -> struct place; owned */
+    struct place *oldest, *newest;
 };
 
 struct conversions *conversions_create(uint32_t max)
@@ -67,23 +74,58 @@ static void add(struct conversion *f, double bought, double expected, int64_t no
     f->at_ms = now_ms > f->at_ms ? now_ms : f->at_ms;
 }
 
+static void leave(struct conversions *c, struct place *p)
+{
+    *(p->older ? &p->older->newer : &c->oldest) = p->newer;
+    *(p->newer ? &p->newer->older : &c->newest) = p->older;
+}
+
+static void become_newest(struct conversions *c, struct place *p)
+{
+    p->older = c->newest;
+    p->newer = NULL;
+    *(c->newest ? &c->newest->newer : &c->oldest) = p;
+    c->newest = p;
+}
+
+/* Of one not seen before, in the place of the one unseen for longest when there is no more room. */
+static struct place *place_for(struct conversions *c, entity_id id)
+{
+    struct place *p = c->entities.count < c->max ? malloc(sizeof *p) : c->oldest;
+    ASSERT(p);
+    if (p == c->oldest) {
+        leave(c, p);
+        map_remove(&c->entities, p->id);
+    }
+    *p = (struct place){.id = id};
+    map_put(&c->entities, id, p);
+    return p;
+}
+
 static void add_entity(struct conversions *c, entity_id id, double bought, double expected, int64_t now_ms)
 {
-    struct conversion *f = id ? map_find(&c->entities, id) : NULL;
-    if (id && !f && c->entities.count < c->max) {
-        f = calloc(1, sizeof *f);
-        ASSERT(f);
-        map_put(&c->entities, id, f);
-    }
-    if (f)
-        add(f, bought, expected, now_ms);
+    if (!id)
+        return;
+    struct place *p = map_find(&c->entities, id);
+    if (p)
+        leave(c, p);
+    else
+        p = place_for(c, id);
+    become_newest(c, p);
+    add(&p->conversion, bought, expected, now_ms);
+}
+
+static const struct conversion *find(const struct conversions *c, entity_id id)
+{
+    const struct place *p = id ? map_find(&c->entities, id) : NULL;
+    return p ? &p->conversion : NULL;
 }
 
 struct conversion_factors conversions_factors(const struct conversions *c, const struct look *at, int64_t now_ms, const struct conversion *user)
 {
     return (struct conversion_factors){
-        .item = mean_of(at->item ? map_find(&c->entities, at->item) : NULL, ENTITY_PRIOR, now_ms),
-        .host = mean_of(at->host ? map_find(&c->entities, at->host) : NULL, ENTITY_PRIOR, now_ms),
+        .item = mean_of(find(c, at->item), ENTITY_PRIOR, now_ms),
+        .host = mean_of(find(c, at->host), ENTITY_PRIOR, now_ms),
         .match = mean_of(&c->kinds[kind_of(at)], KIND_PRIOR, now_ms),
         .user = (user->bought + USER_PRIOR) / (user->expected + USER_PRIOR),
     };

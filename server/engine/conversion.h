@@ -31,7 +31,7 @@ struct conversion_factors {
 
 struct conversions;
 
-/* So many items and hosts at most; what comes later is like everybody. */
+/* So many items and hosts at most, at least 2; beyond it the one unseen for longest is forgotten. */
 struct conversions *conversions_create(uint32_t max);
 void conversions_destroy(struct conversions *c);
 void conversions_watch(struct conversions *c, const struct look *at, double seconds, int64_t now_ms, struct conversion *user);

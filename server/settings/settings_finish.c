@@ -118,6 +118,8 @@ bool settings_finish(struct settings *s, FILE *report)
     return !fault && read_user_key(s, report) && read_password(s, report) && read_secrets(s, report);
 }
 
+#define EXAMPLE_BYTES 240 /* and its place in the index of users */
+
 uint64_t settings_memory_bytes(const struct settings *s)
 {
     const struct daemon_settings *d = &s->daemon;
@@ -129,5 +131,6 @@ uint64_t settings_memory_bytes(const struct settings *s)
            ((uint64_t)d->kafka.fetch_queue_kb + (uint64_t)d->kafka.produce_queue_kb) * 1024 +
            (uint64_t)w->catalog.items_max * 250 + (uint64_t)(w->catalog.rooms_max + w->catalog.hosts_max) * 800 +
            (uint64_t)w->catalog.names_max * 64 + (uint64_t)w->push.list_max * 300 + (uint64_t)w->push.pending_max * 150 +
-           arms * w->recommend.funnel_max * 96 + (uint64_t)w->segments.conversions_max * 80;
+           arms * w->recommend.funnel_max * 96 + (uint64_t)w->segments.conversions_max * 112 +
+           (uint64_t)w->learner.examples_max * 2 * EXAMPLE_BYTES;
 }

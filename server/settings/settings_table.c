@@ -276,7 +276,7 @@ const struct setting settings_table[] = {
     U32("segments.refresh_ms", worker.segments.refresh_ms, "ms", 1000, 86400000, 0, "An unchanged one is sent again after."),
     U32("segments.step_permille", worker.segments.step_permille, "1/1000", 1, 10000, 0, "Change of intent's or churn's log odds worth sending."),
     U32("segments.session_gap_ms", worker.segments.session_gap_ms, "ms", 1000, 86400000, 0, "A longer silence ends a visit."),
-    U32("segments.conversions_max", worker.segments.conversions_max, "entities", 100, 10000000, 0, "Items and hosts of which a worker remembers how readily they are bought."),
+    U32("segments.conversions_max", worker.segments.conversions_max, "entities", 100, 10000000, 0, "Items and hosts of which a worker remembers how readily they are bought; beyond it the one unseen for longest is forgotten."),
     I64("segments.high_spent", worker.segments.value.high_spent, "minor units", 1, 1e15, 0, "Spending of a high-value user."),
     U32("segments.high_orders", worker.segments.value.high_orders, "orders", 1, 1000000, 0, "Or so many orders."),
     I64("segments.recent_ms", worker.segments.value.recent_ms, "ms", 60000, 3650 * DAY, 0, "Age of the last order that still counts."),

@@ -58,10 +58,33 @@ static void test_nothing_is_known_of_a_stranger_and_all_is_forgotten(void)
     struct conversion_factors f = conversions_factors(c, &at, NOW, &stranger);
     CHECK(f.item == 1.0 && f.host == 1.0 && f.match == 1.0 && f.user == 1.0);
     show(c, &at, 100, 2, NULL);
-    show(c, &third, 100, 0, NULL);
     CHECK(conversions_factors(c, &at, NOW, &stranger).item != 1.0);
-    CHECK(conversions_factors(c, &third, NOW, &stranger).item == 1.0); /* beyond the bound */
+    CHECK(conversions_factors(c, &third, NOW, &stranger).item == 1.0);
     CHECK(fabs(conversions_factors(c, &at, NOW + 60 * DAY, &stranger).item - 1) < 1e-9);
+    conversions_destroy(c);
+}
+
+/* Room for ten: of items that come one after the other the last stay, and the host of them all, looked at each time. */
+static void test_beyond_the_bound_the_one_unseen_for_longest_is_forgotten(void)
+{
+    struct conversions *c = conversions_create(10);
+    const struct conversion stranger = {0};
+    struct look at = {.host = 21};
+    for (entity_id item = 100; item < 200; item++) {
+        at.item = item;
+        show(c, &at, 10, 0, NULL);
+    }
+    for (at.item = 100; at.item < 200; at.item++)
+        CHECK_INT(conversions_factors(c, &at, NOW, &stranger).item != 1.0, at.item >= 191);
+    at.item = 191; /* seen again, so that 192 goes before it */
+    show(c, &at, 1, 0, NULL);
+    at.item = 300;
+    show(c, &at, 1, 0, NULL);
+    at.item = 191;
+    CHECK(conversions_factors(c, &at, NOW, &stranger).item != 1.0);
+    at.item = 192;
+    CHECK(conversions_factors(c, &at, NOW, &stranger).item == 1.0);
+    CHECK(conversions_factors(c, &at, NOW, &stranger).host != 1.0);
     conversions_destroy(c);
 }
 
@@ -70,5 +93,6 @@ int main(void)
     test_items_hosts_and_kinds_are_told_apart();
     test_a_buyer_is_known_by_what_was_watched();
     test_nothing_is_known_of_a_stranger_and_all_is_forgotten();
+    test_beyond_the_bound_the_one_unseen_for_longest_is_forgotten();
     return checks_failed != 0;
 }
