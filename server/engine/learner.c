@@ -138,15 +138,18 @@ static void ripen(struct logistic_model *m, int64_t learned_ms, int64_t horizon_
     m->mature |= m->examples >= EXAMPLES_MIN && learned_ms - m->from_ms >= horizon_ms / 4 * 3;
 }
 
-/* Everything whose window is over. A model's example is learned once, in the order of time. */
+#define CLOSED_MAX 64 /* a sample; after a pause of a whole horizon all that wait are due at once, a second's work */
+
+/* Those whose window is over, the oldest first. A model's example is learned once, in the order of time. */
 static void close_windows(struct learner *l)
 {
     const struct learner_settings *s = &l->settings;
-    for (const struct example *e; (e = examples_close(l->shopping, l->now_ms));) {
+    const struct example *e;
+    for (int i = 0; i < CLOSED_MAX && (e = examples_close(l->shopping, l->now_ms)); i++) {
         logistic_learn(&l->model.intent, &l->intent, s->memory, e->features, e->label);
         ripen(&l->model.intent, e->ts_ms, s->intent_ms);
     }
-    for (const struct example *e; (e = examples_close(l->staying, l->now_ms));) {
+    for (int i = 0; i < CLOSED_MAX && (e = examples_close(l->staying, l->now_ms)); i++) {
         logistic_learn(&l->model.churn, &l->churn, s->memory, e->features, !e->label);
         ripen(&l->model.churn, e->ts_ms, s->churn_ms);
     }

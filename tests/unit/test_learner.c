@@ -24,6 +24,14 @@ static void feed(struct learner *l, int64_t from_ms, int users)
     }
 }
 
+/* Samples of a stranger, as many as it takes to learn all that is due of some thousand. */
+static void pass(struct learner *l, int64_t now_ms)
+{
+    struct sample bought = {.kind = SAMPLE_BOUGHT, .user = 777777, .ts_ms = now_ms, .format = FORMATS};
+    for (int k = 0; k < 20; k++)
+        learner_apply(l, &bought);
+}
+
 static void test_labels_wait_for_the_window(void)
 {
     struct learner_settings s;
@@ -31,8 +39,7 @@ static void test_labels_wait_for_the_window(void)
     struct learner *l = learner_create(&s, NULL);
     feed(l, 1000000, 1000);
     CHECK_INT(learner_model(l)->intent.examples, 0);
-    struct sample later = seen(99999, 1000000 + s.intent_ms + 120000, 0);
-    learner_apply(l, &later);
+    pass(l, 1000000 + s.intent_ms + 120000);
     const struct logistic_model *m = &learner_model(l)->intent;
     CHECK_INT(m->examples, 1000);
     CHECK_INT(m->positives, 250);
@@ -51,6 +58,7 @@ static void test_silent_until_examples_span_three_quarters_of_the_horizon(void)
     feed(l, 1000000, 1000);
     for (int i = 0; i < 3; i++)
         learner_apply(l, &rest[i]);
+    pass(l, rest[2].ts_ms);
     CHECK_INT(m->examples, 1001);
     CHECK(logistic_predict(m, hot.features) == -1.0);
     rest[2].ts_ms++;
@@ -70,6 +78,7 @@ static void test_span_when_another_takes_over_then_it_goes_on(void)
     struct sample rest[] = {seen(99997, 1000000 + s.intent_ms + 2000, 0), seen(99998, enough_ms, 0), seen(99999, enough_ms + s.intent_ms + 1, 0)};
     feed(first, 1000000, 1000);
     learner_apply(first, &rest[0]);
+    pass(first, rest[0].ts_ms);
     CHECK_INT(learner_model(first)->intent.examples, 1000);
     struct learner *next = learner_create(&s, learner_model(first));
     learner_apply(next, &rest[1]);
@@ -199,6 +208,27 @@ static void test_thinned_then_labels_still_reach_what_stayed(void)
     examples_destroy(q);
 }
 
+/* After a pause no sample has to do the work of all that wait; the next ones share it, and no label comes to what is over. */
+static void test_after_a_pause_what_is_due_is_learned_over_several_samples(void)
+{
+    struct learner_settings s;
+    learner_settings_default(&s);
+    struct learner *l = learner_create(&s, NULL);
+    for (int u = 0; u < 1000; u++) {
+        struct sample one = seen((uint64_t)u + 1, 1000000 + u, 0);
+        learner_apply(l, &one);
+    }
+    for (int k = 0; k < 20; k++) {
+        uint64_t before = learner_model(l)->intent.examples;
+        struct sample bought = {.kind = SAMPLE_BOUGHT, .user = 1000, .ts_ms = 1000000 + 2 * s.intent_ms, .format = FORMATS};
+        learner_apply(l, &bought);
+        CHECK(learner_model(l)->intent.examples - before <= 100);
+    }
+    CHECK_INT(learner_model(l)->intent.examples, 1000);
+    CHECK_INT(learner_model(l)->intent.positives, 0);
+    learner_destroy(l);
+}
+
 /* The same user at the same time again and again: nothing tells these apart, and still the room suffices. */
 static void test_equal_examples_beyond_the_room_are_left_out(void)
 {
@@ -225,5 +255,6 @@ int main(void)
     test_more_come_than_may_wait_then_both_models_learn_a_fair_share();
     test_thinned_then_labels_still_reach_what_stayed();
     test_equal_examples_beyond_the_room_are_left_out();
+    test_after_a_pause_what_is_due_is_learned_over_several_samples();
     return checks_failed != 0;
 }
