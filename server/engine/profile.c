@@ -86,6 +86,26 @@ static uint32_t kind_limit(const struct profile_settings *s, enum entity_kind ki
     return kind == ENTITY_ITEM ? s->history : kind == ENTITY_HOST ? s->history_hosts : s->history_rooms;
 }
 
+/* Items alone have a past. */
+static uint32_t kind_past(const struct profile_settings *s, enum entity_kind kind)
+{
+    return kind == ENTITY_ITEM ? s->past : 0;
+}
+
+/* Where those of a kind begin that are paired: the limit's newest. Those before are its past. */
+static uint32_t first_paired(const struct fold *f, enum entity_kind kind)
+{
+    uint32_t left = kind_limit(f->s, kind) + f->joining, at = f->p->history_count;
+    if (kind_past(f->s, kind) == 0 || at <= left)
+        return 0;
+    for (uint32_t i = at; i-- > 0 && left;)
+        if (entity_kind_of(f->p->history[i].id) == kind) {
+            at = i;
+            left--;
+        }
+    return at;
+}
+
 static void history_drop(struct profile *p, uint32_t i)
 {
     memmove(&p->history[i], &p->history[i + 1], (p->history_count - i - 1) * sizeof *p->history);
@@ -94,17 +114,20 @@ static void history_drop(struct profile *p, uint32_t i)
 
 /*
  * Moves the entity to the young end, adding it if need be. When there are too many of its kind the oldest leaves, but
- * only after the pairs of this event are made.
+ * only after the pairs of this event are made. What comes from the past was unpaired when it went there, in so far as it takes no
+ * part in pairs any more; it is rated anew, as if it had been forgotten, and the rest of what is known of it stays.
  */
 static struct history_entry *touch(struct fold *f, entity_id id)
 {
     struct profile *p = f->p;
     struct history_entry entry = {.id = id};
     enum entity_kind kind = entity_kind_of(id);
-    uint32_t limit = kind_limit(f->s, kind), same = 0, oldest = 0;
+    uint32_t paired = kind_limit(f->s, kind), limit = paired + kind_past(f->s, kind), same = 0, oldest = 0;
+    f->joining = true;
     for (uint32_t i = p->history_count; i-- > 0;) {
         if (p->history[i].id == id) {
             entry = p->history[i];
+            f->joining = same >= paired;
             history_drop(p, i);
             same = 0;
             break;
@@ -117,6 +140,8 @@ static struct history_entry *touch(struct fold *f, entity_id id)
     f->leaving = same >= limit ? same - limit + 1 : 0;
     f->leaves = oldest;
     f->before_ms = entry.touched_ms;
+    if (f->joining)
+        entry.rating = 0;
     entry.touched_ms = f->e->event_ms - f->e->event_ms % 1000;
     uint32_t at = list_push((void **)&p->history, &p->history_count, PROFILE_HISTORY_MAX + 1, sizeof entry);
     p->history[at] = entry;
@@ -129,11 +154,14 @@ void fold_set_rating(struct fold *f, struct history_entry *h, uint8_t rating, st
     if (rating == old || entity_kind_of(h->id) == ENTITY_ROOM)
         return;
     h->rating = rating;
+    enum entity_kind kind = entity_kind_of(h->id);
+    uint32_t first = first_paired(f, kind);
+    if (h < f->p->history + first)
+        return;
     struct rating_effect *e = effect_list_add_rating(f->out, h->id);
     e->delta = (int32_t)rating - old;
     e->name = name;
-    enum entity_kind kind = entity_kind_of(h->id);
-    for (uint32_t i = 0; i < f->p->history_count; i++) {
+    for (uint32_t i = first; i < f->p->history_count; i++) {
         const struct history_entry *q = &f->p->history[i];
         if (q->id == h->id || q->rating == 0 || entity_kind_of(q->id) != kind)
             continue;
@@ -207,6 +235,7 @@ static void apply_to(struct fold *f, enum entity_kind kind, struct slice name)
         history_drop(f->p, i);
         f->leaving--;
     }
+    f->joining = false;
 }
 
 bool owned_is_kept(const struct owned_item *o)

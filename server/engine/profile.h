@@ -30,7 +30,8 @@ struct currency_settings {
 /* Fold settings: changing one changes state, so their hash stands in every slot's header (settings_hash). */
 struct profile_settings {
     uint8_t weights[EVENT_TYPES];     /* implicit rating per action; 0 touches without rating */
-    uint32_t history;                 /* items remembered; default 50 */
+    uint32_t history;                 /* items that are paired with what comes; default 50 */
+    uint32_t past;                    /* items remembered behind them, which ranking alone reads; default 100 */
     uint32_t history_hosts;           /* hosts remembered; 0 = no host similarity; default 12 */
     uint32_t history_rooms;           /* rooms remembered, without similarity; default 64: what the pause after an impression rests on */
     uint32_t dedupe;                  /* event id tags; default 64 */

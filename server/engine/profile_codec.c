@@ -434,7 +434,7 @@ void profile_settings_default(struct profile_settings *s)
         [EVENT_PURCHASE] = 5, [EVENT_PROGRESS] = 1,
     };
     *s = (struct profile_settings){
-        .history = 50, .history_hosts = 12, .history_rooms = 64, .dedupe = 64, .owned = 256, .relations = 128,
+        .history = 50, .past = 100, .history_hosts = 12, .history_rooms = 64, .dedupe = 64, .owned = 256, .relations = 128,
         .visits = 128, .late_ms_max = 86400000, .early_ms_max = 300000, .dwell_ms_max = 600000,
         .room_dwell_ms_max = 1800000, .short_view_ms = 3000, .watch_step_ms = {3000, 60000, 300000, 900000},
         .attribution_ms = 1800000, .again_ms = 1800000, .next_steps = PAIR_STEPS, .day_offset_ms = 8 * 3600000, .funnel = true,

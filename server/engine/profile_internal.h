@@ -12,6 +12,7 @@ struct fold {
     uint32_t watched_ms;  /* of this event, after caps */
     uint32_t watched_s;   /* what the history gets of it */
     int64_t before_ms;    /* the entity's last touch before this event; 0: it is new */
+    bool joining;         /* the entity being touched was not among the paired: until its pairs are made there is one more of these */
     uint32_t leaving;     /* so many of the kind are too many; */
     uint32_t leaves;      /* the first is the one here */
     bool new_visit;       /* of the room */
@@ -35,6 +36,7 @@ static inline uint32_t visit_tag_of_host(entity_id host, int64_t day)
     return (uint32_t)(hash_mix(host) >> 32) + (uint32_t)day;
 }
 
+/* Of what is paired, with the effects; the rating of what is only remembered is nobody else's business. */
 void fold_set_rating(struct fold *f, struct history_entry *h, uint8_t rating, struct slice name);
 /* Amounts, owned items. Refusals change nothing. */
 enum profile_refusal fold_money(struct fold *f);

@@ -20,7 +20,7 @@ void recommend_settings_default(struct recommend_settings *s)
         .half_life_long_ms = 30 * 86400000ll,
         .trend_half_life_ms = 600000,
         .popular_half_life_ms = 7 * 86400000ll,
-        .recent_items = 50,
+        .recent_items = 150,
         .list_items = 20,
         .full_lists = 8,
         .similar_prior_permille = 200,

@@ -17,7 +17,7 @@
  *   again         what the user comes back to: the more often, the more lately by the user's own rhythm and the more it is wanted
  *                 by everybody, the more. Only of formats that return; a course that is owned is never offered again. What is
  *                 similar does not count there
- * Candidates: what the lists of the newest 50 items of the history name (20 of each, 10 from the ninth on), what carries the tags the user likes most, what
+ * Candidates: what the lists of the newest 150 items of the history name (20 of each, 10 from the ninth on), what carries the tags the user likes most, what
  * known hosts show, what is best for everybody, and a few at random; so the work is bounded whatever is live. The best
  * of them by an estimate are scored exactly.
  * Selection: slot by slot the best that is left, with probability `explore` any that is left; the propensity of a
@@ -58,7 +58,7 @@ struct recommend_settings {
     int64_t half_life_long_ms;  /* 30 days */
     int64_t trend_half_life_ms; /* of the funnel counts; 600,000 */
     int64_t popular_half_life_ms; /* of what was taken, for `popular`; 7 days */
-    uint32_t recent_items;      /* newest of the history whose lists are read; 50 */
+    uint32_t recent_items;      /* newest of the history whose lists are read; 150 */
     uint32_t list_items;        /* places of a list that are read; 20 */
     uint32_t full_lists;        /* so many lists, of the others half; 8 */
     uint32_t similar_prior_permille; /* of the similarity sums; 200 */

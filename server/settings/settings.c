@@ -346,8 +346,8 @@ static void check_together(struct load *l)
         refuse(l, "allocation.host_part_ppm", "the shares of allocation.host_part_ppm sum to 1000000, not %lld", (long long)host_parts);
     if (a->floor_ppm > a->cap_ppm)
         refuse(l, "allocation.floor_ppm", "allocation.floor_ppm is at most allocation.cap_ppm");
-    if (d->worker.profile.history + d->worker.profile.history_hosts + d->worker.profile.history_rooms > PROFILE_HISTORY_MAX)
-        refuse(l, "profile.history", "profile.history, history_hosts and history_rooms are at most %d together", PROFILE_HISTORY_MAX);
+    if (d->worker.profile.history + d->worker.profile.past + d->worker.profile.history_hosts + d->worker.profile.history_rooms > PROFILE_HISTORY_MAX)
+        refuse(l, "profile.history", "profile.history, past, history_hosts and history_rooms are at most %d together", PROFILE_HISTORY_MAX);
     if (experiment_fault(&d->worker.experiment))
         refuse(l, "experiment.share", "experiment.share: %s", experiment_fault(&d->worker.experiment));
     if (d->redis.connection.backoff_min_ms > d->redis.connection.backoff_max_ms)

@@ -136,7 +136,8 @@ const struct setting settings_table[] = {
 
     FLAG("profile.reference", worker.event_rules.reference, SHAPE, "Events need only id, user, type and ts: the reference job."),
     MANY("profile.weights", SETTING_U8, worker.profile.weights, "", 0, 5, FOLD, "Implicit rating by event type; 0 touches without rating.", EVENT_TYPES, event_name),
-    U32("profile.history", worker.profile.history, "items", 1, 100, FOLD, "Items remembered, those named last: by any event but refund and forget, in the order of the log. Who leaves was paired before."),
+    U32("profile.history", worker.profile.history, "items", 1, 100, FOLD, "Items that are paired with what comes, those named last: by any event but refund and forget, in the order of the log. Who leaves was paired before."),
+    U32("profile.past", worker.profile.past, "items", 0, 130, FOLD, "Items remembered behind them, for ranking alone: what comes back from there is rated anew."),
     U32("profile.history_hosts", worker.profile.history_hosts, "hosts", 0, 32, FOLD, "Hosts remembered; 0: no similarity of hosts."),
     U32("profile.history_rooms", worker.profile.history_rooms, "rooms", 0, 64, FOLD, "Rooms remembered."),
     U32("profile.dedupe", worker.profile.dedupe, "events", 0, PROFILE_DEDUPE_MAX, FOLD, "Last event ids among which duplicates are found, by 24 bits of a hash each (among 64 one event in 262,144 is taken for another); what is refused is not among them. A duplicate counts for nothing."),

@@ -278,7 +278,9 @@ class Oracle:
             entries, limit = user.history[kind], self.profile["history" if kind == "item" else "history_" + kind + "s"]
             if kind not in event or not limit:
                 continue
+            joins = event[kind] not in self.paired(user, kind)
             entry = entries.pop(event[kind], None) or Entry()
+            entry.rating = 0 if joins else entry.rating
             entries[event[kind]] = entry
             before_ms, entry.touched_ms = entry.touched_ms // 1000 * 1000, event["ts"]
             entry.watched_ms += watched
@@ -296,25 +298,31 @@ class Oracle:
                 entry.again = min(255, entry.again + 1)
             if event["type"] in ("dislike", "block"):
                 entry.negative = True
-                self.set_rating(kind, event[kind], user, 0, event)
+                self.set_rating(kind, event[kind], user, 0, event, joins)
             elif weight > entry.rating:
-                self.set_rating(kind, event[kind], user, weight, event)
+                self.set_rating(kind, event[kind], user, weight, event, joins)
             if weight >= 2:
                 entry.negative = False
             if kind == "room" and self.short:
                 entry.negative = True
-            if len(entries) > limit:
+            if len(entries) > limit + (self.profile["past"] if kind == "item" else 0):
                 del entries[next(iter(entries))]
 
-    def set_rating(self, kind, name, user, rating, event):
-        entries = user.history[kind]
+    def paired(self, user, kind, joins=False):
+        """The newest of a kind; one more while the last has just come among them. What is older is only remembered."""
+        return list(user.history[kind])[-(self.profile["history" if kind == "item" else "history_" + kind + "s"] + joins):]
+
+    def set_rating(self, kind, name, user, rating, event, joins=False):
+        entries, paired = user.history[kind], self.paired(user, kind, joins)
         old = entries[name].rating
         if kind == "room" or rating == old:
             return
+        entries[name].rating = rating
+        if name not in paired:
+            return
         self.entities[kind, name].rating += rating - old
         self.entities[kind, name].last_ms = max(self.entities[kind, name].last_ms, event["ts"])
-        entries[name].rating = rating
-        rated = [one for one in entries if one != name and entries[one].rating]
+        rated = [one for one in paired if one != name and entries[one].rating]
         for other in rated:
             delta = min(rating, entries[other].rating) - min(old, entries[other].rating)
             for this, that in ((name, other), (other, name)):

@@ -32,6 +32,7 @@ static void settings_draw(struct sim *s)
     w->user_key_size = 16;
     w->catalog = (struct catalog_limits){64, 64, 64, 256};
     w->profile.history = 6;
+    w->profile.past = 3;
     w->profile.history_hosts = 3;
     w->profile.history_rooms = 3;
     w->allocation.rooms_max = w->allocation.hosts_max = w->allocation.items_max = 64;

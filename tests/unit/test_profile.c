@@ -464,6 +464,72 @@ static void test_views_under_three_seconds_are_negative(void)
     one_fini(&o);
 }
 
+/*
+ * What is remembered behind the paired items changes no effect, whatever comes back, is disliked or forgotten: another
+ * user without a past does the same things. And it is there to be read.
+ */
+static void test_a_past_is_remembered_and_changes_no_effect(void)
+{
+    static const enum event_type types[] = {EVENT_CLICK, EVENT_CLICK, EVENT_CART, EVENT_GIFT, EVENT_DISLIKE, EVENT_PURCHASE};
+    struct one with, without;
+    uint32_t draw = 7, longest = 0;
+    one_init(&with);
+    one_init(&without);
+    with.s.history = without.s.history = 6;
+    with.s.past = 9;
+    without.s.past = 0;
+    for (int i = 0; i < 4000; i++) {
+        char name[8];
+        draw = draw * 1664525 + 1013904223;
+        snprintf(name, sizeof name, "i%u", (draw >> 8) % 25);
+        struct event e = {.type = types[(draw >> 24) % 6], .item = slice_of(name)};
+        if (i % 500 == 499)
+            e = (struct event){.type = EVENT_FORGET};
+        enum profile_refusal said = apply(&with, e, i * 1000);
+        CHECK_INT(apply(&without, e, i * 1000), said);
+        longest = with.p->history_count > longest ? with.p->history_count : longest;
+        CHECK(without.p->history_count <= 6);
+    }
+    CHECK_INT(longest, 15);
+    CHECK(with.out.pair_count > 5000);
+    CHECK_INT(with.out.pair_count, without.out.pair_count);
+    CHECK_INT(with.out.rating_count, without.out.rating_count);
+    for (uint32_t i = 0; i < with.out.pair_count; i++) {
+        CHECK(with.out.pairs[i].other == without.out.pairs[i].other);
+        CHECK_INT(with.out.pairs[i].delta, without.out.pairs[i].delta);
+        CHECK_INT(with.out.pairs[i].step, without.out.pairs[i].step);
+    }
+    for (uint32_t i = 0; i < with.out.rating_count; i++) {
+        CHECK(with.out.ratings[i].target == without.out.ratings[i].target);
+        CHECK_INT(with.out.ratings[i].delta, without.out.ratings[i].delta);
+        CHECK_INT(with.out.ratings[i].pairs, without.out.ratings[i].pairs);
+    }
+    one_fini(&with);
+    one_fini(&without);
+}
+
+/* Of what comes back all is known but its rating, which begins anew with its pairs. */
+static void test_what_comes_back_from_the_past_is_rated_anew(void)
+{
+    struct one o;
+    one_init(&o);
+    o.s.history = 2;
+    o.s.past = 2;
+    APPLY(&o, 0, .type = EVENT_CART, .item = slice_of("a"));
+    APPLY(&o, 1000, .type = EVENT_DISLIKE, .item = slice_of("b"));
+    APPLY(&o, 2000, .type = EVENT_CLICK, .item = slice_of("c"));
+    APPLY(&o, 3000, .type = EVENT_CLICK, .item = slice_of("d"));
+    CHECK_INT(o.p->history_count, 4);
+    CHECK_INT(profile_find(o.p, entity_id_of(ENTITY_ITEM, slice_of("a")))->rating, o.s.weights[EVENT_CART]);
+    APPLY(&o, 4000, .type = EVENT_IMPRESSION, .item = slice_of("b"));
+    CHECK(profile_find(o.p, entity_id_of(ENTITY_ITEM, slice_of("b")))->flags & HISTORY_NEGATIVE);
+    APPLY(&o, 5000, .type = EVENT_CLICK, .item = slice_of("a"));
+    CHECK_INT(profile_find(o.p, entity_id_of(ENTITY_ITEM, slice_of("a")))->rating, o.s.weights[EVENT_CLICK]);
+    APPLY(&o, 6000, .type = EVENT_CLICK, .item = slice_of("e"));
+    CHECK(!profile_find(o.p, entity_id_of(ENTITY_ITEM, slice_of("c"))));
+    one_fini(&o);
+}
+
 int main(void)
 {
     test_new_items_follow_those_before();
@@ -486,5 +552,7 @@ int main(void)
     test_a_refund_is_taken_from_the_items_in_its_currency();
     test_a_rating_counts_only_from_a_buyer();
     test_views_under_three_seconds_are_negative();
+    test_a_past_is_remembered_and_changes_no_effect();
+    test_what_comes_back_from_the_past_is_rated_anew();
     return checks_failed != 0;
 }
