@@ -160,7 +160,7 @@ void recommend_all(struct recommender *r, const struct asker *a, float *out);
 void recommender_learn_next(struct recommender *r, const struct profile *p, const struct event *e, int64_t now_ms);
 /* The probability of every item to be the next that the user takes, by catalog number; all together 1. For evaluations. */
 void recommend_next(struct recommender *r, const struct asker *a, float *out);
-/* Whether the user took nothing for so long: a visit begins. */
+/* Whether the user took nothing for so long: a visit begins. What was shown since it was taken does not say when that was, and does not count. */
 bool recommend_begins(const struct profile *p, int64_t now_ms, int64_t gap_ms);
 
 struct taking {

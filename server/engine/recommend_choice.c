@@ -88,10 +88,16 @@ static void add_drawn(const struct context *c, struct others *o, struct choice *
     }
 }
 
+/* Since it was taken, if it ever was: times of touches are whole seconds. */
+static bool only_shown(const struct history_entry *h)
+{
+    return h->flags & HISTORY_IMPRESSED && h->impressed_ms - h->impressed_ms % 1000 == h->touched_ms;
+}
+
 bool recommend_begins(const struct profile *p, int64_t now_ms, int64_t gap_ms)
 {
     for (uint32_t i = 0; i < p->history_count; i++)
-        if (p->history[i].rating && now_ms - p->history[i].touched_ms < gap_ms)
+        if (p->history[i].rating && now_ms - p->history[i].touched_ms < gap_ms && !only_shown(&p->history[i]))
             return false;
     return true;
 }

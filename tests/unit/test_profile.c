@@ -3,6 +3,7 @@
 
 #include "server/engine/entity.h"
 #include "server/engine/profile.h"
+#include "server/engine/recommend.h"
 
 #include <stdlib.h>
 
@@ -530,6 +531,24 @@ static void test_what_comes_back_from_the_past_is_rated_anew(void)
     one_fini(&o);
 }
 
+/* To be shown the room of a host that one knows is not to take it. */
+static void test_a_visit_begins_whatever_was_shown(void)
+{
+    struct one o;
+    const struct event shown = {.type = EVENT_IMPRESSION, .room = slice_of("r"), .host = slice_of("h")};
+    one_init(&o);
+    CHECK(recommend_begins(o.p, T0, 30 * MINUTE));
+    APPLY(&o, 0, .type = EVENT_CLICK, .room = slice_of("r"), .host = slice_of("h"));
+    CHECK(!recommend_begins(o.p, T0 + 5 * MINUTE, 30 * MINUTE));
+    CHECK(recommend_begins(o.p, T0 + 40 * MINUTE, 30 * MINUTE));
+    CHECK_INT(apply(&o, shown, 39 * MINUTE), PROFILE_APPLIED);
+    CHECK(profile_find(o.p, entity_id_of(ENTITY_HOST, slice_of("h")))->rating > 0);
+    CHECK(recommend_begins(o.p, T0 + 40 * MINUTE, 30 * MINUTE));
+    APPLY(&o, 41 * MINUTE, .type = EVENT_CLICK, .room = slice_of("r"), .host = slice_of("h"));
+    CHECK(!recommend_begins(o.p, T0 + 42 * MINUTE, 30 * MINUTE));
+    one_fini(&o);
+}
+
 int main(void)
 {
     test_new_items_follow_those_before();
@@ -554,5 +573,6 @@ int main(void)
     test_views_under_three_seconds_are_negative();
     test_a_past_is_remembered_and_changes_no_effect();
     test_what_comes_back_from_the_past_is_rated_anew();
+    test_a_visit_begins_whatever_was_shown();
     return checks_failed != 0;
 }
