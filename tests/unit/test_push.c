@@ -373,7 +373,7 @@ static void test_a_choice_is_told_as_things_stood_before_it(void)
     open_stage(&s);
     for (int room = 1; room <= 4; room++)
         event(&s, "impression", room);
-    run_ms(&s, 300);
+    run_ms(&s, 1000); /* what is taken within the second in which it was shown does not say that it was taken */
     event(&s, "enter", 2);
     run_ms(&s, 300);
     CHECK_INT(choices(&s, &c), 1);
