@@ -44,7 +44,7 @@ int main(int argc, char **argv)
         print_verbs(stderr);
         return EXIT_USAGE;
     }
-    for (int i = 2; i < argc; i++)
+    for (int i = 2; i < argc && strcmp(argv[i], "--") != 0; i++)
         if (strcmp(argv[i], "--help") == 0) {
             fputs(v->usage, stdout);
             return 0;

@@ -157,7 +157,7 @@ int verb_audit(int argc, char **argv)
     struct audit *a = &audit;
     if (!connect_options(&argc, argv, &a->settings))
         return EXIT_CONFIG;
-    if (!is_all_taken(argc, argv, 0))
+    if (!is_all_taken(&argc, argv, 0))
         return EXIT_USAGE;
     rd_kafka_t *client = read_log_open(&a->settings.daemon.kafka, "audit");
     bool ok = client && read_topic(a, client, TOPIC_CATALOG, audit_catalog) && read_topic(a, client, TOPIC_EVENTS, audit_event) &&

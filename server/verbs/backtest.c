@@ -184,7 +184,7 @@ int verb_backtest(int argc, char **argv)
     struct backtest_ope ope = {take_option(&argc, argv, "--ope"), take_option(&argc, argv, "--reward"), take_option(&argc, argv, "--places"),
                                take_option(&argc, argv, "--clip"), events.within, take_flag(&argc, argv, "--traffic"), events.json};
     bool digests = take_flag(&argc, argv, "--digest");
-    if (!is_all_taken(argc, argv, 1))
+    if (!is_all_taken(&argc, argv, 1))
         return EXIT_USAGE;
     if (protocol)
         return run_protocol(&settings.daemon.worker, protocol, data, json);

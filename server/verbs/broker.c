@@ -39,7 +39,7 @@ int verb_broker(int argc, char **argv)
 {
     sigset_t stops;
     int number;
-    if (!is_all_taken(argc, argv, 0))
+    if (!is_all_taken(&argc, argv, 0))
         return EXIT_USAGE;
     sigemptyset(&stops);
     sigaddset(&stops, SIGTERM);

@@ -33,7 +33,7 @@ int verb_check(int argc, char **argv)
 {
     bool print = take_flag(&argc, argv, "--print"), schema = take_flag(&argc, argv, "--schema"),
          reference = take_flag(&argc, argv, "--reference");
-    if (!is_all_taken(argc, argv, 1))
+    if (!is_all_taken(&argc, argv, 1))
         return EXIT_USAGE;
     if (schema)
         settings_print_schema(stdout);

@@ -11,9 +11,12 @@ static void remove_arguments(int *argc, char **argv, int at, int count)
     *argc -= count;
 }
 
+/* What stands behind "--" is operands, whatever it begins with: an id may begin with '-'. */
+static bool ends_options(const char *argument) { return strcmp(argument, "--") == 0; }
+
 const char *take_option(int *argc, char **argv, const char *name)
 {
-    for (int i = 1; i + 1 < *argc; i++)
+    for (int i = 1; i + 1 < *argc && !ends_options(argv[i]); i++)
         if (strcmp(argv[i], name) == 0 && strncmp(argv[i + 1], "--", 2) != 0) {
             const char *value = argv[i + 1];
             remove_arguments(argc, argv, i, 2);
@@ -40,7 +43,7 @@ bool take_number(int *argc, char **argv, const struct number_option *o, int64_t 
 
 bool take_flag(int *argc, char **argv, const char *name)
 {
-    for (int i = 1; i < *argc; i++)
+    for (int i = 1; i < *argc && !ends_options(argv[i]); i++)
         if (strcmp(argv[i], name) == 0) {
             remove_arguments(argc, argv, i, 1);
             return true;
@@ -59,17 +62,22 @@ bool take_json(int *argc, char **argv, bool *out)
     return *out;
 }
 
-bool is_all_taken(int argc, char **argv, int operands)
+bool is_all_taken(int *argc, char **argv, int operands)
 {
-    for (int i = 1; i < argc; i++)
+    for (int i = 1; i < *argc; i++) {
+        if (ends_options(argv[i])) {
+            remove_arguments(argc, argv, i, 1);
+            break;
+        }
         if (argv[i][0] == '-' && argv[i][1]) {
-            bool may_lack = i + 1 == argc || strncmp(argv[i + 1], "--", 2) == 0;
+            bool may_lack = i + 1 == *argc || strncmp(argv[i + 1], "--", 2) == 0;
             fprintf(stderr, "sluice %s: %s is not known%s; sluice %s --help\n", argv[0], argv[i], may_lack ? ", or lacks its value" : "", argv[0]);
             return false;
         }
-    if (argc - 1 > operands)
+    }
+    if (*argc - 1 > operands)
         fprintf(stderr, "sluice %s: too many arguments\n", argv[0]);
-    return argc - 1 <= operands;
+    return *argc - 1 <= operands;
 }
 
 bool connect_options(int *argc, char **argv, struct settings *out)

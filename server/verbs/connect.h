@@ -24,5 +24,5 @@ bool take_number(int *argc, char **argv, const struct number_option *o, int64_t 
 bool take_flag(int *argc, char **argv, const char *name);
 /* -o json; *out is left alone without it. False when -o asks for something else (said on standard error). */
 bool take_json(int *argc, char **argv, bool *out);
-/* True when nothing is left over but at most `operands` operands; else says so. */
-bool is_all_taken(int argc, char **argv, int operands);
+/* True when nothing is left over but at most `operands` operands, the "--" before them removed; else says so. */
+bool is_all_taken(int *argc, char **argv, int operands);

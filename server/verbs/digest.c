@@ -34,7 +34,7 @@ int verb_digest(int argc, char **argv)
         return EXIT_CONFIG;
     totals.fold = take_flag(&argc, argv, "--verify");
     bool dump = take_flag(&argc, argv, "--dump");
-    if (!is_all_taken(argc, argv, 0))
+    if (!is_all_taken(&argc, argv, 0))
         return EXIT_USAGE;
     if (dump) {
         bool good = dump_state(&settings.daemon);

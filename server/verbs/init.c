@@ -20,7 +20,7 @@ int verb_init(int argc, char **argv)
         fputs("sluice init: say --start earliest or --start end\n", stderr);
         return EXIT_USAGE;
     }
-    if (!is_all_taken(argc, argv, 0))
+    if (!is_all_taken(&argc, argv, 0))
         return EXIT_USAGE;
     enum err err = slots_init(&settings.daemon, from_end, WAIT_MS, &written, &existing);
     printf("%d slots written, %d were there\n", written, existing);

@@ -163,7 +163,7 @@ int verb_inspect(int argc, char **argv)
     bool json = false;
     in.why = take_option(&argc, argv, "--why");
     in.scene = take_option(&argc, argv, "--scene");
-    if (!take_json(&argc, argv, &json) || !is_all_taken(argc, argv, 2))
+    if (!take_json(&argc, argv, &json) || !is_all_taken(&argc, argv, 2))
         return EXIT_USAGE;
     const char *kind = argc == 3 ? argv[1] : "";
     bool user = strcmp(kind, "user") == 0;

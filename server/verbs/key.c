@@ -13,7 +13,7 @@ int verb_key(int argc, char **argv)
     char text[USER_KEY_TEXT + 1];
     if (!connect_options(&argc, argv, &settings))
         return EXIT_CONFIG;
-    if (!is_all_taken(argc, argv, 1))
+    if (!is_all_taken(&argc, argv, 1))
         return EXIT_USAGE;
     if (argc != 2 || !*argv[1]) {
         fputs("sluice key: which user?\n", stderr);

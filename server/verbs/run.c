@@ -76,7 +76,7 @@ int verb_run(int argc, char **argv)
     settings.daemon.reload = reload;
     settings.daemon.reload_arg = &read;
     int code = EXIT_CONFIG;
-    if (!is_all_taken(argc, argv, 0))
+    if (!is_all_taken(&argc, argv, 0))
         code = EXIT_USAGE;
     else if ((!settings.file || settings_load(&read, settings.file, stderr)) && topics_keep_what_is_needed(&settings))
         code = daemon_run(&settings.daemon);

@@ -319,7 +319,7 @@ int verb_task(int argc, char **argv)
     if (!take_number(&argc, argv, &from_option, &r.from))
         return EXIT_USAGE;
     r.new_log = take_flag(&argc, argv, "--new-log");
-    if (!is_all_taken(argc, argv, 2))
+    if (!is_all_taken(&argc, argv, 2))
         return EXIT_USAGE;
     r.verb = argc > 1 ? argv[1] : "";
     r.loss = strcmp(r.verb, "accept-loss") == 0;

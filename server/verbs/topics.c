@@ -13,7 +13,7 @@ int verb_topics(int argc, char **argv)
         return EXIT_CONFIG;
     const struct number_option replicas_option = {"--replicas", 1, 100};
     int64_t replicas = 0; /* as many as there are brokers, at most three */
-    if (!take_number(&argc, argv, &replicas_option, &replicas) || !is_all_taken(argc, argv, 1))
+    if (!take_number(&argc, argv, &replicas_option, &replicas) || !is_all_taken(&argc, argv, 1))
         return EXIT_USAGE;
     if (argc == 2 && strcmp(argv[1], "create") == 0)
         return topics_create(&settings.daemon.kafka, (int)replicas, stdout) == ERR_NONE ? 0 : 1;

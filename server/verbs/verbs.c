@@ -27,7 +27,8 @@ const struct verb verbs[] = {
      "sluice inspect user|room|host|item ID [--why ENTITY [--scene SCENE]] [-o json] " CONNECT_USAGE "\n\n"
      "Prints its views, and for a user the folded state, as lines of path and value or with -o json as one object.\n"
      "--why ranks for the user once more and says of a room, item or host what its score is made of, or why it is not\n"
-     "offered; ENTITY is an id, with room:, item: or host: before it where several have it.\n\n"
+     "offered; ENTITY is an id, with room:, item: or host: before it where several have it.\n"
+     "What stands behind -- is no option, for ids may begin with a dash: sluice inspect user -- -abc\n\n"
      "Examples:\n  sluice inspect user u_88 -o json --redis 127.0.0.1:6379\n  sluice inspect user u_88 --why r_102\n",
      verb_inspect},
     {"task", "the tasks as they stand, and what to do about one that halted",

@@ -5,7 +5,7 @@
 
 int verb_version(int argc, char **argv)
 {
-    if (!is_all_taken(argc, argv, 0))
+    if (!is_all_taken(&argc, argv, 0))
         return EXIT_USAGE;
     puts("sluice " SLUICE_VERSION);
     return 0;

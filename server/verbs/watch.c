@@ -109,7 +109,7 @@ static bool read_options(struct options *o, int argc, char **argv)
         *texts[i].to = value ? value : *texts[i].to;
     }
     o->json = take_flag(&argc, argv, "--json");
-    if (!take_number(&argc, argv, &seconds, &o->seconds) || !is_all_taken(argc, argv, 0))
+    if (!take_number(&argc, argv, &seconds, &o->seconds) || !is_all_taken(&argc, argv, 0))
         return false;
     if (!o->brokers)
         fputs("sluice watch: which --brokers?\n", stderr);
