@@ -204,17 +204,18 @@ static int64_t monotonic_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-/* A turn is as long as its records; what they take depends on the load, so it is measured. Too few tell nothing. */
+/*
+ * A turn is as long as its records; what they take depends on the load, so it is measured. Too few tell nothing. The
+ * most is the worker's to say: it has the settings that a SIGHUP brought.
+ */
 static void set_pace(struct daemon *d, int64_t began_us, uint64_t folded)
 {
-    const struct worker_settings *s = &d->settings->worker;
     if (folded < PACE_RECORDS_MIN)
         return;
     double took_us = (double)(monotonic_us() - began_us) / (double)folded;
     d->record_us = d->record_us > 0 ? d->record_us + (took_us - d->record_us) / 8 : took_us;
-    double records = 1000.0 * s->turn_ms / (d->record_us > 0.1 ? d->record_us : 0.1);
-    d->pace = records < PACE_RECORDS_MIN ? PACE_RECORDS_MIN : records > s->turn_records_max ? s->turn_records_max : (uint32_t)records;
-    worker_pace(d->worker, d->pace);
+    double records = 1000.0 * d->settings->worker.turn_ms / (d->record_us > 0.1 ? d->record_us : 0.1);
+    d->pace = worker_pace(d->worker, records < PACE_RECORDS_MIN ? PACE_RECORDS_MIN : (uint32_t)records);
 }
 
 static void turn(struct daemon *d)

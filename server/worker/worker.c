@@ -252,9 +252,10 @@ static bool work_is_ready(const struct worker *w)
     return false;
 }
 
-void worker_pace(struct worker *w, uint32_t records)
+uint32_t worker_pace(struct worker *w, uint32_t records)
 {
     w->pace = records < w->settings.turn_records_max ? records : w->settings.turn_records_max;
+    return w->pace;
 }
 
 static void share_turn(struct worker *w)

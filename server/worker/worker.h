@@ -97,8 +97,8 @@ void worker_stored(struct worker *w, struct store_request *request, int64_t now_
 void worker_views_read(struct worker *w, struct view_read *read, int64_t now_ms);
 /* Folds what is ready, closes runs, takes cuts, ticks. Answers the time at which it wants to be called again. */
 int64_t worker_turn(struct worker *w, int64_t now_ms);
-/* From now on about so many records a turn, never more than settings.turn_records_max. */
-void worker_pace(struct worker *w, uint32_t records);
+/* From now on about so many records a turn, never more than settings.turn_records_max. Answers how many. */
+uint32_t worker_pace(struct worker *w, uint32_t records);
 
 /* For whom a list is asked for outside the stream of events. */
 struct question {

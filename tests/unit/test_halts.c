@@ -475,6 +475,23 @@ static void test_handed_over(void)
     close_stage(&s);
 }
 
+/* A limit that was raised or lowered while the worker runs is the one that holds. */
+static void test_pace_after_reload(void)
+{
+    struct world s;
+    open_stage(&s, true);
+    uint32_t before = s.settings.turn_records_max;
+    CHECK_INT(worker_pace(s.in.worker, 10 * before), before);
+    s.settings.turn_records_max = 4 * before;
+    worker_reload(s.in.worker, &s.settings);
+    CHECK_INT(worker_pace(s.in.worker, 10 * before), 4 * before);
+    CHECK_INT(worker_pace(s.in.worker, 2 * before), 2 * before);
+    s.settings.turn_records_max = 1;
+    worker_reload(s.in.worker, &s.settings);
+    CHECK_INT(worker_pace(s.in.worker, 2 * before), 1);
+    close_stage(&s);
+}
+
 int main(void)
 {
     log_set_level((enum log_level)(LOG_ERROR + 1)); /* the halts are meant */
@@ -494,5 +511,6 @@ int main(void)
     test_unreadable_effects();
     test_poison();
     test_handed_over();
+    test_pace_after_reload();
     return checks_failed != 0;
 }
