@@ -23,7 +23,7 @@ static const struct {
     {"user:<user>", "hash", "user:[A-Za-z0-9_-]{22}", VIEW_TTL_S, 10240, 512,
      "events n|orders n|spent minor|refunded minor|gifted minor|watch_ms ms|first_ms epoch ms|last_ms epoch ms|segment id|value tier|intent probability|churn probability",
      "what is known of the user; first_ms is the ts of the first event in the log, last_ms the greatest; amounts in the settlement currency; segment, value, intent, churn are empty while unknown"},
-    {"history:<user>", "string", "history:[A-Za-z0-9_-]{22}", VIEW_TTL_S, 10240, 1, "", "JSON: items of the history with rating and time; only where push.enabled is off"},
+    {"history:<user>", "string", "history:[A-Za-z0-9_-]{22}", VIEW_TTL_S, 10240, 1, "", "JSON: the newest items of the history that fit, with rating and time; only where push.enabled is off"},
     {"room:<id>", "hash", "room:[A-Za-z0-9_.-]{1,64}", VIEW_TTL_S, 10240, 512,
      COUNTERS_TEXT "|host id|live 0 or 1|tier S A B C|weight share|score ratio|minute epoch ms|minute_* as the counter, of the newest minute",
      "lifetime totals of a live room, its weight and tier; counters that are 0 are left out; without allocation (worker.rollups off) totals and the newest minute"},

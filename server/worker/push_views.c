@@ -192,8 +192,14 @@ void push_views_put(struct push_views *v, struct view_mark *mark, const struct v
         write_first(v);
 }
 
-/* All at once, and their names after them, so that the waits for memory overlap. NULL: not in the catalog. */
-static void find_items(const struct push_views *v, const struct profile *profile, const struct catalog_item **out)
+#define HISTORY_HEAD_BYTES 128 /* of the view, and its end */
+#define HISTORY_ITEM_BYTES 64  /* of an item, but its id */
+
+/*
+ * All at once, and their names after them, so that the waits for memory overlap. NULL: not in the catalog. Answers the first
+ * of the newest that fit into a view.
+ */
+static uint32_t find_items(const struct push_views *v, const struct profile *profile, const struct catalog_item **out)
 {
     for (uint32_t i = 0; i < profile->history_count; i++) {
         out[i] = catalog_item(v->worker->tables.catalog, profile->history[i].id);
@@ -203,17 +209,24 @@ static void find_items(const struct push_views *v, const struct profile *profile
     for (uint32_t i = 0; i < profile->history_count; i++)
         if (out[i])
             __builtin_prefetch(out[i]->name.at);
+    uint32_t first = profile->history_count, left = VIEW_BYTES_MAX - HISTORY_HEAD_BYTES;
+    for (; first > 0; first--) {
+        uint32_t bytes = out[first - 1] ? out[first - 1]->name.size + HISTORY_ITEM_BYTES : 0;
+        if (bytes > left)
+            break;
+        left -= bytes;
+    }
+    return first;
 }
 
 /* Through one pointer into room reserved for the worst case. Ids need no escaping: the catalog takes only [A-Za-z0-9_.-]. */
 static void write_items(const struct push_views *v, const struct profile *profile, struct writer *w)
 {
-    enum { ITEM_BYTES = SCENE_ID_BYTES + 64 };
     const struct catalog_item *items[PROFILE_HISTORY_MAX];
-    find_items(v, profile, items);
-    writer_reserve(w, (size_t)profile->history_count * ITEM_BYTES);
+    uint32_t first = find_items(v, profile, items);
+    writer_reserve(w, VIEW_BYTES_MAX);
     char *at = (char *)w->data + w->size, *begin = at;
-    for (uint32_t i = 0; i < profile->history_count; i++) {
+    for (uint32_t i = first; i < profile->history_count; i++) {
         const struct history_entry *h = &profile->history[i];
         if (!items[i])
             continue;

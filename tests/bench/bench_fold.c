@@ -36,6 +36,7 @@ static void reference_settings(struct profile_settings *s)
     profile_settings_default(s);
     memcpy(s->weights, weights, sizeof weights);
     s->history = 32;
+    s->past = 0;
     s->history_hosts = s->history_rooms = s->dedupe = s->owned = s->visits = 0;
     s->next_steps = 0;
     s->funnel = false;

@@ -49,20 +49,30 @@ static void run_ms(struct world *s, int64_t ms)
     }
 }
 
-static void open_stage_with(struct world *s, uint32_t share_of_b)
+static void choose_settings(struct world *s)
 {
-    static const struct topic_partition all[] = {{TOPIC_EVENTS, 0}, {TOPIC_EFFECTS, 0}};
     *s = (struct world){.now_ms = 1732370000000};
     worker_settings_default(&s->settings);
     s->settings.user_key_size = 16;
-    s->settings.experiment.share[0] = share_of_b;
-    s->settings.experiment.weights[0][REASON_EXPLORE] = 0;
+}
+
+static void start_stage(struct world *s)
+{
+    static const struct topic_partition all[] = {{TOPIC_EVENTS, 0}, {TOPIC_EFFECTS, 0}};
     memory_worker_open(&s->in, NULL);
     memory_worker_start(&s->in, &s->settings, 1);
     memory_redis_init(s->in.redis, &s->settings, memory_log_port(s->in.log));
     worker_assigned(s->in.worker, all, 2, s->now_ms);
     fill_catalog(s);
     run_ms(s, 1000);
+}
+
+static void open_stage_with(struct world *s, uint32_t share_of_b)
+{
+    choose_settings(s);
+    s->settings.experiment.share[0] = share_of_b;
+    s->settings.experiment.weights[0][REASON_EXPLORE] = 0;
+    start_stage(s);
 }
 
 static void open_stage(struct world *s)
@@ -94,15 +104,22 @@ static json_t *last_list(const struct world *s)
     return r ? json_loadb(r->value.at, r->value.size, 0, NULL) : NULL;
 }
 
-static json_t *view(const struct world *s)
+/* Of the user; `prefix` ends with ':'. */
+static struct slice view_bytes(const struct world *s, const char *prefix)
 {
-    char key[64] = "rec:";
+    char key[64];
     uint8_t bytes[USER_KEY_BYTES];
+    size_t size = strlen(strcpy(key, prefix));
     struct user_hmac *users = user_hmac_create((struct slice){(const char *)s->settings.user_key, s->settings.user_key_size});
     user_hmac_of(users, slice_of("u_88"), bytes);
-    user_key_text(bytes, key + 4);
+    user_key_text(bytes, key + size);
     user_hmac_destroy(users);
-    struct slice v = memory_redis_view(s->in.redis, slice_of(key));
+    return memory_redis_view(s->in.redis, slice_of(key));
+}
+
+static json_t *view(const struct world *s)
+{
+    struct slice v = view_bytes(s, "rec:");
     return v.size ? json_loadb(v.at, v.size, 0, NULL) : NULL;
 }
 
@@ -398,6 +415,35 @@ static void test_a_choice_is_told_as_things_stood_before_it(void)
     close_stage(&s);
 }
 
+/* A key holds at most 10,000 bytes: of a long history with long ids the newest items that fit. */
+static void test_the_view_of_a_long_history_is_bounded(void)
+{
+    struct world s;
+    char id[65], text[300];
+    choose_settings(&s);
+    s.settings.push.enabled = false;
+    start_stage(&s);
+    for (int i = 0; i < 150; i++) {
+        snprintf(id, sizeof id, "c%063d", i);
+        snprintf(text, sizeof text, "item:%s", id);
+        table(&s, text, "{\"v\":1,\"title\":\"t\",\"category\":\"a\",\"tags\":[],\"format\":\"course\",\"price\":1,\"currency\":\"CNY\"}");
+        snprintf(text, sizeof text, "{\"v\":1,\"id\":\"e%d\",\"ts\":%lld,\"type\":\"click\",\"user\":\"u_88\",\"scene\":\"home\",\"item\":\"%s\"}", i, (long long)s.now_ms, id);
+        memory_append(s.in.cluster, TOPIC_EVENTS, 0, slice_of("u_88"), slice_of(text), s.now_ms);
+        run_ms(&s, 100);
+    }
+    run_ms(&s, 3 * s.settings.push.view_ms);
+    snprintf(text, sizeof text, "{\"v\":1,\"id\":\"last\",\"ts\":%lld,\"type\":\"click\",\"user\":\"u_88\",\"scene\":\"home\",\"item\":\"%s\"}", (long long)s.now_ms, id);
+    memory_append(s.in.cluster, TOPIC_EVENTS, 0, slice_of("u_88"), slice_of(text), s.now_ms);
+    run_ms(&s, 3 * s.settings.push.view_ms);
+    struct slice v = view_bytes(&s, "history:");
+    json_t *have = json_loadb(v.at, v.size, 0, NULL), *items = json_object_get(have, "items");
+    CHECK(v.size > 7000 && v.size <= 10000);
+    CHECK(json_array_size(items) > 70);
+    CHECK(strcmp(json_string_value(json_object_get(json_array_get(items, json_array_size(items) - 1), "id")), id) == 0);
+    json_decref(have);
+    close_stage(&s);
+}
+
 int main(void)
 {
     test_a_room_with_a_time_that_none_can_have_halts_nothing();
@@ -406,6 +452,7 @@ int main(void)
     test_an_arm_ranks_its_own_way_and_is_counted();
     test_views_are_written_at_once_then_once_an_interval();
     test_a_drain_writes_the_views_that_wait();
+    test_the_view_of_a_long_history_is_bounded();
     test_views_wait_while_the_store_is_behind();
     test_nothing_of_a_forgotten_user_comes_back();
     test_an_impression_asks_only_when_the_list_is_old();
